@@ -1,0 +1,6 @@
+// The pure core: no I/O, clock, randomness, promise or logger (tsconfig and linter prove it).
+
+export * from './assert.ts';
+export * from './types.ts';
+export * from './lease/types.ts';
+export * from './lease/lease.ts';
