@@ -4,3 +4,4 @@ export * from './assert.ts';
 export * from './types.ts';
 export * from './lease/types.ts';
 export * from './lease/lease.ts';
+export * from './replication/observation.ts';
