@@ -1,0 +1,212 @@
+// Takes one event into the state. Says what is now known; decides nothing about what to do.
+
+import { unreachable } from '../assert.ts';
+import type { LeaseReply, LeaseView } from '../lease/types.ts';
+import type { MonoMs } from '../types.ts';
+import { addMs, monoMs } from '../types.ts';
+import type { Draft } from './draft.ts';
+import type { ControllerEvent, ControllerState, DatabaseAction, PendingRequest } from './state.ts';
+
+/** A standby that was just started gets this long to stream before it is rebuilt. */
+const REJOIN_PATIENCE_MS = 2_000;
+
+type Of<K extends ControllerEvent['kind']> = Extract<ControllerEvent, { kind: K }>;
+
+export function absorb(draft: Draft, event: ControllerEvent): void {
+  const { state } = draft;
+  switch (event.kind) {
+    case 'tick':
+      return;
+    case 'register-answered':
+      return registerAnswered(draft, event);
+    case 'lease-pushed':
+      return seeLease(draft, event.view, draft.nowMs);
+    case 'database-observed':
+      return databaseObserved(draft, event);
+    case 'database-done':
+      return databaseDone(draft, event);
+    case 'gate-observed':
+      state.gate = event.observation;
+      return;
+    case 'drained':
+      state.draining = false;
+      state.drained = event.ok;
+      draft.record('drained', { ok: event.ok, detail: event.detail });
+      if (!event.ok) giveUpSwitchover(draft, `requests in flight did not end: ${event.detail}`);
+      return;
+    case 'traffic-done':
+      if (state.trafficPending?.id !== event.id) return;
+      if (event.ok) state.weights = state.trafficPending.weights;
+      else draft.trafficFailed();
+      draft.record('traffic-set', { ok: event.ok, detail: event.detail, ...state.trafficPending.weights });
+      state.trafficPending = null;
+      return;
+    case 'operator-asked':
+      state.operator = event.word;
+      draft.record('operator', { ...event.word });
+      return;
+    case 'operator-cancelled':
+      state.operator = null;
+      giveUpSwitchover(draft, 'cancelled by an operator');
+      return;
+    default:
+      return unreachable(event);
+  }
+}
+
+/** Before the database was demoted a switchover can be given up: the gate opens again and nothing has happened. */
+export function giveUpSwitchover(draft: Draft, reason: string): void {
+  const { phase } = draft.state;
+  if (phase.kind !== 'handing-over') return;
+  if (phase.step !== 'preparing' && phase.step !== 'holding' && phase.step !== 'draining') return;
+  draft.record('switchover-given-up', { id: phase.id, step: phase.step, reason });
+  draft.state.lastSwitchover = { id: phase.id, result: `given up: ${reason}` };
+  draft.state.phase = { kind: 'active' };
+  draft.state.draining = false;
+}
+
+function registerAnswered(draft: Draft, event: Of<'register-answered'>): void {
+  const { state } = draft;
+  const pending = state.request;
+  if (pending === null || pending.id !== event.id) return;
+  state.request = null;
+  if (!event.answer.ok) {
+    if (state.registerProblem !== event.answer.code) {
+      draft.record('witness-unreachable', { code: event.answer.code, message: event.answer.message });
+    }
+    state.registerProblem = event.answer.code;
+    return draft.requestFailed();
+  }
+  if (state.registerProblem !== null) draft.record('witness-reached', { after: state.registerProblem });
+  state.registerProblem = null;
+  const { outcome, view } = event.answer.reply;
+  if (view.seq > state.seq) state.seq = view.seq;
+  seeLease(draft, view, draft.nowMs);
+  if (!outcome.ok) {
+    draft.record('refused', { request: pending.request.kind, code: outcome.code, detail: outcome.detail });
+    draft.requestFailed();
+    return refused(draft, pending, outcome.code, outcome.detail);
+  }
+  accepted(draft, pending, view);
+}
+
+function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view']): void {
+  const { state } = draft;
+  const { request, sentMs } = pending;
+  if (request.kind === 'acquire' || request.kind === 'renew') {
+    const { ttlMs } = request;
+    if (view.holder !== state.policy.region || view.remainingMs === 0) return;
+    if (request.kind === 'acquire') {
+      state.grant = null;
+      state.operator = null;
+      draft.record('granted', { epoch: view.epoch, force: request.force });
+    } else if (request.epoch !== view.epoch) {
+      return;
+    }
+    const known = state.grant?.epoch === view.epoch ? state.grant.validUntilMs : monoMs(0);
+    const validUntilMs = addMs(sentMs, ttlMs - state.policy.timings.guardMs);
+    state.grant = { epoch: view.epoch, validUntilMs: known > validUntilMs ? known : validUntilMs };
+    state.lastRenewMs = sentMs;
+    return;
+  }
+  if (request.kind === 'release' || request.kind === 'transfer') {
+    draft.record(request.kind === 'release' ? 'released' : 'transferred', { epoch: view.epoch, holder: view.holder });
+    state.grant = null;
+    if (request.kind === 'transfer') state.lastSwitchover = { id: request.id, result: `transferred to ${request.to}` };
+  }
+  if (request.kind === 'requestSwitchover') state.operator = null;
+  if (request.kind === 'setInSync') draft.record('in-sync', { epoch: view.epoch, inSync: view.inSync });
+}
+
+function refused(draft: Draft, pending: PendingRequest, code: string, detail: string): void {
+  const { state } = draft;
+  const { request } = pending;
+  if (request.kind === 'requestSwitchover') {
+    state.lastSwitchover = { id: request.id, result: `refused: ${detail}` };
+    state.operator = null;
+  }
+  if (request.kind === 'transfer' && (code === 'not-in-sync' || code === 'invalid')) {
+    // The target may not have it: this region is still the holder, and becomes active again.
+    state.lastSwitchover = { id: request.id, result: `refused: ${detail}` };
+    state.phase = { kind: 'promoting', sinceMs: state.now.monoMs, returnable: false };
+  }
+  const lost = code === 'not-holder' || code === 'epoch-stale' || code === 'expired' || code === 'instance-conflict';
+  if (lost && 'epoch' in request && state.grant?.epoch === request.epoch) state.grant = null;
+}
+
+/** Revisions order what is known: an older view that arrives late changes nothing. */
+function seeLease(draft: Draft, view: LeaseView, atMs: MonoMs): void {
+  const { state } = draft;
+  const before = state.view;
+  if (before !== null && view.revision < before.revision) return;
+  const changedHands = before !== null && view.epoch > before.epoch && before.holder !== view.holder;
+  if (changedHands && before.holder !== null && view.handover === null) {
+    state.holdDownUntilMs = addMs(atMs, state.policy.timings.holdDownMs);
+  }
+  if (before === null || view.epoch !== before.epoch || view.holder !== before.holder) {
+    const { epoch, holder, inSync, handover } = view;
+    draft.record('lease-seen', { epoch, holder, inSync, handover: handover?.id ?? null });
+  }
+  state.view = view;
+  state.viewMs = atMs;
+  if (state.grant !== null && view.epoch > state.grant.epoch) state.grant = null;
+}
+
+function databaseObserved(draft: Draft, event: Of<'database-observed'>): void {
+  const { state } = draft;
+  if (state.databaseAction !== null || event.startedMs < state.databaseMs) return;
+  const { observation } = event;
+  if (state.database?.role !== observation.role) {
+    const { role, shape, timeline, problem } = observation;
+    draft.record('database-role', { role, shape, timeline, problem });
+  }
+  state.database = observation;
+  state.databaseMs = event.startedMs;
+  const good = observation.role === 'primary' || observation.role === 'standby';
+  state.databaseBadSinceMs = good ? null : (state.databaseBadSinceMs ?? event.startedMs);
+  if (observation.role !== 'primary') return;
+  state.synchronous = observation.synchronous;
+  const regions = observation.standbys
+    .filter((standby) => standby.state === 'streaming' && standby.replayLagBytes !== null)
+    .map((standby) => standby.region)
+    .sort();
+  const same = regions.join() === state.streaming.regions.join();
+  if (!same) state.streaming = { regions, sinceMs: event.startedMs };
+}
+
+function databaseDone(draft: Draft, event: Of<'database-done'>): void {
+  const { state } = draft;
+  const pending = state.databaseAction;
+  if (pending === null || pending.id !== event.id) return;
+  state.databaseAction = null;
+  const { result } = event;
+  const durationMs = draft.nowMs - pending.sinceMs;
+  const detail = result.ok ? result.detail : `${result.code}: ${result.message}`;
+  draft.record(`database-${pending.action.kind}`, { ok: result.ok, durationMs, detail });
+  // What was observed before or during the action says nothing about what is now.
+  state.database = null;
+  state.databaseMs = draft.nowMs;
+  if (!result.ok) {
+    if (pending.action.kind === 'set-synchronous') state.synchronous = null;
+    return draft.databaseFailed(detail);
+  }
+  state.databaseProblem = null;
+  if (pending.action.kind === 'rejoin') state.retryDatabaseMs = addMs(draft.nowMs, REJOIN_PATIENCE_MS);
+  succeeded(state, pending.action, result.token);
+}
+
+function succeeded(
+  state: ControllerState,
+  action: DatabaseAction,
+  token: Extract<ControllerState['phase'], { kind: 'handing-over' }>['token'],
+): void {
+  const { phase } = state;
+  if (action.kind === 'promote') {
+    state.promotedEpoch = action.epoch;
+    state.synchronous = [];
+  }
+  if (action.kind === 'set-synchronous') state.synchronous = action.standbys;
+  if (phase.kind !== 'handing-over') return;
+  if (action.kind === 'prewarm' && phase.step === 'preparing') state.phase = { ...phase, step: 'holding' };
+  if (action.kind === 'demote' && phase.step === 'demoting') state.phase = { ...phase, step: 'transferring', token };
+}

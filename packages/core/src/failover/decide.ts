@@ -1,0 +1,120 @@
+// One region's controller, as a function: what is known, what happened, what time it is -> what is known now, and what
+// to do. The daemon and the simulator drive this same function; neither adds a decision of its own.
+
+import { assert } from '../assert.ts';
+import type { Epoch, Now } from '../types.ts';
+import { addMs, monoMs } from '../types.ts';
+import { absorb } from './absorb.ts';
+import { Draft } from './draft.ts';
+import { drive, OPERATOR_WORD_MS } from './drive.ts';
+import { holdsGrant } from './facts.ts';
+import { step } from './step.ts';
+import type { ControllerEvent, ControllerState, Decision, Policy } from './state.ts';
+
+/** Wall time may run ahead of monotonic time by this much between two decisions; more is a suspended machine. */
+const SUSPEND_MS = 1_000;
+
+export type Restored = {
+  /** Identity of this controller, stable over restarts with the same state directory. */
+  readonly instance: string;
+  /** Highest epoch that was persisted; 0 when none. */
+  readonly epoch: number;
+};
+
+export function initialState(policy: Policy, restored: Restored, now: Now): ControllerState {
+  const never = monoMs(Number.MIN_SAFE_INTEGER);
+  return {
+    policy,
+    instance: restored.instance,
+    phase: { kind: 'starting' },
+    now,
+    view: null,
+    viewMs: never,
+    grant: null,
+    promotedEpoch: 0,
+    seq: 0,
+    nextId: 1,
+    request: null,
+    lastRenewMs: null,
+    retryRequestMs: now.monoMs,
+    database: null,
+    databaseMs: never,
+    databaseAction: null,
+    retryDatabaseMs: now.monoMs,
+    databaseProblem: null,
+    databaseBadSinceMs: null,
+    streamLostSinceMs: null,
+    streaming: { regions: [], sinceMs: now.monoMs },
+    synchronous: null,
+    gate: { connected: false, held: 0, mode: null, epoch: 0 },
+    gateDirective: null,
+    draining: false,
+    drained: false,
+    weights: null,
+    trafficPending: null,
+    retryTrafficMs: now.monoMs,
+    operator: null,
+    notBeforeMs: now.monoMs,
+    holdDownUntilMs: now.monoMs,
+    persistedEpoch: restored.epoch,
+    lastSwitchover: null,
+    registerProblem: null,
+  };
+}
+
+export function decide(before: ControllerState, event: ControllerEvent, now: Now): Decision {
+  assert(now.monoMs >= before.now.monoMs, 'CLOCK_MONOTONE', `${before.now.monoMs} -> ${now.monoMs}`);
+  const draft = new Draft({ ...before, now });
+  dropAfterSuspend(draft, before.now);
+  forgetOldWord(draft);
+  absorb(draft, event);
+  step(draft);
+  drive(draft);
+  checkDecision(draft);
+  return { state: draft.state, actions: draft.actions, wakeMs: draft.wakeMs };
+}
+
+/** A machine that slept does not know what it missed: its validity is over until the witness renews it. */
+function dropAfterSuspend(draft: Draft, last: Now): void {
+  const { state } = draft;
+  const aheadMs = state.now.wallMs - last.wallMs - (state.now.monoMs - last.monoMs);
+  if (aheadMs <= SUSPEND_MS || state.grant === null) return;
+  draft.record('suspend-suspected', { wallAheadMs: aheadMs, epoch: state.grant.epoch });
+  state.grant = { ...state.grant, validUntilMs: draft.nowMs };
+  state.lastRenewMs = null;
+}
+
+function forgetOldWord(draft: Draft): void {
+  const { operator } = draft.state;
+  if (operator !== null && draft.due(addMs(operator.atMs, OPERATOR_WORD_MS))) draft.state.operator = null;
+}
+
+/** What must hold of every decision, in production too (I2, I4, I8). */
+function checkDecision(draft: Draft): void {
+  const { state } = draft;
+  const { grant, view, policy } = state;
+  const valid = holdsGrant(draft);
+  for (const action of draft.actions) {
+    if (action.kind === 'gate' && action.directive.mode === 'open') {
+      assert(valid && grant !== null, 'OPEN_NEEDS_GRANT', state.phase.kind);
+      assert(action.directive.validUntilMs <= grant.validUntilMs, 'OPEN_BEYOND_VALIDITY');
+      assert(state.promotedEpoch === grant.epoch, 'OPEN_BEFORE_VERIFIED', `${state.promotedEpoch} ${grant.epoch}`);
+    }
+    if (action.kind !== 'database') continue;
+    const asked = action.action;
+    if (asked.kind === 'promote' || asked.kind === 'demote' || asked.kind === 'set-synchronous') {
+      assert(valid && grant?.epoch === asked.epoch, 'DATABASE_NEEDS_GRANT', asked.kind);
+    }
+    if (asked.kind === 'promote') assert(view?.inSync.join() === policy.region, 'PROMOTE_NEEDS_NARROW_SET');
+    if (asked.kind === 'set-synchronous') {
+      const promised = (view?.inSync ?? []).filter((region) => region !== policy.region);
+      assert(promised.every((region) => asked.standbys.includes(region)), 'RELAX_BEFORE_NARROW', promised.join());
+    }
+  }
+}
+
+/** The epoch that this controller acts under now; 0 when it may not act. */
+export function actingEpoch(state: ControllerState): Epoch | 0 {
+  const { grant, now } = state;
+  return grant !== null && now.monoMs < grant.validUntilMs ? grant.epoch : 0;
+}

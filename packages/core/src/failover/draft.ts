@@ -1,0 +1,74 @@
+// One decision in the making: a private copy of the state, the actions so far, and the earliest deadline that anybody
+// looked at. A deadline that was compared with the clock has registered itself: no wake-up can be forgotten.
+
+import type { MonoMs } from '../types.ts';
+import { addMs } from '../types.ts';
+import type { Action, ControllerState, DatabaseAction, RegisterRequest } from './state.ts';
+
+/** Even with nothing to wait for, a controller looks around this often. */
+const IDLE_MS = 1_000;
+/** Between two attempts of an action that failed. */
+const RETRY_MS = 200;
+
+export class Draft {
+  readonly state: ControllerState;
+  readonly actions: Action[] = [];
+  wakeMs: MonoMs;
+
+  constructor(before: ControllerState) {
+    this.state = { ...before };
+    this.wakeMs = addMs(before.now.monoMs, IDLE_MS);
+  }
+
+  get nowMs(): MonoMs {
+    return this.state.now.monoMs;
+  }
+
+  /** Whether the time has come; if not, the decision is woken when it does. */
+  due(atMs: MonoMs): boolean {
+    if (this.nowMs >= atMs) return true;
+    if (atMs < this.wakeMs) this.wakeMs = atMs;
+    return false;
+  }
+
+  record(event: string, detail: Readonly<Record<string, unknown>> = {}): void {
+    this.actions.push({ kind: 'record', event, detail });
+  }
+
+  /** One request to the register at a time: sequence numbers never overtake each other. */
+  ask(request: RegisterRequest): void {
+    const { state } = this;
+    const id = state.nextId;
+    state.nextId = id + 1;
+    if (request.kind !== 'read') state.seq = request.seq;
+    state.request = { id, request, sentMs: this.nowMs };
+    this.actions.push({ kind: 'register', id, request, timeoutMs: state.policy.timings.commandMs });
+  }
+
+  /** One database action at a time. */
+  run(action: DatabaseAction, timeoutMs: number): void {
+    const { state } = this;
+    const id = state.nextId;
+    state.nextId = id + 1;
+    state.databaseAction = { id, action, sinceMs: this.nowMs };
+    this.actions.push({ kind: 'database', id, action, timeoutMs });
+  }
+
+  databaseFree(): boolean {
+    return this.state.databaseAction === null && this.due(this.state.retryDatabaseMs);
+  }
+
+  databaseFailed(message: string): void {
+    this.state.databaseProblem = message;
+    this.state.retryDatabaseMs = addMs(this.nowMs, RETRY_MS);
+  }
+
+  requestFailed(): void {
+    const { ttlMs } = this.state.policy.timings;
+    this.state.retryRequestMs = addMs(this.nowMs, Math.min(RETRY_MS, Math.ceil(ttlMs / 24)));
+  }
+
+  trafficFailed(): void {
+    this.state.retryTrafficMs = addMs(this.nowMs, RETRY_MS);
+  }
+}

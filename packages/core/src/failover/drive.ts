@@ -1,0 +1,271 @@
+// What to ask of the outside, derived from the state alone: after a restart, a lost reply or a failed action the same
+// state asks for the same thing again. At most one request to the register and one database action are under way.
+
+import type { LeaseCommand } from '../lease/types.ts';
+import type { RegionId } from '../types.ts';
+import { addMs, monoMs } from '../types.ts';
+import type { Draft } from './draft.ts';
+import {
+  freshDatabase,
+  holdsGrant,
+  isInSync,
+  isLeaseFree,
+  isLeaseOverdue,
+  isNamedHolder,
+  otherHolder,
+  takeoverConditions,
+  targetConditions,
+} from './facts.ts';
+import type { GateDirective } from './state.ts';
+
+/** How long a requested switchover may take before it is void. */
+const SWITCHOVER_VALID_MS = 60_000;
+/** An operator's word is acted upon within this time, or not at all. */
+export const OPERATOR_WORD_MS = 60_000;
+const REJOIN_TIMEOUT_MS = 600_000;
+const PREWARM_TIMEOUT_MS = 30_000;
+
+export function drive(draft: Draft): void {
+  persistGrant(draft);
+  driveGate(draft);
+  driveRegister(draft);
+  driveDatabase(draft);
+  driveTraffic(draft);
+}
+
+/** An epoch counts once it is on disk. */
+function persistGrant(draft: Draft): void {
+  const { state } = draft;
+  if (state.grant === null || state.grant.epoch === state.persistedEpoch) return;
+  state.persistedEpoch = state.grant.epoch;
+  draft.actions.push({ kind: 'persist', epoch: state.grant.epoch });
+}
+
+function driveGate(draft: Draft): void {
+  const directive = gateDirective(draft);
+  if (directive === null || JSON.stringify(directive) === JSON.stringify(draft.state.gateDirective)) return;
+  draft.state.gateDirective = directive;
+  draft.actions.push({ kind: 'gate', directive });
+}
+
+function gateDirective(draft: Draft): GateDirective | null {
+  const { state } = draft;
+  const { phase, view, grant, policy } = state;
+  if (phase.kind === 'starting' || view === null) return null;
+  const other = otherHolder(state);
+  const base: GateDirective = {
+    epoch: view.epoch,
+    mode: 'closed',
+    validUntilMs: monoMs(0),
+    activeRegion: other,
+    holdForwarded: view.intent?.to === policy.region || view.handover?.to === policy.region,
+  };
+  if (phase.kind === 'active' && grant !== null && holdsGrant(draft)) {
+    return { ...base, mode: 'open', validUntilMs: grant.validUntilMs, activeRegion: policy.region };
+  }
+  if (phase.kind === 'promoting' || phase.kind === 'acquiring') return { ...base, mode: 'hold' };
+  if (phase.kind === 'handing-over') {
+    // Preparing is still serving.
+    return phase.step === 'preparing' && grant !== null
+      ? { ...base, mode: 'open', validUntilMs: grant.validUntilMs, activeRegion: policy.region }
+      : { ...base, mode: 'hold' };
+  }
+  if (other === null || isLeaseFree(draft)) return base;
+  const takeoverNear = isLeaseOverdue(draft) && policy.mode === 'automatic' && isInSync(view, policy.region);
+  return { ...base, mode: takeoverNear ? 'hold' : 'forward' };
+}
+
+function driveRegister(draft: Draft): void {
+  const { state } = draft;
+  if (state.request !== null || !draft.due(state.retryRequestMs)) return;
+  if (state.view === null) return draft.ask({ kind: 'read' });
+  const command = nextCommand(draft);
+  if (command !== null) return draft.ask(command);
+  if (draft.due(addMs(state.viewMs, state.policy.timings.renewMs))) draft.ask({ kind: 'read' });
+}
+
+function nextCommand(draft: Draft): LeaseCommand | null {
+  const { state } = draft;
+  const { policy, instance, phase, view, grant } = state;
+  if (view === null) return null;
+  const from = { region: policy.region, seq: state.seq + 1, instance };
+  if (phase.kind === 'acquiring') {
+    const { ttlMs } = policy.timings;
+    const force = state.operator?.kind === 'takeover' ? state.operator.force : null;
+    return { kind: 'acquire', ...from, epochSeen: view.epoch, ttlMs, policyHash: policy.hash, force };
+  }
+  if (isNamedHolder(state) && !isLeaseFree(draft)) {
+    const { epoch } = view;
+    if (phase.kind === 'releasing') return { kind: 'release', ...from, epoch };
+    if (renewalDue(draft)) {
+      return { kind: 'renew', ...from, epoch, ttlMs: policy.timings.ttlMs, policyHash: policy.hash };
+    }
+    if (grant !== null) {
+      const command = holderCommand(draft, from);
+      if (command !== null) return command;
+    }
+  }
+  return intentCommand(draft, from);
+}
+
+type From = { readonly region: RegionId; readonly seq: number; readonly instance: string };
+
+function renewalDue(draft: Draft): boolean {
+  const { grant, lastRenewMs, policy } = draft.state;
+  if (grant === null || lastRenewMs === null || !holdsGrant(draft)) return true;
+  return draft.due(addMs(lastRenewMs, policy.timings.renewMs));
+}
+
+function holderCommand(draft: Draft, from: From): LeaseCommand | null {
+  const { state } = draft;
+  const { phase, view, policy } = state;
+  if (view === null) return null;
+  const { epoch } = view;
+  const only = [policy.region];
+  if (phase.kind === 'handing-over' && phase.token !== null) {
+    const { id, to, token } = phase;
+    // Nothing was served here since the hand-over: the giver has everything, and may have the lease back.
+    if (phase.step === 'returning' && !isInSync(view, to)) {
+      return { kind: 'setInSync', ...from, epoch, inSync: [...only, to].sort() };
+    }
+    if (phase.step === 'transferring' || phase.step === 'returning') {
+      return { kind: 'transfer', ...from, epoch, id, to, token };
+    }
+  }
+  if (phase.kind === 'promoting' && mustPromote(draft) && view.inSync.length > 1) {
+    return { kind: 'setInSync', ...from, epoch, inSync: only };
+  }
+  if (phase.kind !== 'active') return null;
+  const inSync = nextInSync(draft);
+  return inSync === null ? null : { kind: 'setInSync', ...from, epoch, inSync };
+}
+
+/**
+ * The in-sync set that the register should hold now, or null when it is right. Widen before you narrow: a region is added only
+ * while commits wait for it, and it is removed *before* commits stop waiting for it (I3, I8).
+ */
+function nextInSync(draft: Draft): readonly RegionId[] | null {
+  const { state } = draft;
+  const { view, policy, streaming, synchronous } = state;
+  if (view === null || synchronous === null || state.databaseAction !== null) return null;
+  const lost = lostStandbys(draft);
+  const keep = view.inSync.filter(
+    (region) => region === policy.region || (synchronous.includes(region) && !lost.includes(region)),
+  );
+  const add = policy.regions.filter(
+    (region) => !keep.includes(region) && synchronous.includes(region) && streaming.regions.includes(region),
+  );
+  const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
+  const next = [...keep, ...(stable && freshDatabase(draft) !== null ? add : [])].sort();
+  return next.join() === [...view.inSync].sort().join() ? null : next;
+}
+
+/** Standbys in the in-sync set that have been missed for long enough. */
+function lostStandbys(draft: Draft): readonly string[] {
+  const { view, policy, streaming } = draft.state;
+  if (view === null || freshDatabase(draft) === null) return [];
+  const missing = view.inSync.filter((region) => region !== policy.region && !streaming.regions.includes(region));
+  if (missing.length === 0 || !draft.due(addMs(streaming.sinceMs, policy.timings.standbyLossMs))) return [];
+  return missing;
+}
+
+function intentCommand(draft: Draft, from: From): LeaseCommand | null {
+  const { state } = draft;
+  const { policy, view, operator } = state;
+  const intent = view?.intent ?? null;
+  if (intent !== null && intent.to === policy.region && intent.target === 'pending') {
+    const { preconditions, ok } = targetConditions(draft);
+    const reasons = preconditions.filter((one) => !one.ok).map((one) => `${one.name}: ${one.value}, needs ${one.limit}`);
+    return { kind: 'answerSwitchover', ...from, id: intent.id, answer: ok ? 'ready' : 'refused', reasons };
+  }
+  if (intent !== null && intent.from === policy.region && intent.target === 'refused') {
+    state.lastSwitchover = { id: intent.id, result: `refused by ${intent.to}: ${intent.reasons.join('; ')}` };
+    return { kind: 'answerSwitchover', ...from, id: intent.id, answer: 'cancelled', reasons: intent.reasons };
+  }
+  const givenUp = state.lastSwitchover?.id === intent?.id && state.phase.kind === 'active';
+  if (intent !== null && intent.from === policy.region && givenUp) {
+    return { kind: 'answerSwitchover', ...from, id: intent.id, answer: 'cancelled', reasons: [] };
+  }
+  const holder = view?.holder ?? null;
+  if (operator?.kind === 'switchover' && intent === null && holder !== null && holder !== operator.to) {
+    const { id, to } = operator;
+    return { kind: 'requestSwitchover', region: from.region, seq: from.seq, instance: from.instance, id, from: holder, to, validForMs: SWITCHOVER_VALID_MS };
+  }
+  return null;
+}
+
+/** The database has not been proved a primary under the grant. */
+function mustPromote(draft: Draft): boolean {
+  const { state } = draft;
+  const database = freshDatabase(draft);
+  if (state.grant === null || database === null) return false;
+  return !(database.role === 'primary' && database.epoch === state.grant.epoch);
+}
+
+function driveDatabase(draft: Draft): void {
+  const { state } = draft;
+  const { phase, grant, view, policy } = state;
+  if (view === null || state.databaseAction !== null) return;
+  if (phase.kind === 'rejoining') return driveRejoin(draft);
+  if (grant === null || !holdsGrant(draft) || !draft.databaseFree()) return;
+  const { epoch } = grant;
+  if (phase.kind === 'promoting') {
+    const alone = view.inSync.length === 1 && view.inSync[0] === policy.region;
+    if (!mustPromote(draft) || !alone || view.epoch !== epoch) return;
+    const token = view.handover?.to === policy.region && phase.returnable ? view.handover.token : null;
+    return draft.run({ kind: 'promote', epoch, token }, policy.timings.promoteBudgetMs);
+  }
+  if (phase.kind === 'active') {
+    const standbys = nextSynchronous(draft);
+    if (standbys !== null) draft.run({ kind: 'set-synchronous', epoch, standbys }, policy.timings.renewMs + 1_000);
+    return;
+  }
+  if (phase.kind !== 'handing-over') return;
+  if (phase.step === 'preparing') draft.run({ kind: 'prewarm' }, PREWARM_TIMEOUT_MS);
+  if (phase.step === 'demoting') draft.run({ kind: 'demote', epoch }, policy.timings.promoteBudgetMs);
+}
+
+function driveRejoin(draft: Draft): void {
+  const { state } = draft;
+  const source = otherHolder(state);
+  if (source === null || isLeaseFree(draft) || state.view === null) return;
+  const database = freshDatabase(draft);
+  if (database === null || database.role === 'unknown' || !draft.databaseFree()) return;
+  const preserve = isInSync(state.view, state.policy.region) && database.shape === 'standby';
+  draft.run({ kind: 'rejoin', epoch: state.view.epoch, source, preserve }, REJOIN_TIMEOUT_MS);
+}
+
+/** For whom commits should wait, or null when it is so: all that the register promises, and all that stream steadily. */
+function nextSynchronous(draft: Draft): readonly RegionId[] | null {
+  const { state } = draft;
+  const { view, policy, streaming, synchronous } = state;
+  if (view === null || synchronous === null || freshDatabase(draft) === null) return null;
+  const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
+  const want = policy.regions.filter(
+    (region) =>
+      region !== policy.region &&
+      (view.inSync.includes(region) || (streaming.regions.includes(region) && (stable || synchronous.includes(region)))),
+  );
+  return [...want].sort().join() === [...synchronous].sort().join() ? null : want;
+}
+
+/** Weights follow the holder: the own region only once it is active, another one once it is known. */
+function driveTraffic(draft: Draft): void {
+  const { state } = draft;
+  const { view, phase, policy } = state;
+  if (view === null || view.epoch === 0 || state.trafficPending !== null) return;
+  const target = phase.kind === 'active' ? policy.region : otherHolder(state);
+  if (target === null || (state.weights !== null && state.weights.epoch > view.epoch)) return;
+  const entries = policy.regions.map((region) => [region, region === target ? 100 : 0] as const);
+  const weights = { epoch: view.epoch, weights: Object.fromEntries(entries) };
+  if (state.weights?.epoch === view.epoch && state.weights.weights[target] === 100) return;
+  if (!draft.due(state.retryTrafficMs)) return;
+  const id = state.nextId;
+  state.nextId = id + 1;
+  state.trafficPending = { id, weights };
+  draft.actions.push({ kind: 'traffic', id, weights });
+  if (target === policy.region) draft.actions.push({ kind: 'confirm-dns', epoch: view.epoch });
+}
+
+/** What the API shows as "why is this region not taking over". */
+export { takeoverConditions, targetConditions };

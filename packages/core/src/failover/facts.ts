@@ -1,0 +1,169 @@
+// Questions about the state that several roles ask. Pure reading; none of them changes anything.
+
+import type { LeaseView } from '../lease/types.ts';
+import type { RegionId } from '../types.ts';
+import { addMs, lsnDiffBytes } from '../types.ts';
+import type { Draft } from './draft.ts';
+import type { ControllerState, Precondition } from './state.ts';
+
+/** More log than this still to replay, and a promotion could not end within any budget. */
+const REPLAY_BYTES_MAX = 64 * 1024 * 1024;
+
+export type Answers = { readonly preconditions: readonly Precondition[]; readonly ok: boolean };
+
+/** This region may act: it has a grant whose validity has not run out. */
+export function holdsGrant(draft: Draft): boolean {
+  const { grant } = draft.state;
+  return grant !== null && !draft.due(grant.validUntilMs);
+}
+
+/** The register's record names this controller as the holder (whether or not it is still valid). */
+export function isNamedHolder(state: ControllerState): boolean {
+  const { view, policy, instance } = state;
+  return view !== null && view.holder === policy.region && (view.instance === null || view.instance === instance);
+}
+
+/** Nobody holds the lease, or it has run out as far as can be told from here. The register decides. */
+export function isLeaseFree(draft: Draft): boolean {
+  const { view, viewMs } = draft.state;
+  if (view === null) return false;
+  return view.holder === null || draft.due(addMs(viewMs, view.remainingMs));
+}
+
+/** The holder missed a renewal and a half: a takeover may be near. */
+export function isLeaseOverdue(draft: Draft): boolean {
+  const { view, viewMs } = draft.state;
+  if (view === null || view.holder === null) return false;
+  return draft.due(addMs(viewMs, view.remainingMs - Math.ceil(view.ttlMs / 2)));
+}
+
+/** A region that is the holder and is not this one. */
+export function otherHolder(state: ControllerState): RegionId | null {
+  const holder = state.view?.holder ?? null;
+  return holder === null || holder === state.policy.region ? null : holder;
+}
+
+/** What was observed of the database lately enough to act on; null is unknown. */
+export function freshDatabase(draft: Draft): ControllerState['database'] {
+  const { database, databaseMs, policy } = draft.state;
+  if (database === null || draft.due(addMs(databaseMs, policy.timings.observationMaxAgeMs))) return null;
+  return database;
+}
+
+export function isInSync(view: LeaseView | null, region: RegionId): boolean {
+  return view !== null && view.inSync.includes(region);
+}
+
+/** May this region take the lease now? Every condition with its value, limit, source and age (I8, L2). */
+export function takeoverConditions(draft: Draft): Answers {
+  const { state } = draft;
+  const { policy, view } = state;
+  const viewAgeMs = view === null ? null : draft.nowMs - state.viewMs;
+  const forced = state.operator?.kind === 'takeover' && state.operator.force !== null;
+  const first = view !== null && view.epoch === 0;
+  const list: Precondition[] = [
+    {
+      name: 'lease-free',
+      ok: isLeaseFree(draft),
+      value: view === null ? 'unknown' : `${view.holder ?? 'nobody'}, epoch ${view.epoch}`,
+      limit: 'free or expired',
+      source: 'witness',
+      ageMs: viewAgeMs,
+    },
+    {
+      name: 'in-sync',
+      ok: first || forced || isInSync(view, policy.region),
+      value: view === null ? 'unknown' : `[${view.inSync.join(', ')}]`,
+      limit: `contains ${policy.region}`,
+      source: 'witness',
+      ageMs: viewAgeMs,
+    },
+    databaseCondition(draft, first, forced),
+    replayCondition(draft, forced),
+    {
+      name: 'gate-connected',
+      ok: state.gate.connected,
+      value: state.gate.connected ? 'connected' : 'not connected',
+      limit: 'connected',
+      source: 'gate',
+      ageMs: 0,
+    },
+    {
+      name: 'hold-down',
+      ok: forced || state.operator?.kind === 'takeover' || draft.due(latest(state.holdDownUntilMs, state.notBeforeMs)),
+      value: `${Math.max(0, latest(state.holdDownUntilMs, state.notBeforeMs) - draft.nowMs)} ms left`,
+      limit: '0 ms',
+      source: 'controller',
+      ageMs: 0,
+    },
+    {
+      name: 'mode',
+      ok: first || policy.mode === 'automatic' || state.operator?.kind === 'takeover',
+      value: policy.mode,
+      limit: 'automatic, or an operator approved',
+      source: 'specification',
+      ageMs: null,
+    },
+  ];
+  return { preconditions: list, ok: list.every((condition) => condition.ok) };
+}
+
+/** Can this region be the target of a planned switchover? */
+export function targetConditions(draft: Draft): Answers {
+  const database = freshDatabase(draft);
+  const streaming = database?.role === 'standby' && database.receiver?.streaming === true;
+  const { state } = draft;
+  const list: Precondition[] = [
+    {
+      name: 'standby-streaming',
+      ok: streaming,
+      value: database === null ? 'unknown' : streaming ? 'streaming' : `${database.role}, not streaming`,
+      limit: 'streaming',
+      source: 'database',
+      ageMs: state.database === null ? null : draft.nowMs - state.databaseMs,
+    },
+    replayCondition(draft, false),
+    {
+      name: 'gate-connected',
+      ok: state.gate.connected,
+      value: state.gate.connected ? 'connected' : 'not connected',
+      limit: 'connected',
+      source: 'gate',
+      ageMs: 0,
+    },
+  ];
+  return { preconditions: list, ok: list.every((condition) => condition.ok) };
+}
+
+function databaseCondition(draft: Draft, first: boolean, forced: boolean): Precondition {
+  const database = freshDatabase(draft);
+  const primaryShaped = database !== null && database.shape === 'primary';
+  const running = database !== null && (database.role === 'standby' || database.role === 'primary');
+  const ok = first ? primaryShaped : primaryShaped || running || (forced && database?.shape === 'standby');
+  return {
+    name: first ? 'database-first-primary' : 'database-usable',
+    ok,
+    value: database === null ? 'unknown' : `${database.role}, ${database.shape}-shaped`,
+    limit: first ? 'primary-shaped' : 'a running standby, or a primary of its own',
+    source: 'database',
+    ageMs: draft.state.database === null ? null : draft.nowMs - draft.state.databaseMs,
+  };
+}
+
+function replayCondition(draft: Draft, forced: boolean): Precondition {
+  const database = freshDatabase(draft);
+  const primaryShaped = database !== null && database.shape === 'primary';
+  const bytes = database === null ? null : lsnDiffBytes(database.lsn, database.replayLsn);
+  return {
+    name: 'replay-lag',
+    ok: forced || primaryShaped || (bytes !== null && bytes <= REPLAY_BYTES_MAX),
+    value: primaryShaped ? 'its own history' : bytes === null ? 'unknown' : `${bytes} bytes`,
+    limit: `known, and at most ${REPLAY_BYTES_MAX} bytes`,
+    source: 'database',
+    ageMs: draft.state.database === null ? null : draft.nowMs - draft.state.databaseMs,
+  };
+}
+
+function latest<T extends number>(a: T, b: T): T {
+  return a > b ? a : b;
+}

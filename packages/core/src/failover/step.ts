@@ -1,0 +1,210 @@
+// The roles: given what is known, which phase comes next? One function per role; null means stay.
+
+import { unreachable } from '../assert.ts';
+import type { RegionId } from '../types.ts';
+import { addMs } from '../types.ts';
+import { giveUpSwitchover } from './absorb.ts';
+import type { Draft } from './draft.ts';
+import {
+  freshDatabase,
+  holdsGrant,
+  isInSync,
+  isLeaseFree,
+  isNamedHolder,
+  otherHolder,
+  takeoverConditions,
+} from './facts.ts';
+import type { HandingOver, Phase } from './state.ts';
+
+/** A standby that lost its stream gets this long before the controller acts on it. */
+const STREAM_PATIENCE_MS = 2_000;
+/** Longer chains of transitions than this, without an event between them, are a programming error. */
+const TRANSITIONS_MAX = 8;
+
+/** Follows the transitions until the phase is stable, and records each. */
+export function step(draft: Draft): void {
+  for (let count = 0; count < TRANSITIONS_MAX; count++) {
+    const before = draft.state.phase;
+    const next = nextPhase(draft, before);
+    if (next === null) return;
+    draft.state.phase = next;
+    if (next.kind !== before.kind) draft.record('phase', { from: before.kind, ...next });
+    else draft.record('phase-step', { ...next });
+  }
+  throw new Error('the phases do not settle');
+}
+
+function nextPhase(draft: Draft, phase: Phase): Phase | null {
+  switch (phase.kind) {
+    case 'starting':
+      return starting(draft);
+    case 'standby':
+    case 'fenced':
+      return idle(draft, phase.kind);
+    case 'acquiring':
+      return acquiring(draft);
+    case 'promoting':
+      return promoting(draft, phase);
+    case 'active':
+      return active(draft);
+    case 'handing-over':
+      return handingOver(draft, phase);
+    case 'releasing':
+      return releasing(draft);
+    case 'rejoining':
+      return rejoining(draft);
+    default:
+      return unreachable(phase);
+  }
+}
+
+function starting(draft: Draft): Phase | null {
+  const { view } = draft.state;
+  const database = freshDatabase(draft);
+  if (view === null || database === null) return null;
+  if (holdsGrant(draft)) return promote(draft);
+  if (isNamedHolder(draft.state) && !isLeaseFree(draft)) return null;
+  return rest(draft);
+}
+
+/** Without the lease: wait, take it, or follow who has it. */
+function idle(draft: Draft, kind: 'standby' | 'fenced'): Phase | null {
+  if (holdsGrant(draft)) return promote(draft);
+  if (isLeaseFree(draft)) return takeoverConditions(draft).ok ? { kind: 'acquiring' } : null;
+  if (otherHolder(draft.state) !== null && needsRejoin(draft)) return { kind: 'rejoining' };
+  const resting = rest(draft);
+  return resting.kind === kind ? null : resting;
+}
+
+function acquiring(draft: Draft): Phase | null {
+  if (holdsGrant(draft)) return promote(draft);
+  if (draft.state.request?.request.kind === 'acquire') return null;
+  return isLeaseFree(draft) && takeoverConditions(draft).ok ? null : rest(draft);
+}
+
+function promoting(draft: Draft, phase: Extract<Phase, { kind: 'promoting' }>): Phase | null {
+  const { state } = draft;
+  const { grant } = state;
+  if (grant === null || !holdsGrant(draft)) return { kind: 'fenced' };
+  if (state.promotedEpoch === grant.epoch) return { kind: 'active' };
+  const database = freshDatabase(draft);
+  if (database?.role === 'primary' && database.epoch === grant.epoch) {
+    state.promotedEpoch = grant.epoch;
+    return { kind: 'active' };
+  }
+  if (!draft.due(addMs(phase.sinceMs, state.policy.timings.promoteBudgetMs))) return null;
+  if (state.databaseAction !== null) return null;
+  const handover = state.view?.handover ?? null;
+  if (handover !== null && phase.returnable && handover.to === state.policy.region) {
+    const { id, from, token } = handover;
+    return { kind: 'handing-over', id, to: from, step: 'returning', token, deadlineMs: grant.validUntilMs };
+  }
+  return { kind: 'releasing', reason: state.databaseProblem ?? 'the database did not become a primary in time' };
+}
+
+function active(draft: Draft): Phase | null {
+  const { state } = draft;
+  const { policy, view } = state;
+  if (!holdsGrant(draft)) return { kind: 'fenced' };
+  const database = freshDatabase(draft);
+  if (database?.role === 'down') {
+    state.promotedEpoch = 0;
+    return { kind: 'promoting', sinceMs: draft.nowMs, returnable: false };
+  }
+  const { databaseBadSinceMs } = state;
+  const peers = view === null ? [] : view.inSync.filter((region) => region !== policy.region);
+  if (databaseBadSinceMs !== null && peers.length > 0 && draft.due(addMs(databaseBadSinceMs, policy.timings.ttlMs))) {
+    return { kind: 'releasing', reason: state.database?.problem ?? 'the database does not answer' };
+  }
+  const intent = view?.intent ?? null;
+  if (intent === null || intent.from !== policy.region || intent.target !== 'ready') return null;
+  if (!isInSync(view, intent.to) || !state.streaming.regions.includes(intent.to)) return null;
+  const deadlineMs = addMs(draft.nowMs, Math.floor(policy.timings.holdMsMax / 2));
+  return { kind: 'handing-over', id: intent.id, to: intent.to, step: 'preparing', token: null, deadlineMs };
+}
+
+function handingOver(draft: Draft, phase: HandingOver): Phase | null {
+  const { state } = draft;
+  if (state.view?.holder === phase.to) return { kind: 'rejoining' };
+  if (!holdsGrant(draft)) return { kind: 'fenced' };
+  switch (phase.step) {
+    case 'preparing':
+    case 'holding':
+    case 'draining':
+      return beforeDemotion(draft, phase);
+    case 'demoting': {
+      const late = draft.due(addMs(phase.deadlineMs, state.policy.timings.promoteBudgetMs));
+      if (!late || state.databaseAction !== null) return null;
+      state.promotedEpoch = 0;
+      state.lastSwitchover = { id: phase.id, result: `failed: ${state.databaseProblem ?? 'demotion took too long'}` };
+      return { kind: 'promoting', sinceMs: draft.nowMs, returnable: false };
+    }
+    case 'transferring':
+    case 'returning':
+      return null;
+    default:
+      return unreachable(phase.step);
+  }
+}
+
+function beforeDemotion(draft: Draft, phase: HandingOver): Phase | null {
+  const { state } = draft;
+  if (state.view?.intent?.id !== phase.id) giveUpSwitchover(draft, 'the intent is gone from the witness');
+  else if (draft.due(phase.deadlineMs)) giveUpSwitchover(draft, `step ${phase.step} took too long`);
+  if (state.phase.kind !== 'handing-over') return state.phase;
+  if (phase.step === 'holding' && state.gate.mode === 'hold' && state.gate.epoch === state.grant?.epoch) {
+    state.draining = true;
+    state.drained = false;
+    draft.actions.push({ kind: 'drain', timeoutMs: state.policy.timings.drainMs });
+    return { ...phase, step: 'draining' };
+  }
+  if (phase.step === 'draining' && state.drained) return { ...phase, step: 'demoting' };
+  return null;
+}
+
+function releasing(draft: Draft): Phase | null {
+  const { state } = draft;
+  if (isNamedHolder(state) && holdsGrant(draft)) return null;
+  state.grant = null;
+  state.notBeforeMs = addMs(draft.nowMs, state.policy.timings.ttlMs);
+  return { kind: 'fenced' };
+}
+
+function rejoining(draft: Draft): Phase | null {
+  if (holdsGrant(draft)) return promote(draft);
+  const source = otherHolder(draft.state);
+  if (source === null || isLeaseFree(draft)) return draft.state.databaseAction === null ? rest(draft) : null;
+  return follows(draft, source) ? { kind: 'standby' } : null;
+}
+
+function promote(draft: Draft): Phase {
+  const returnable = freshDatabase(draft)?.role === 'standby';
+  return { kind: 'promoting', sinceMs: draft.nowMs, returnable };
+}
+
+/** Where a region without the lease rests: fenced while its database is, or would come up as, a primary. */
+function rest(draft: Draft): Phase {
+  const { database, phase } = draft.state;
+  const primary = database === null ? phase.kind !== 'standby' : database.shape === 'primary';
+  return primary ? { kind: 'fenced' } : { kind: 'standby' };
+}
+
+function needsRejoin(draft: Draft): boolean {
+  const { state } = draft;
+  const source = otherHolder(state);
+  const database = freshDatabase(draft);
+  if (source === null || database === null || database.role === 'unknown' || database.role === 'starting') return false;
+  if (database.role !== 'standby') return true;
+  if (database.receiver?.source !== null && database.receiver?.source !== state.policy.databases[source]) return true;
+  if (follows(draft, source)) {
+    state.streamLostSinceMs = null;
+    return false;
+  }
+  state.streamLostSinceMs ??= draft.nowMs;
+  return !isInSync(state.view, state.policy.region) && draft.due(addMs(state.streamLostSinceMs, STREAM_PATIENCE_MS));
+}
+
+function follows(draft: Draft, source: RegionId): boolean {
+  const receiver = freshDatabase(draft)?.receiver ?? null;
+  return receiver !== null && receiver.streaming && receiver.source === draft.state.policy.databases[source];
+}
