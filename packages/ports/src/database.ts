@@ -22,14 +22,17 @@ export interface DatabasePort {
     request: { epoch: Epoch; region: RegionId; token: DemotionToken | null },
     signal: AbortSignal,
   ): Promise<Result<{ timeline: number; lsn: Lsn }>>;
+  /** Makes the next clean stop quick (a checkpoint now), while the primary goes on serving. Failure: nothing is lost. */
+  prewarm(signal: AbortSignal): Promise<Result<null>>;
   /** Stops the primary cleanly so that its standby has everything, and returns where its history ended. */
   demote(request: { epoch: Epoch }, signal: AbortSignal): Promise<Result<DemotionToken>>;
   /**
    * Makes this member a standby that follows `source`: start, else rewind, else base backup. Never overwrites a cluster with another
    * system identifier (`CTM_DATABASE_FOREIGN_CLUSTER`). Returns when it is started; streaming is seen by `observe`.
+   * With `preserve` it is only started or pointed at `source`, never rewound or copied over: the register still counts on it.
    */
   rejoin(
-    request: { epoch: Epoch; source: { region: RegionId; host: string; port: number } },
+    request: { epoch: Epoch; source: { region: RegionId; host: string; port: number }; preserve: boolean },
     signal: AbortSignal,
   ): Promise<Result<RejoinReport>>;
   /**
