@@ -6,3 +6,4 @@ export * from './register.ts';
 export * from './database.ts';
 export * from './traffic.ts';
 export * from './resolvers.ts';
+export * from './dns.ts';

@@ -44,7 +44,7 @@ export type HotStandbyRecord = {
 export type ZoneRecords = {
   readonly zone: string;
   readonly nameServers: readonly { readonly name: string; readonly addresses: readonly string[] }[];
-  /** TTL of the zone's own records and of negative answers: SERVFAIL aside, how long a missing name stays missing. */
+  /** TTL of the zone's own records, and how long a name that was missing may be remembered as missing. */
   readonly ttlSeconds: number;
 };
 
@@ -96,7 +96,7 @@ export function synthesize(input: HotStandbyRecord): Synthesis<Rrset> {
   return { ok: true, value: { name, type: 'LUA', ttlSeconds: input.ttlSeconds, records } };
 }
 
-/** SOA, NS and the name servers' addresses of a zone. The serial starts at 1; PowerDNS counts it up at each write. */
+/** SOA, NS and the name servers' addresses of a zone. The serial is only a start: PowerDNS raises it at each write. */
 export function zoneRrsets(input: ZoneRecords): Synthesis<readonly Rrset[]> {
   const zone = canonicalName(input.zone);
   const servers = input.nameServers.map((server) => ({

@@ -1,0 +1,3 @@
+// PowerDNS as the authoritative name server of a region.
+
+export * from './publisher.ts';
