@@ -1,0 +1,82 @@
+// The door to everything: `node scripts/run.mjs TASK [arguments]`, on any Node >= 20, from a bare clone. Sets up what is
+// missing (packages, real parts), then runs the task under the pinned Node. Plain JavaScript without dependencies,
+// because nothing else is there yet when it starts.
+
+import { join } from 'node:path';
+import { PROJECT_ROOT } from './bootstrap/cache.mjs';
+import { ensureParts } from './bootstrap/install-parts.mjs';
+import { ensureNodeModules, pinnedNode } from './bootstrap/node-modules.mjs';
+import { createProgress } from './bootstrap/progress.mjs';
+import { runTask } from './bootstrap/run-task.mjs';
+import { PARTS, PartError, locateAll } from './parts.mjs';
+
+/**
+ * `parts`: which real parts must be there before the task runs.
+ * @typedef {{ readonly entry: readonly string[] | null, readonly parts: 'all' | 'product' | 'none', readonly purpose: string }} Task
+ */
+
+/** @type {Readonly<Record<string, Task>>} */
+const TASKS = {
+  demo: { entry: ['test/demo/main.ts'], parts: 'product', purpose: 'two regions, one killed, with proof that nothing was lost' },
+  test: { entry: ['scripts/test.mjs'], parts: 'all', purpose: 'types, lint and every test; file names run only these' },
+  'test:nightly': { entry: ['scripts/test.mjs', '--nightly'], parts: 'all', purpose: 'the same and what takes longer' },
+  bench: { entry: ['bench/main.ts'], parts: 'product', purpose: 'measures; see bench/' },
+  setup: { entry: null, parts: 'all', purpose: 'only sets up, and lists the real parts' },
+  check: { entry: ['scripts/test.mjs', '--check'], parts: 'none', purpose: 'types and lint only' },
+  continuum: { entry: ['daemons/controller/src/cli.ts'], parts: 'none', purpose: "the operator's command line" },
+};
+
+const USAGE_ERROR = 2;
+
+async function main() {
+  const [name = '', ...args] = process.argv.slice(2);
+  const task = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
+  if (task === undefined) {
+    const list = Object.entries(TASKS).map(([key, { purpose }]) => `  ${key.padEnd(14)}${purpose}`);
+    process.stderr.write(`node scripts/run.mjs TASK [arguments]${name === '' ? '' : `: no task "${name}"`}\n${list.join('\n')}\n`);
+    return USAGE_ERROR;
+  }
+  const progress = createProgress();
+  await ensureNodeModules({ progress });
+  if (task.parts !== 'none') await setUpParts(task, name, progress);
+  if (task.entry === null) {
+    printParts();
+    return 0;
+  }
+  const [script = '', ...fixed] = task.entry;
+  return runTask(pinnedNode(), [join(PROJECT_ROOT, script), ...fixed, ...args], process.cwd());
+}
+
+/**
+ * @param {Task} task
+ * @param {string} name
+ * @param {import('./bootstrap/progress.mjs').Progress} progress
+ */
+async function setUpParts(task, name, progress) {
+  const parts = PARTS.filter((part) => task.parts === 'all' || part.testOnly !== true);
+  try {
+    await ensureParts({ progress, parts });
+  } catch (error) {
+    // On a laptop the tests that need no missing part are still worth running; CI must not pass without them.
+    const tolerated = name.startsWith('test') && process.env['CI'] !== 'true' && error instanceof PartError;
+    if (!tolerated || error.code !== 'CTM_PART_MISSING') throw error;
+    process.stderr.write(`${error.message}\nTests that need them will fail.\n`);
+  }
+}
+
+function printParts() {
+  for (const { name, located } of locateAll()) {
+    const where = located === null ? 'missing' : `${located.version.padEnd(12)} ${located.source.padEnd(9)} ${located.command}`;
+    process.stdout.write(`${name.padEnd(14)} ${where}\n`);
+  }
+}
+
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error) => {
+    process.stderr.write(`\n${error instanceof Error ? (process.env['DEBUG'] ? error.stack : error.message) : String(error)}\n`);
+    process.exitCode = 1;
+  },
+);
