@@ -1,0 +1,91 @@
+// The evidence: one JSON line per recorded event, each with the hash of the one before. A changed, removed or reordered
+// line breaks the chain. Writing never blocks a decision: a full disk costs evidence, and is counted, not availability.
+
+import { createHash } from 'node:crypto';
+import { appendFileSync, readFileSync, renameSync } from 'node:fs';
+import type { Now } from '@continuum/core';
+
+export type AuditEntry = {
+  readonly seq: number;
+  readonly region: string;
+  /** Wall clock of this machine. */
+  readonly at: string;
+  readonly monoMs: number;
+  readonly event: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+  readonly previous: string;
+  readonly hash: string;
+};
+
+export type Audit = {
+  readonly append: (now: Now, event: string, detail: Readonly<Record<string, unknown>>) => AuditEntry;
+  /** Entries that could not be written. */
+  readonly lost: () => number;
+};
+
+const GENESIS = '0'.repeat(64);
+
+/** Continues the chain that is in `file`. A broken one is kept beside it, and a new chain starts by naming it. */
+export function openAudit(file: string, region: string, now: Now): Audit {
+  const { entries, broken } = readAudit(file);
+  const keptAt = `${file}.broken-${now.wallMs}`;
+  if (broken !== null) renameSync(file, keptAt);
+  const last = broken === null ? entries.at(-1) : undefined;
+  let seq = last?.seq ?? 0;
+  let previous = last?.hash ?? GENESIS;
+  let lost = 0;
+  const append: Audit['append'] = (at, event, detail) => {
+    seq += 1;
+    const when = new Date(at.wallMs).toISOString();
+    const body = { seq, region, at: when, monoMs: at.monoMs, event, detail, previous };
+    const entry = { ...body, hash: hashOf(body) };
+    previous = entry.hash;
+    try {
+      appendFileSync(file, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
+    } catch {
+      lost += 1;
+    }
+    return entry;
+  };
+  if (broken !== null) {
+    append(now, 'audit-chain-broken', { problem: broken, keptAt, lastHash: entries.at(-1)?.hash ?? GENESIS });
+  }
+  return { append, lost: () => lost };
+}
+
+/** Reads a chain and says where it breaks, if it does. A last line without its end (a crash) is a break as well. */
+export function readAudit(file: string): { entries: AuditEntry[]; broken: string | null } {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { entries: [], broken: null };
+    throw error;
+  }
+  const entries: AuditEntry[] = [];
+  let previous = GENESIS;
+  for (const [index, line] of text.split('\n').entries()) {
+    if (line === '') continue;
+    const entry = parse(line);
+    if (entry === null) return { entries, broken: `line ${index + 1} is not an entry` };
+    const { hash, ...body } = entry;
+    if (entry.previous !== previous || hashOf(body) !== hash) {
+      return { entries, broken: `line ${index + 1} (entry ${entry.seq}) does not follow from the one before` };
+    }
+    previous = hash;
+    entries.push(entry);
+  }
+  return { entries, broken: null };
+}
+
+function parse(line: string): AuditEntry | null {
+  try {
+    return JSON.parse(line) as AuditEntry;
+  } catch {
+    return null;
+  }
+}
+
+function hashOf(body: Omit<AuditEntry, 'hash'>): string {
+  return createHash('sha256').update(JSON.stringify(body)).digest('hex');
+}
