@@ -1,0 +1,174 @@
+// Whoever can add a token to a Lua record runs code on the name server, so that is tried here in many ways.
+
+import fc from 'fast-check';
+import { test } from 'tap';
+import type { HotStandbyRecord } from './records.ts';
+import { canonicalName, synthesize, zoneRrsets } from './records.ts';
+import { luaRecordContent, SEGMENT_BYTES_MAX } from './lua.ts';
+
+const counter: HotStandbyRecord = {
+  name: 'counter.app.test',
+  lease: 'counter',
+  regions: [
+    { region: 'r1', addresses: ['127.1.0.1'] },
+    { region: 'r2', addresses: ['127.2.0.1'] },
+  ],
+  port: 8443,
+  ttlSeconds: 1,
+};
+
+/** Segments joined as PowerDNS does: with a space up to 5.0, without later. */
+function luaSource(content: string, glue: ' ' | ''): string {
+  const match = /^(?:A|AAAA)((?: "[^"]*")+)$/.exec(content);
+  if (match === null) throw new Error(`not a LUA record: ${content}`);
+  return [...(match[1] as string).matchAll(/"([^"]*)"/g)].map((segment) => segment[1]).join(glue);
+}
+
+/** A small Lua tokenizer: names, strings, punctuation; anything else (numbers, comments, operators, escapes) is an error. */
+function luaTokens(source: string): string[] {
+  const token = /\s*(?:([A-Za-z_]\w*)|('[^'\\\n]*')|([(){},=]))/y;
+  const found: string[] = [];
+  while (token.lastIndex < source.trimEnd().length) {
+    const match = token.exec(source);
+    if (match === null) throw new Error(`not a token of ours in ${source}`);
+    found.push(match[1] ?? match[2] ?? (match[3] as string));
+  }
+  return found;
+}
+
+const shape = (tokens: readonly string[]): string => tokens.map((token) => (token.startsWith("'") ? "''" : token)).join('');
+
+test('an application in hot standby gets one LUA record that names whoever answers the probe', async (t) => {
+  const made = synthesize(counter);
+  t.same(made, {
+    ok: true,
+    value: {
+      name: 'counter.app.test.',
+      type: 'LUA',
+      ttlSeconds: 1,
+      records: [
+        `A "ifurlup('http://counter.app.test:8443/.well-known/continuum/counter',{'127.1.0.1','127.2.0.1'},` +
+          `{selector='all',backupSelector='all',timeout='1',useragent='continuum-dns'})"`,
+      ],
+    },
+  });
+});
+
+test('IPv6 addresses get a record of their own, and every region must have both families or none', async (t) => {
+  const both = (address: string, six: string) => ({ region: address, addresses: [address, six] });
+  const made = synthesize({ ...counter, regions: [both('127.1.0.1', 'fd00::1'), both('127.2.0.1', 'FD00::2')] });
+  t.ok(made.ok && made.value.records.length === 2);
+  t.match(made.ok && made.value.records[1], /^AAAA "ifurlup.*'fd00:0:0:0:0:0:0:1','fd00:0:0:0:0:0:0:2'/);
+  const lame = synthesize({ ...counter, regions: [both('127.1.0.1', 'fd00::1'), { region: 'r2', addresses: ['127.2.0.1'] }] });
+  t.match(lame, { ok: false, problems: [{ field: 'regions[1].addresses', fix: /same families/ }] });
+});
+
+test('all problems come in one report, each with field, value and fix', async (t) => {
+  const made = synthesize({
+    name: "x') or os.getenv('HOME') --",
+    lease: "counter'",
+    path: '/a b/',
+    port: 0,
+    ttlSeconds: 1.5,
+    regions: [{ region: 'r1', addresses: ["127.0.0.1'"] }, { region: 'r2', addresses: [] }],
+  });
+  t.notOk(made.ok);
+  const problems = made.ok ? [] : made.problems;
+  const fields = problems.map((problem) => problem.field);
+  t.same(fields, ['name', 'lease', 'path', 'port', 'ttlSeconds', 'regions[0].addresses', 'regions[1].addresses']);
+  t.ok(problems.every((problem) => problem.fix.length > 0 && problem.value.length > 0));
+});
+
+test('one region is refused, and so is one address for two regions', async (t) => {
+  t.match(synthesize({ ...counter, regions: counter.regions.slice(0, 1) }), { ok: false, problems: [{ field: 'regions' }] });
+  const same = synthesize({ ...counter, regions: [counter.regions[0]!, { region: 'r2', addresses: ['127.1.0.1'] }] });
+  t.match(same, { ok: false, problems: [{ field: 'regions[1].addresses', fix: /once/ }] });
+});
+
+test('a URL that does not fit one segment is refused', async (t) => {
+  t.match(synthesize({ ...counter, path: `/${'a'.repeat(220)}/` }), { ok: false, problems: [{ field: 'path', fix: /characters/ }] });
+});
+
+test('a path cannot climb, carry a query or leave its place', async (t) => {
+  for (const path of ['', 'x/', '//', '/a', '/a?b/', '/a#b/', '/%2e/', '/a/\n/', "/'/", '/"/', '/\\/', '/]]/', '/é/']) {
+    t.match(synthesize({ ...counter, path }), { ok: false, problems: [{ field: 'path' }] }, JSON.stringify(path));
+  }
+});
+
+test('no text that comes in can add a token', async (t) => {
+  const expected = shape(luaTokens(luaSource((synthesize(counter) as { value: { records: string[] } }).value.records[0]!, '')));
+  const evil = fc.oneof(
+    fc.string({ maxLength: 80 }),
+    fc.constantFrom(`')--`, `'..os.execute('id')..'`, `");os.exit()--`, `\\'`, `]]`, `\\039`, 'a\nb', 'counter', '127.1.0.1', `1.1.1.1','2.2.2.2`),
+    fc.tuple(fc.domain(), fc.string({ maxLength: 10 })).map((parts) => parts.join('')),
+  );
+  let accepted = 0;
+  fc.assert(
+    fc.property(evil, evil, evil, evil, fc.integer({ min: -1, max: 70_000 }), (name, lease, path, address, port) => {
+      for (const input of [
+        { ...counter, name, port },
+        { ...counter, lease },
+        { ...counter, path },
+        { ...counter, regions: [counter.regions[0]!, { region: lease, addresses: [address] }] },
+      ]) {
+        const made = synthesize(input);
+        if (!made.ok) continue;
+        accepted++;
+        for (const content of made.value.records) {
+          for (const glue of [' ', ''] as const) if (shape(luaTokens(luaSource(content, glue))) !== expected) return false;
+        }
+      }
+      return true;
+    }),
+    { numRuns: 3_000 },
+  );
+  t.ok(accepted > 500, `${accepted} inputs were accepted, all with the same tokens`);
+});
+
+test('a long record is cut into segments that read the same with and without white space between them', async (t) => {
+  const regions = Array.from({ length: 16 }, (_, region) => ({
+    region: `r${region}`,
+    addresses: Array.from({ length: 16 }, (_, index) => `127.${region}.100.${index}`),
+  }));
+  const made = synthesize({ ...counter, name: `${'a'.repeat(60)}.${'b'.repeat(60)}.test`, regions });
+  t.ok(made.ok);
+  const content = made.ok ? made.value.records[0]! : '';
+  const segments = [...content.matchAll(/"([^"]*)"/g)].map((match) => match[1]!);
+  t.ok(segments.length > 10);
+  t.ok(segments.every((segment) => Buffer.byteLength(segment) <= SEGMENT_BYTES_MAX));
+  t.same(luaTokens(luaSource(content, ' ')), luaTokens(luaSource(content, '')));
+});
+
+test('a literal that was not checked before ends the process instead of reaching the name server', async (t) => {
+  const unsafe = { kind: 'text', value: "'" } as const;
+  t.throws(() => luaRecordContent('A', unsafe), { code: 'CTM_ASSERT_LUA_TEXT_UNSAFE' });
+});
+
+test('names become canonical or are refused', async (t) => {
+  t.equal(canonicalName('Counter.App.Test'), 'counter.app.test.');
+  t.equal(canonicalName('counter.app.test.'), 'counter.app.test.');
+  for (const bad of ['', '.', 'a..b', '-a.b', 'a-.b', 'a b', "a'b", `${'a'.repeat(64)}.b`, 'a.'.repeat(130)]) {
+    t.equal(canonicalName(bad), null, JSON.stringify(bad));
+  }
+});
+
+test('a zone gets SOA, NS and the addresses of its name servers', async (t) => {
+  const zone = zoneRrsets({
+    zone: 'app.test',
+    nameServers: [{ name: 'ns-r1.app.test', addresses: ['127.1.0.1'] }, { name: 'ns-r2.app.test', addresses: ['127.2.0.1', 'fd00::2'] }],
+    ttlSeconds: 60,
+  });
+  t.same(zone, {
+    ok: true,
+    value: [
+      { name: 'app.test.', type: 'SOA', ttlSeconds: 60, records: ['ns-r1.app.test. hostmaster.app.test. 1 3600 600 86400 60'] },
+      { name: 'app.test.', type: 'NS', ttlSeconds: 60, records: ['ns-r1.app.test.', 'ns-r2.app.test.'] },
+      { name: 'ns-r1.app.test.', type: 'A', ttlSeconds: 60, records: ['127.1.0.1'] },
+      { name: 'ns-r2.app.test.', type: 'A', ttlSeconds: 60, records: ['127.2.0.1'] },
+      { name: 'ns-r2.app.test.', type: 'AAAA', ttlSeconds: 60, records: ['fd00:0:0:0:0:0:0:2'] },
+    ],
+  });
+  const foreign = zoneRrsets({ zone: 'app.test', nameServers: [{ name: 'ns.other.test', addresses: ['x'] }], ttlSeconds: 60 });
+  t.match(foreign, { ok: false, problems: [{ field: 'nameServers[0].name' }, { field: 'nameServers[0].addresses' }] });
+  t.match(zoneRrsets({ zone: 'app.test', nameServers: [], ttlSeconds: 60 }), { ok: false, problems: [{ field: 'nameServers' }] });
+});
