@@ -1,0 +1,259 @@
+// The controller's side of the gate link: a unix socket on which the region's gates ask for their instructions. The remaining
+// validity is worked out when a gate asks, from this machine's monotonic clock; nothing here decides anything.
+
+import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { MonoMs, Now } from '@continuum/core';
+import { SUSPEND_TOLERANCE_MS, monoMs, wallAheadMs, wallMs } from '@continuum/core';
+import type { Result } from '@continuum/ports';
+import { failure, success } from '@continuum/ports';
+import type { GateAnswer, GateAsk, GateInstruction } from '@continuum/wire/gate-link';
+import { gateAsk } from '@continuum/wire/gate-link';
+import { lineSplitter } from '@continuum/wire/lines';
+
+/** Linux limits a unix socket's path to 107 bytes and a terminator. */
+const SOCKET_PATH_BYTES_MAX = 107;
+const LINE_LENGTH_MAX = 4_096;
+/** A gate that does not read what it asked for is dropped before its answers pile up here. */
+const UNREAD_BYTES_MAX = 65_536;
+const GATES_MAX = 16;
+const SILENT_MS_MAX = 5_000;
+
+export type GateLinkInstruction = Omit<GateInstruction, 'version' | 'remainingMs'>;
+
+/** What the gates reported last. Several gates (a rolling restart): held is summed, applied is that of the slowest. */
+export type GateObserved = {
+  readonly connected: boolean;
+  readonly held: number;
+  /** Highest `version` that is in force in every connected gate; 0 when none is. */
+  readonly applied: number;
+  readonly epoch: number;
+};
+
+export type GateLink = {
+  /** Makes this the instruction, tells the gates to ask, and returns its version: wait for `applied` to reach it. */
+  readonly set: (instruction: GateLinkInstruction, validUntilMonoMs: MonoMs) => number;
+  readonly observed: () => GateObserved;
+  readonly close: () => Promise<void>;
+};
+
+export type GateLinkOptions = {
+  readonly socketPath: string;
+  readonly clock?: () => Now;
+  readonly onChange?: (observed: GateObserved) => void;
+  /** A gate sent something that is not of the protocol, or was silent; its connection was dropped. */
+  readonly onDropped?: (reason: string) => void;
+  /** Members of this group may be gates too; otherwise only this user. */
+  readonly socketGid?: number;
+};
+
+type Current = {
+  readonly instruction: GateLinkInstruction;
+  readonly version: number;
+  readonly validUntilMonoMs: MonoMs;
+  readonly set: Now;
+};
+
+type Gate = { readonly socket: Socket; last: GateAsk | null };
+
+/**
+ * Failures: `CTM_GATE_LINK_IN_USE` (a living process serves this path), `CTM_GATE_LINK_PATH` (too long, or something else
+ * is there), `CTM_GATE_LINK_LISTEN`.
+ */
+export async function createGateLink(options: GateLinkOptions): Promise<Result<GateLink>> {
+  const { socketPath } = options;
+  const free = await clearPath(socketPath);
+  if (!free.ok) return free;
+  const clock = options.clock ?? systemClock;
+  const gates = new Set<Gate>();
+  let current: Current | null = null;
+  let reported = describe(gates);
+
+  const tell = (): void => {
+    const now = describe(gates);
+    if (sameObserved(reported, now)) return;
+    reported = now;
+    options.onChange?.(now);
+  };
+  const server = createServer((socket) => {
+    if (gates.size >= GATES_MAX) {
+      options.onDropped?.(`more than ${GATES_MAX} gates`);
+      socket.destroy();
+      return;
+    }
+    const gate: Gate = { socket, last: null };
+    gates.add(gate);
+    serve(gate, {
+      answer: (ask) => ({ answer: ask.ask, instruction: current === null ? null : instructionNow(current, clock()) }),
+      asked: tell,
+      dropped: (reason) => options.onDropped?.(reason),
+      closed: () => {
+        gates.delete(gate);
+        tell();
+      },
+    });
+  });
+  const listening = await listen(server, socketPath, options.socketGid);
+  if (!listening.ok) return listening;
+
+  return success({
+    set: (instruction, validUntilMonoMs) => {
+      const changed = current === null || !sameInstruction(current.instruction, instruction);
+      const now = clock();
+      const shortened = current !== null && validUntilMonoMs < current.validUntilMonoMs;
+      const revived = current !== null && current.validUntilMonoMs <= now.monoMs;
+      const version = (current?.version ?? 0) + (changed ? 1 : 0);
+      current = { instruction, version, validUntilMonoMs, set: now };
+      if (changed || shortened || revived) for (const gate of gates) send(gate.socket, { changed: true });
+      return version;
+    },
+    observed: () => describe(gates),
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        for (const { socket } of gates) socket.destroy();
+      }),
+  });
+}
+
+function serve(
+  gate: Gate,
+  on: {
+    readonly answer: (ask: GateAsk) => GateAnswer;
+    readonly asked: () => void;
+    readonly dropped: (reason: string) => void;
+    readonly closed: () => void;
+  },
+): void {
+  const { socket } = gate;
+  const drop = (reason: string): void => {
+    if (socket.destroyed) return;
+    on.dropped(reason);
+    socket.destroy();
+  };
+  const split = lineSplitter(LINE_LENGTH_MAX);
+  socket.setEncoding('utf8');
+  socket.setTimeout(SILENT_MS_MAX, () => drop(`a gate asked nothing for ${SILENT_MS_MAX} ms`));
+  socket.on('data', (chunk: string) => {
+    const received = split(chunk);
+    const asks = received.ok ? received.lines.map(parseAsk) : [null];
+    for (const ask of asks) {
+      if (socket.destroyed) return;
+      if (ask === null) return drop('a gate sent something that is not of the protocol');
+      gate.last = ask;
+      send(socket, on.answer(ask));
+      on.asked();
+    }
+    if (socket.writableLength > UNREAD_BYTES_MAX) drop('a gate does not read its answers');
+  });
+  socket.on('error', (error) => drop(error.message));
+  socket.on('close', on.closed);
+}
+
+/** The instruction with what is left of its validity now; nothing is left when this machine slept since it was set. */
+function instructionNow(current: Current, now: Now): GateInstruction {
+  const slept = wallAheadMs(current.set, now) > SUSPEND_TOLERANCE_MS;
+  const remainingMs = slept ? 0 : Math.max(0, current.validUntilMonoMs - now.monoMs);
+  return { ...current.instruction, version: current.version, remainingMs };
+}
+
+function send(socket: Socket, message: GateAnswer): void {
+  if (!socket.destroyed) socket.write(`${JSON.stringify(message)}\n`);
+}
+
+function parseAsk(line: string): GateAsk | null {
+  try {
+    const parsed = gateAsk.safeParse(JSON.parse(line));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+function describe(gates: ReadonlySet<Gate>): GateObserved {
+  const asks = [...gates].flatMap(({ last }) => (last === null ? [] : [last]));
+  return {
+    connected: asks.length > 0,
+    held: asks.reduce((sum, { held }) => sum + held, 0),
+    applied: asks.length === 0 ? 0 : Math.min(...asks.map(({ applied }) => applied)),
+    epoch: Math.max(0, ...asks.map(({ epoch }) => epoch)),
+  };
+}
+
+function sameObserved(a: GateObserved, b: GateObserved): boolean {
+  return a.connected === b.connected && a.held === b.held && a.applied === b.applied && a.epoch === b.epoch;
+}
+
+function sameInstruction(a: GateLinkInstruction, b: GateLinkInstruction): boolean {
+  return (
+    a.epoch === b.epoch &&
+    a.mode === b.mode &&
+    a.activeRegion === b.activeRegion &&
+    a.holdForwarded === b.holdForwarded &&
+    a.holdMsMax === b.holdMsMax
+  );
+}
+
+/** Makes room for the socket: a dead process's file goes, a living process keeps it. */
+async function clearPath(socketPath: string): Promise<Result<null>> {
+  const bytes = Buffer.byteLength(socketPath);
+  if (bytes > SOCKET_PATH_BYTES_MAX) {
+    const message = `gate socket ${socketPath} is ${bytes} bytes long; choose a path of at most ${SOCKET_PATH_BYTES_MAX}`;
+    return failure('CTM_GATE_LINK_PATH', message);
+  }
+  const stat = lstatSync(socketPath, { throwIfNoEntry: false });
+  if (stat === undefined) return success(null);
+  if (!stat.isSocket()) {
+    return failure('CTM_GATE_LINK_PATH', `${socketPath} is not a socket; move it away or choose another path`);
+  }
+  if (await isServed(socketPath)) {
+    const message = `another process serves the gate socket ${socketPath}; stop that controller or choose another path`;
+    return failure('CTM_GATE_LINK_IN_USE', message);
+  }
+  unlinkSync(socketPath);
+  return success(null);
+}
+
+/** Only a refused connection proves that nobody listens. */
+function isServed(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(socketPath);
+    const settle = (served: boolean): void => {
+      socket.destroy();
+      resolve(served);
+    };
+    socket.once('connect', () => settle(true));
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => settle(code !== 'ECONNREFUSED' && code !== 'ENOENT'));
+  });
+}
+
+function listen(server: Server, socketPath: string, socketGid: number | undefined): Promise<Result<null>> {
+  return new Promise((resolve) => {
+    const cannot = (error: unknown): void => {
+      const reason = error instanceof Error ? error.message : String(error);
+      resolve(failure('CTM_GATE_LINK_LISTEN', `cannot serve the gate socket ${socketPath}: ${reason}`, error));
+    };
+    server.once('error', cannot);
+    // The socket is bound within the call: it never exists with wider rights than these.
+    const before = process.umask(0o177);
+    server.listen({ path: socketPath }, () => {
+      server.off('error', cannot);
+      try {
+        if (socketGid !== undefined) {
+          chownSync(socketPath, -1, socketGid);
+          chmodSync(socketPath, 0o660);
+        }
+        resolve(success(null));
+      } catch (error) {
+        server.close();
+        cannot(error);
+      }
+    });
+    process.umask(before);
+  });
+}
+
+function systemClock(): Now {
+  return { monoMs: monoMs(performance.now()), wallMs: wallMs(Date.now()) };
+}
