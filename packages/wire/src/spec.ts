@@ -85,7 +85,7 @@ const local = z.strictObject({
     binDir: file,
     dataDir: file,
     logFile: file,
-    passwordFile: file,
+    passFile: file,
     runAs: z.string().min(1).max(32).optional(),
     libraryPath: z.string().max(4_096).optional(),
   }),

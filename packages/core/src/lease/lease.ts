@@ -217,6 +217,11 @@ function requestSwitchover(record: LeaseRecord, command: Of<'requestSwitchover'>
   if (!record.inSync.includes(to)) {
     return refuse('not-in-sync', `region ${to} is not in the in-sync set [${record.inSync.join(', ')}]`);
   }
+  if (pending !== null) {
+    // Asked again after a lost reply: what the target has answered meanwhile stands, and so does the time it has.
+    const same = pending.from === from && pending.to === to;
+    return same ? { ok: true, record, events: [] } : refuse('switchover-pending', `switchover ${id} goes to ${pending.to}`);
+  }
   const expiresAtMs = wallMs(at + command.validForMs);
   const intent = { id, from, to, target: 'pending' as const, reasons: [], expiresAtMs };
   return { ok: true, record: { ...record, intent }, events: ['intent'] };

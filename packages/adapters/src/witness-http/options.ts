@@ -1,0 +1,92 @@
+// What the witness adapter needs to know, checked once with every problem in one report.
+
+import {
+  KeyError,
+  fieldProblems,
+  importKeyRing,
+  importSigningKey,
+  describeFields,
+  keyRegion,
+  leaseName,
+  regionName,
+} from '@continuum/wire';
+import type { FieldProblem, KeyId, KeyRing, PrivateKey, PublicKey, SigningKey } from '@continuum/wire';
+import type { Failure } from '@continuum/ports';
+import { z } from 'zod';
+
+export type WitnessRegisterOptions = {
+  /** Origin of the witness. `https`, except on a loopback address. */
+  readonly url: string;
+  readonly lease: string;
+  readonly region: string;
+  /** `<region>/<label>`, as the witness knows the public half. */
+  readonly keyId: KeyId;
+  readonly privateKey: PrivateKey;
+  /** The witness's own public keys, by key id: nothing else is believed. Two while one replaces the other. */
+  readonly witnessPublicKeys: Readonly<Record<KeyId, PublicKey>>;
+  /** 0..1, for the jitter of reconnects. */
+  readonly random?: () => number;
+  /** How often a watch proves that its connection lives; it is given up after twice that. */
+  readonly heartbeatMs?: number;
+  /** Why a watch broke or a push was not believed. For logs and metrics only. */
+  readonly onWatchProblem?: (failure: Failure) => void;
+};
+
+export type Checked = {
+  readonly origin: string;
+  readonly lease: string;
+  readonly key: SigningKey;
+  readonly witnessKeys: KeyRing;
+};
+
+/** The register's options are wrong. `fields` names each of them with its value and what to do. */
+export class RegisterOptionsError extends Error {
+  readonly code = 'CTM_REGISTER_OPTIONS_INVALID';
+  readonly fields: readonly FieldProblem[];
+  constructor(fields: readonly FieldProblem[]) {
+    super(describeFields(fields));
+    this.name = 'RegisterOptionsError';
+    this.fields = fields;
+  }
+}
+
+const LOOPBACK = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
+
+const schema = z.object({
+  url: z.string().max(300).refine(isUsableUrl, {
+    error: 'use the origin of the witness, https://..., without a path (http:// only on a loopback address)',
+  }),
+  lease: leaseName,
+  region: regionName,
+  heartbeatMs: z.number().int().min(50).max(60_000).optional(),
+});
+
+export async function checkOptions(options: WitnessRegisterOptions): Promise<Checked> {
+  const { url, lease, region, heartbeatMs } = options;
+  const plain = { url, lease, region, heartbeatMs };
+  const parsed = schema.safeParse(plain);
+  const problems = parsed.success ? [] : fieldProblems(parsed.error.issues, plain);
+  const key = await importSigningKey(options.keyId, options.privateKey).catch(collect(problems, 'privateKey'));
+  const witnessKeys = await importKeyRing(options.witnessPublicKeys).catch(collect(problems, 'witnessPublicKeys'));
+  if (key !== null && keyRegion(key.keyId) !== region) {
+    problems.push({ path: 'keyId', value: key.keyId, fix: `use a key of region ${region}: ${region}/<label>` });
+  }
+  if (witnessKeys?.size === 0) problems.push({ path: 'witnessPublicKeys', value: '{}', fix: 'pin at least one key of the witness' });
+  if (key === null || witnessKeys === null || problems.length > 0) throw new RegisterOptionsError(problems);
+  return { origin: new URL(url).origin, lease, key, witnessKeys };
+}
+
+function isUsableUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
+}
+
+function collect(problems: FieldProblem[], path: string): (error: unknown) => null {
+  return (error) => {
+    if (!(error instanceof KeyError)) throw error;
+    problems.push({ path, value: '(not shown)', fix: error.message });
+    return null;
+  };
+}
