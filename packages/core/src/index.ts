@@ -12,3 +12,5 @@ export * from './policy.ts';
 export * from './replication/observation.ts';
 export * from './failover/state.ts';
 export * from './failover/decide.ts';
+export { Draft } from './failover/draft.ts';
+export { takeoverConditions, targetConditions } from './failover/facts.ts';

@@ -13,7 +13,6 @@ import {
   isLeaseOverdue,
   isNamedHolder,
   otherHolder,
-  takeoverConditions,
   targetConditions,
 } from './facts.ts';
 import type { GateDirective } from './state.ts';
@@ -267,5 +266,3 @@ function driveTraffic(draft: Draft): void {
   if (target === policy.region) draft.actions.push({ kind: 'confirm-dns', epoch: view.epoch });
 }
 
-/** What the API shows as "why is this region not taking over". */
-export { takeoverConditions, targetConditions };
