@@ -1,6 +1,5 @@
 // Starts and stops the real parts. Whatever a test or the demo starts is stopped by pid when this process ends,
-// however it ends (return, throw, Ctrl-C), with everything below it. A supervisor that was itself SIGKILLed cannot do
-// that; each child therefore also gets this process's pid and its start is recorded in the run's folder.
+// however it ends (return, throw, Ctrl-C), with everything below it.
 
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdtempSync, readFileSync, readdirSync, rmSync, chmodSync } from 'node:fs';
@@ -36,6 +35,8 @@ export type Start = {
 };
 
 const live = new Map<number, Started>();
+/** Processes that somebody below started and let go of (a postmaster outlives its controller). */
+const adopted = new Set<() => readonly number[]>();
 let hooked = false;
 
 /** Starts one process. Throws at once when the command cannot be run. */
@@ -157,6 +158,13 @@ export function runFolder(name: string): string {
   return folder;
 }
 
+/** Kills what `pids` names, too, when this process ends. Returns the way to take that back. */
+export function adopt(pids: () => readonly number[]): () => void {
+  hookExit();
+  adopted.add(pids);
+  return () => adopted.delete(pids);
+}
+
 /** Stops everything that `start` started, last started first. */
 export async function stopAll(): Promise<void> {
   for (const started of [...live.values()].reverse()) await started.stop();
@@ -166,7 +174,8 @@ function hookExit(): void {
   if (hooked) return;
   hooked = true;
   const killAll = () => {
-    const pids = [...live.keys()].flatMap((pid) => [pid, ...descendants(pid)]);
+    const roots = [...live.keys(), ...[...adopted].flatMap((pids) => pids())];
+    const pids = roots.flatMap((pid) => [pid, ...descendants(pid)]);
     signalAll(pids, 'SIGKILL');
   };
   process.once('exit', killAll);

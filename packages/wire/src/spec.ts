@@ -80,13 +80,21 @@ const local = z.strictObject({
   api: z.strictObject({ address, port, tokenFile: file }),
   witness: z.strictObject({ keyId: z.string().min(3).max(64), privateKeyFile: file }),
   gate: z.strictObject({ socket: file }),
-  gateway: z.strictObject({ routeFile: file, adminUrl: httpUrl, appAddress: address, appPort: port }),
+  gateway: z.strictObject({
+    routeFile: file,
+    admin: z.strictObject({ address, port }),
+    /** Longest time the application takes for one request. */
+    appTimeout: duration.default(15_000),
+    /** The gate's own bound on a hold, as in its configuration. */
+    holdLimit: duration.default(15_000),
+  }),
   database: z.strictObject({
     binDir: file,
     dataDir: file,
     logFile: file,
     passFile: file,
-    runAs: z.string().min(1).max(32).optional(),
+    /** As root: the unprivileged user that PostgreSQL runs as. */
+    runAs: z.strictObject({ uid: z.number().int().min(1), gid: z.number().int().min(1) }).optional(),
     libraryPath: z.string().max(4_096).optional(),
   }),
 });

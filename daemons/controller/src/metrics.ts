@@ -1,0 +1,56 @@
+// The controller's metrics, in Prometheus' naming. What is unknown is absent: a gauge without a value has no sample.
+
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { ControllerState, Now } from '@continuum/core';
+import { actingEpoch, lsnDiffBytes } from '@continuum/core';
+
+const PHASES = ['starting', 'standby', 'acquiring', 'promoting', 'active', 'handing-over', 'releasing', 'fenced', 'rejoining'];
+
+export type Metrics = {
+  readonly observe: (state: ControllerState, now: Now) => void;
+  readonly recorded: (event: string) => void;
+  readonly auditLost: (count: number) => void;
+  readonly render: () => Promise<string>;
+};
+
+export function createMetrics(name: string, region: string): Metrics {
+  const registers = [new Registry()];
+  const [registry] = registers as [Registry];
+  registry.setDefaultLabels({ continuum: name, region });
+  collectDefaultMetrics({ register: registry });
+  const gauge = (metric: string, help: string, labelNames: string[] = []): Gauge => new Gauge({ name: metric, help, labelNames, registers });
+  const phase = gauge('continuum_phase', 'Phase of this controller: 1 for the one that it is in.', ['phase']);
+  const epoch = gauge('continuum_lease_epoch', 'Epoch of the lease as last seen at the witness.');
+  const acting = gauge('continuum_lease_acting_epoch', 'Epoch under which this region may act; 0 when it may not.');
+  const validity = gauge('continuum_lease_validity_seconds', 'Until this region stops by itself; 0 when it may not act.');
+  const viewAge = gauge('continuum_witness_view_age_seconds', 'Age of what is known of the lease; absent when nothing is.');
+  const inSync = gauge('continuum_in_sync', 'Whether a region may take over without loss, by the witness.', ['peer']);
+  const replay = gauge('continuum_replay_lag_bytes', 'Log received and not replayed here; absent when unknown or a primary.');
+  const unknown = gauge('continuum_replay_lag_unknown', '1 while the replay lag of this standby is unknown.');
+  const gate = gauge('continuum_gate_connected', '1 while the gate asks this controller.');
+  const recorded = new Counter({ name: 'continuum_events_total', help: 'Recorded events.', labelNames: ['event'], registers });
+  const lost = gauge('continuum_audit_lost_entries', 'Evidence that could not be written.');
+  return {
+    observe: (state, now) => {
+      for (const one of PHASES) phase.set({ phase: one }, one === state.phase.kind ? 1 : 0);
+      const may = actingEpoch({ ...state, now });
+      acting.set(may);
+      validity.set(may > 0 && state.grant !== null ? (state.grant.validUntilMs - now.monoMs) / 1_000 : 0);
+      gate.set(state.gate.connected ? 1 : 0);
+      if (state.view !== null) {
+        const { view } = state;
+        epoch.set(view.epoch);
+        viewAge.set((now.monoMs - state.viewMs) / 1_000);
+        for (const one of state.policy.regions) inSync.set({ peer: one }, view.inSync.includes(one) ? 1 : 0);
+      }
+      const standby = state.database?.role === 'standby';
+      const bytes = standby ? lsnDiffBytes(state.database?.lsn ?? null, state.database?.replayLsn ?? null) : null;
+      if (bytes === null) replay.remove();
+      else replay.set(bytes);
+      unknown.set(state.database?.role !== 'primary' && bytes === null ? 1 : 0);
+    },
+    recorded: (event) => recorded.inc({ event }),
+    auditLost: (count) => lost.set(count),
+    render: () => registry.metrics(),
+  };
+}
