@@ -121,7 +121,7 @@ function header(key: string, value: string): Header {
 
 function authorizationService(): ServiceDefinition {
   const file = fileURLToPath(new URL('./authorization.proto', import.meta.url));
-  const definition = loadSync(file, { keepCase: true, defaults: false, oneofs: false });
+  const definition = loadSync(file, { keepCase: true, objects: true });
   const root = loadPackageDefinition(definition) as unknown as {
     envoy: { service: { auth: { v3: { Authorization: { service: ServiceDefinition } } } } };
   };

@@ -75,6 +75,8 @@ function connectionManager(options: BootstrapOptions): object {
     '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
     stat_prefix: HTTP_STAT_PREFIX,
     use_remote_address: true,
+    // Nobody is inside: an x-envoy-retry-on of a client would send a write twice.
+    internal_address_config: { unix_sockets: false },
     normalize_path: true,
     // They would count the hold: a held request must live as long as the gate holds it.
     request_timeout: '0s',
