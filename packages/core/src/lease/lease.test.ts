@@ -1,0 +1,530 @@
+// The lease functions: each rule by example, then random histories against the promises of the lease (I1, I6, I8).
+
+import fc from 'fast-check';
+import t from 'tap';
+import { applyCommand, checkTransition, leaseDeadlines, newLease, viewLease } from './lease.ts';
+import type { LeaseCommand, LeaseRecord, LeaseReply } from './types.ts';
+import { epoch, lsn, regionId, wallMs } from '../types.ts';
+import type { RegionId } from '../types.ts';
+
+const R1 = regionId('r1');
+const R2 = regionId('r2');
+const R3 = regionId('r3');
+const TTL_MS = 1_000;
+const START_MS = 1_000_000;
+const TOKEN = { systemIdentifier: '7300000000000000001', timeline: 1, checkpointLsn: lsn('0/3000028') };
+
+type Body<K extends LeaseCommand['kind']> = Partial<Omit<Extract<LeaseCommand, { kind: K }>, 'kind' | 'region' | 'seq'>>;
+
+/** A lease and its clock; `send` numbers commands per region and fails the test when an invariant breaks. */
+class Register {
+  record: LeaseRecord = newLease('shop', wallMs(START_MS));
+  atMs = START_MS;
+  readonly seq = new Map<RegionId, number>();
+
+  apply(command: LeaseCommand): ReturnType<typeof applyCommand> {
+    const applied = applyCommand(deepFreeze(this.record), deepFreeze(command), wallMs(this.atMs));
+    checkTransition(this.record, applied.record);
+    this.record = applied.record;
+    return applied;
+  }
+
+  next(region: RegionId): { region: RegionId; seq: number; instance: string } {
+    const seq = (this.seq.get(region) ?? 0) + 1;
+    this.seq.set(region, seq);
+    return { region, seq, instance: `${region}-controller` };
+  }
+
+  acquire(region: RegionId, body: Body<'acquire'> = {}) {
+    const base = { epochSeen: this.record.epoch, ttlMs: TTL_MS, policyHash: 'p', force: null };
+    return this.apply({ kind: 'acquire', ...this.next(region), ...base, ...body });
+  }
+  renew(region: RegionId, body: Body<'renew'> = {}) {
+    const base = { epoch: this.record.epoch, ttlMs: TTL_MS, policyHash: 'p' };
+    return this.apply({ kind: 'renew', ...this.next(region), ...base, ...body });
+  }
+  release(region: RegionId, body: Body<'release'> = {}) {
+    return this.apply({ kind: 'release', ...this.next(region), epoch: this.record.epoch, ...body });
+  }
+  transfer(region: RegionId, to: RegionId, body: Body<'transfer'> = {}) {
+    const base = { epoch: this.record.epoch, id: 's1', to, token: TOKEN };
+    return this.apply({ kind: 'transfer', ...this.next(region), ...base, ...body });
+  }
+  setInSync(region: RegionId, inSync: RegionId[], body: Body<'setInSync'> = {}) {
+    return this.apply({ kind: 'setInSync', ...this.next(region), epoch: this.record.epoch, inSync, ...body });
+  }
+  request(region: RegionId, body: Body<'requestSwitchover'> = {}) {
+    const base = { id: 's1', from: R1, to: R2, validForMs: 500 };
+    return this.apply({ kind: 'requestSwitchover', ...this.next(region), ...base, ...body });
+  }
+  answer(region: RegionId, body: Body<'answerSwitchover'> = {}) {
+    const base = { id: 's1', answer: 'ready' as const, reasons: [] };
+    return this.apply({ kind: 'answerSwitchover', ...this.next(region), ...base, ...body });
+  }
+}
+
+/** r1 holds epoch 1 and both regions are in sync. */
+function healthy(): Register {
+  const register = new Register();
+  register.acquire(R1);
+  register.setInSync(R1, [R1, R2]);
+  return register;
+}
+
+function code(applied: { reply: LeaseReply }): string {
+  return applied.reply.outcome.ok ? 'ok' : applied.reply.outcome.code;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (value !== null && typeof value === 'object' && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) deepFreeze(inner);
+  }
+  return value;
+}
+
+t.test('acquire', async (t) => {
+  t.test('grants a lease that nobody ever held, as epoch 1, with only the holder in sync', async (t) => {
+    const register = new Register();
+    const applied = register.acquire(R1);
+    t.match(applied.reply, { outcome: { ok: true }, view: { epoch: 1, holder: 'r1', inSync: ['r1'], remainingMs: TTL_MS } });
+    t.same(applied.events, ['granted']);
+    t.equal(applied.record.expiresAtMs, START_MS + TTL_MS);
+  });
+
+  t.test('is refused up to the last millisecond before expiry and granted at expiry', async (t) => {
+    const register = healthy();
+    register.atMs += TTL_MS - 1;
+    t.equal(code(register.acquire(R2)), 'held');
+    register.atMs += 1;
+    t.match(register.acquire(R2).reply, { outcome: { ok: true }, view: { epoch: 2, holder: 'r2' } });
+  });
+
+  t.test('is refused to the holder itself while it holds', async (t) => {
+    t.equal(code(healthy().acquire(R1)), 'held');
+  });
+
+  t.test('gives the old holder a new epoch after its expiry', async (t) => {
+    const register = healthy();
+    register.atMs += TTL_MS;
+    t.match(register.acquire(R1).reply.view, { epoch: 2, holder: 'r1', inSync: ['r1'] });
+  });
+
+  t.test('is refused when the region did not see the current epoch', async (t) => {
+    const register = healthy();
+    register.atMs += TTL_MS;
+    t.equal(code(register.acquire(R2, { epochSeen: epoch(0) })), 'epoch-stale');
+    t.equal(code(register.acquire(R2, { epochSeen: epoch(2) })), 'epoch-stale');
+  });
+
+  t.test('is refused outside the in-sync set, and says so', async (t) => {
+    const register = new Register();
+    register.acquire(R1);
+    register.atMs += TTL_MS;
+    const { outcome } = register.acquire(R2).reply;
+    t.match(outcome, { ok: false, code: 'not-in-sync', detail: 'region r2 is not in the in-sync set [r1]' });
+    t.equal(register.record.holder, R1, 'nobody was granted anything');
+  });
+
+  t.test('is refused with another specification than the last holder', async (t) => {
+    const register = healthy();
+    register.atMs += TTL_MS;
+    t.equal(code(register.acquire(R2, { policyHash: 'other' })), 'policy-mismatch');
+  });
+
+  t.test('by force passes the in-sync set and the specification, but neither a holder nor the epoch', async (t) => {
+    const force = { reason: 'r1 burnt down', estimatedLoss: '16 MB' };
+    const register = new Register();
+    register.acquire(R1);
+    t.equal(code(register.acquire(R2, { force })), 'held');
+    register.atMs += TTL_MS;
+    t.equal(code(register.acquire(R2, { force, epochSeen: epoch(0) })), 'epoch-stale');
+    const forced = register.acquire(R2, { force, policyHash: 'other' });
+    t.match(forced.reply.view, { epoch: 2, holder: 'r2', inSync: ['r2'], policyHash: 'other' });
+  });
+
+  t.test('of many racing regions is granted once', async (t) => {
+    const register = new Register();
+    const racers = Array.from({ length: 64 }, (_, index) => regionId(`r${index}`));
+    const won = racers.filter((region) => register.acquire(region, { epochSeen: epoch(0) }).reply.outcome.ok);
+    t.equal(won.length, 1);
+  });
+});
+
+t.test('renew', async (t) => {
+  t.test('extends from the time it was received and keeps the epoch', async (t) => {
+    const register = healthy();
+    register.atMs += 400;
+    const applied = register.renew(R1, { ttlMs: 2_000, policyHash: 'p2' });
+    t.match(applied.reply.view, { epoch: 1, remainingMs: 2_000, ttlMs: 2_000, policyHash: 'p2', inSync: ['r1', 'r2'] });
+    t.same(applied.events, ['renewed']);
+  });
+
+  t.test('holds in the last millisecond and is refused at expiry', async (t) => {
+    const register = healthy();
+    register.atMs += TTL_MS - 1;
+    t.equal(code(register.renew(R1)), 'ok');
+    register.atMs += TTL_MS;
+    t.equal(code(register.renew(R1)), 'expired');
+  });
+
+  t.test('stays refused after an expiry when the clock runs backwards', async (t) => {
+    const register = healthy();
+    register.atMs += TTL_MS;
+    t.equal(code(register.renew(R1)), 'expired');
+    register.atMs -= TTL_MS;
+    t.equal(code(register.renew(R1)), 'expired');
+    t.equal(viewLease(register.record, R2, wallMs(register.atMs)).remainingMs, 0);
+  });
+
+  t.test('counts from the highest time that was seen when the clock runs backwards', async (t) => {
+    const register = healthy();
+    register.atMs += 600;
+    register.renew(R1);
+    register.atMs -= 500;
+    const applied = register.renew(R1);
+    t.equal(applied.record.expiresAtMs, START_MS + 600 + TTL_MS);
+    t.equal(applied.reply.view.remainingMs, TTL_MS);
+  });
+
+  t.test('is refused to others, under another epoch and to a second controller of the region', async (t) => {
+    const register = healthy();
+    t.equal(code(register.renew(R2)), 'not-holder');
+    t.equal(code(register.renew(R1, { epoch: epoch(2) })), 'epoch-stale');
+    t.equal(code(register.renew(R1, { instance: 'second' })), 'instance-conflict');
+    t.equal(register.record.instance, 'r1-controller');
+  });
+});
+
+t.test('release frees the lease at once and keeps the epoch and the in-sync set', async (t) => {
+  const register = healthy();
+  t.equal(code(register.release(R2)), 'not-holder');
+  t.equal(code(register.release(R1, { instance: 'second' })), 'instance-conflict');
+  const applied = register.release(R1);
+  t.match(applied.reply.view, { epoch: 1, holder: null, instance: null, remainingMs: 0, inSync: ['r1', 'r2'] });
+  t.same(applied.events, ['released']);
+  t.equal(leaseDeadlines(applied.record), null);
+  t.equal(code(register.renew(R1)), 'not-holder');
+  t.match(register.acquire(R2).reply.view, { epoch: 2, holder: 'r2' });
+});
+
+t.test('transfer', async (t) => {
+  t.test('hands over in one step: new epoch, new holder, the token for whoever looks', async (t) => {
+    const register = healthy();
+    register.request(R1);
+    const applied = register.transfer(R1, R2);
+    t.match(applied.reply.view, { epoch: 2, holder: 'r2', instance: null, inSync: ['r2'], intent: null, remainingMs: TTL_MS });
+    t.same(applied.reply.view.handover, { id: 's1', from: 'r1', to: 'r2', token: TOKEN });
+    t.same(applied.events, ['transferred']);
+    t.equal(code(register.renew(R1, { epoch: epoch(1) })), 'not-holder');
+    t.equal(code(register.renew(R2)), 'ok');
+    t.equal(register.record.instance, 'r2-controller', 'the first renewal says which controller holds it');
+    t.not(register.record.handover, null, 'the token stays until the next change of epoch');
+  });
+
+  t.test('is refused to itself, outside the in-sync set, to others and after expiry', async (t) => {
+    const register = healthy();
+    t.equal(code(register.transfer(R1, R1)), 'invalid');
+    t.equal(code(register.transfer(R1, R3)), 'not-in-sync');
+    t.equal(code(register.transfer(R2, R1)), 'not-holder');
+    t.equal(code(register.transfer(R1, R2, { epoch: epoch(9) })), 'epoch-stale');
+    register.atMs += TTL_MS;
+    t.equal(code(register.transfer(R1, R2)), 'expired');
+    t.equal(register.record.epoch, 1);
+  });
+
+  t.test('forgets the hand-over when the lease is acquired afresh', async (t) => {
+    const register = healthy();
+    register.transfer(R1, R2);
+    register.atMs += TTL_MS;
+    t.equal(register.acquire(R2).reply.view.handover, null);
+  });
+});
+
+t.test('setInSync', async (t) => {
+  t.test('is sorted, without doubles, and only for the valid holder', async (t) => {
+    const register = healthy();
+    t.same(register.setInSync(R1, [R3, R1, R2, R1]).reply.view.inSync, ['r1', 'r2', 'r3']);
+    t.equal(code(register.setInSync(R2, [R1, R2])), 'not-holder');
+    t.equal(code(register.setInSync(R1, [R1], { epoch: epoch(0) })), 'epoch-stale');
+    register.atMs += TTL_MS;
+    t.equal(code(register.setInSync(R1, [R1])), 'expired');
+    t.same(register.record.inSync, ['r1', 'r2', 'r3']);
+  });
+
+  t.test('always contains the holder', async (t) => {
+    const register = healthy();
+    t.equal(code(register.setInSync(R1, [R2])), 'invalid');
+    t.same(register.record.inSync, ['r1', 'r2']);
+  });
+
+  t.test('takes effect before a takeover: who was removed cannot acquire', async (t) => {
+    const register = healthy();
+    t.same(register.setInSync(R1, [R1]).events, ['in-sync']);
+    register.atMs += TTL_MS;
+    t.equal(code(register.acquire(R2)), 'not-in-sync');
+  });
+});
+
+t.test('switchover intents', async (t) => {
+  t.test('are seen by all, answered by the target, and end with the hand-over', async (t) => {
+    const register = healthy();
+    t.match(register.request(R2).reply.view.intent, { id: 's1', from: 'r1', to: 'r2', target: 'pending', reasons: [] });
+    const refused = register.answer(R2, { answer: 'refused', reasons: ['lag unknown'] });
+    t.match(refused.reply.view.intent, { target: 'refused', reasons: ['lag unknown'] });
+    t.match(register.answer(R2).reply.view.intent, { target: 'ready', reasons: [] });
+    t.equal(register.transfer(R1, R2).reply.view.intent, null);
+  });
+
+  t.test('keep their answer and their time when they are asked for again', async (t) => {
+    const register = healthy();
+    register.request(R1, { validForMs: 500 });
+    register.answer(R2);
+    register.atMs += 300;
+    const again = register.request(R1, { validForMs: 500 });
+    t.match(again.reply, { outcome: { ok: true }, view: { intent: { target: 'ready' } } });
+    t.equal(register.record.intent?.expiresAtMs, START_MS + 500);
+  });
+
+  t.test('one at a time, until it is void', async (t) => {
+    const register = healthy();
+    register.request(R1, { validForMs: 500 });
+    t.equal(code(register.request(R2, { id: 's2' })), 'switchover-pending');
+    register.atMs += 499;
+    t.equal(code(register.request(R2, { id: 's2' })), 'switchover-pending');
+    register.atMs += 1;
+    t.equal(viewLease(register.record, R1, wallMs(register.atMs)).intent, null);
+    t.equal(code(register.answer(R2)), 'switchover-unknown');
+    t.equal(code(register.request(R2, { id: 's2' })), 'ok');
+  });
+
+  t.test('under the same id to another region is another intent', async (t) => {
+    const register = healthy();
+    register.setInSync(R1, [R1, R2, R3]);
+    register.request(R1);
+    t.equal(code(register.request(R1, { to: R3 })), 'switchover-pending');
+    t.equal(register.record.intent?.to, R2);
+  });
+
+  t.test('are refused without a valid holder, to itself and outside the in-sync set', async (t) => {
+    const register = healthy();
+    t.equal(code(register.request(R1, { from: R2, to: R1 })), 'not-holder');
+    t.equal(code(register.request(R1, { to: R1 })), 'invalid');
+    t.equal(code(register.request(R1, { to: R3 })), 'not-in-sync');
+    register.atMs += TTL_MS;
+    t.equal(code(register.request(R1)), 'not-holder');
+  });
+
+  t.test('are cancelled by either side and by nobody else', async (t) => {
+    const register = healthy();
+    register.request(R1);
+    t.equal(code(register.answer(R3, { answer: 'cancelled' })), 'invalid');
+    t.equal(code(register.answer(R1)), 'invalid', 'the source does not say that the target is ready');
+    t.equal(code(register.answer(R2, { id: 'other' })), 'switchover-unknown');
+    t.equal(register.answer(R1, { answer: 'cancelled' }).reply.view.intent, null);
+    t.equal(code(register.answer(R2)), 'switchover-unknown');
+  });
+
+  t.test('end with a release and with a new holder', async (t) => {
+    const released = healthy();
+    released.request(R1);
+    t.equal(released.release(R1).reply.view.intent, null);
+    const expired = healthy();
+    expired.request(R1, { validForMs: 60_000 });
+    expired.atMs += TTL_MS;
+    t.equal(expired.acquire(R2).reply.view.intent, null);
+  });
+});
+
+t.test('numbering', async (t) => {
+  t.test('the same command again is answered the same and not executed again', async (t) => {
+    const register = healthy();
+    const command: LeaseCommand = {
+      kind: 'renew', ...register.next(R1), epoch: epoch(1), ttlMs: TTL_MS, policyHash: 'p',
+    };
+    register.apply(command);
+    const before = register.record;
+    register.atMs += 700;
+    const again = register.apply(Object.fromEntries(Object.entries(command).reverse()) as LeaseCommand);
+    t.match(again.reply, { outcome: { ok: true }, view: { remainingMs: TTL_MS - 700 } }, 'it does not extend');
+    t.equal(again.record, before);
+    t.same(again.events, []);
+  });
+
+  t.test('a repeated refusal stays the refusal that it was', async (t) => {
+    const register = healthy();
+    const command: LeaseCommand = {
+      kind: 'acquire', ...register.next(R2), epochSeen: epoch(1), ttlMs: TTL_MS, policyHash: 'p', force: null,
+    };
+    t.equal(code(register.apply(command)), 'held');
+    register.atMs += TTL_MS;
+    t.equal(code(register.apply(command)), 'held');
+    t.equal(register.record.epoch, 1);
+  });
+
+  t.test('another command under a used number is refused, an older number too', async (t) => {
+    const register = healthy();
+    register.renew(R1);
+    const used = register.seq.get(R1) ?? 0;
+    const release = { kind: 'release' as const, region: R1, instance: 'r1-controller', epoch: epoch(1) };
+    t.equal(code(register.apply({ ...release, seq: used })), 'seq-reused');
+    t.equal(code(register.apply({ ...release, seq: used - 1 })), 'seq-stale');
+    t.equal(register.record.holder, R1);
+  });
+
+  t.test('counts per region, survives refusals, and each region is shown its own', async (t) => {
+    const register = healthy();
+    register.renew(R2);
+    t.equal(viewLease(register.record, R1, wallMs(register.atMs)).seq, 2);
+    t.equal(viewLease(register.record, R2, wallMs(register.atMs)).seq, 1);
+    t.equal(viewLease(register.record, R3, wallMs(register.atMs)).seq, 0);
+  });
+});
+
+t.test('the view has no time of the witness and no sequence number of others', async (t) => {
+  const register = healthy();
+  register.request(R1);
+  const view = JSON.stringify(viewLease(register.record, R2, wallMs(register.atMs)));
+  t.notMatch(view, /100[01][0-9]{3}/, 'no absolute time');
+  t.notMatch(view, /expiresAtMs|clockMs|fingerprint|last/);
+});
+
+t.test('the deadlines are half the ttl after the renewal, and the expiry', async (t) => {
+  const register = healthy();
+  t.same(leaseDeadlines(register.record), { overdueAtMs: START_MS + TTL_MS / 2, expiresAtMs: START_MS + TTL_MS });
+  t.equal(leaseDeadlines(newLease('shop', wallMs(0))), null);
+});
+
+t.test('a record that breaks a promise ends the process instead of being stored', async (t) => {
+  const { record } = healthy();
+  const broken: [string, Partial<LeaseRecord>][] = [
+    ['EPOCH_MONOTONE', { epoch: epoch(0) }],
+    ['EPOCH_STEP', { epoch: epoch(3) }],
+    ['CLOCK_MONOTONE', { clockMs: wallMs(START_MS - 1) }],
+    ['GRANT_NEEDS_EPOCH', { holder: R2 }],
+    ['EPOCH_NEEDS_HOLDER', { epoch: epoch(2), holder: null }],
+    ['IN_SYNC_EMPTY', { inSync: [] }],
+  ];
+  for (const [rule, change] of broken) {
+    t.throws(() => checkTransition(record, { ...record, ...change }), { code: `CTM_ASSERT_${rule}` });
+  }
+});
+
+// Random histories: three regions with two controllers each, clocks that jump both ways, lost replies (repeats), old numbers.
+
+const region = fc.constantFrom(R1, R2, R3);
+const inSync = fc.uniqueArray(region, { minLength: 1, maxLength: 3 });
+const ttlMs = fc.integer({ min: 300, max: 2_000 });
+const epochs = fc.integer({ min: -1, max: 1 });
+const policyHash = fc.constantFrom('p', 'p', 'p', 'q');
+const id = fc.constantFrom('s1', 's2');
+const force = fc.option(fc.constant({ reason: 'drill', estimatedLoss: 'none' }), { freq: 8 });
+
+/** A command with an epoch relative to the current one; the history makes it absolute. */
+const action = fc.record({
+  region,
+  /** As the holder and its own controller, else as anybody: without this most histories are refusals only. */
+  asHolder: fc.boolean(),
+  instance: fc.constantFrom('a', 'a', 'a', 'b'),
+  waitMs: fc.oneof({ weight: 8, arbitrary: fc.integer({ min: 0, max: 400 }) }, fc.integer({ min: -3_000, max: 3_000 })),
+  number: fc.oneof({ weight: 8, arbitrary: fc.constant('next') }, fc.constantFrom('same', 'older', 'repeat')),
+  epochOff: fc.oneof({ weight: 8, arbitrary: fc.constant(0) }, epochs),
+  body: fc.oneof(
+    fc.record({ kind: fc.constant('acquire' as const), ttlMs, policyHash, force }),
+    fc.record({ kind: fc.constant('renew' as const), ttlMs, policyHash }),
+    fc.record({ kind: fc.constant('release' as const) }),
+    fc.record({ kind: fc.constant('transfer' as const), to: region, id, token: fc.constant(TOKEN) }),
+    fc.record({ kind: fc.constant('setInSync' as const), inSync }),
+    fc.record({ kind: fc.constant('requestSwitchover' as const), id, from: region, to: region, validForMs: ttlMs }),
+    fc.record({
+      kind: fc.constant('answerSwitchover' as const),
+      id,
+      answer: fc.constantFrom('ready' as const, 'refused' as const, 'cancelled' as const),
+      reasons: fc.constant([]),
+    }),
+  ),
+});
+type Action = typeof action extends fc.Arbitrary<infer A> ? A : never;
+
+function toCommand(record: LeaseRecord, sent: readonly LeaseCommand[], step: Action): LeaseCommand {
+  const by = step.asHolder && record.holder !== null ? record.holder : step.region;
+  const instance = step.asHolder ? (record.instance ?? step.instance) : step.instance;
+  const seen = record.last[by]?.seq ?? 0;
+  const repeated = sent.findLast((command) => command.region === by);
+  if (step.number === 'repeat' && repeated !== undefined) return repeated;
+  const seq = step.number === 'next' ? seen + 1 : Math.max(1, step.number === 'older' ? seen - 1 : seen);
+  const at = epoch(Math.max(0, record.epoch + step.epochOff));
+  const numbers = { seq, epoch: at, epochSeen: at };
+  const command = { region: by, instance, ...numbers, ...step.body } as LeaseCommand;
+  if (command.kind === 'requestSwitchover' && step.asHolder) return { ...command, from: by };
+  if (command.kind === 'setInSync' && step.asHolder) return { ...command, inSync: [...command.inSync, by] };
+  return command;
+}
+
+t.test('over any history', async (t) => {
+  const reached = new Set<string>();
+  fc.assert(
+    fc.property(fc.array(action, { minLength: 20, maxLength: 80 }), (steps) => {
+      const sent: LeaseCommand[] = [];
+      const grantedTo = new Map<number, RegionId>();
+      let record = newLease('shop', wallMs(START_MS));
+      let atMs = START_MS;
+      let latestMs = START_MS;
+      for (const step of steps) {
+        atMs = Math.max(0, atMs + step.waitMs);
+        latestMs = Math.max(latestMs, record.clockMs);
+        const command = toCommand(record, sent, step);
+        const before = deepFreeze(record);
+        const { reply, record: after, events } = applyCommand(before, command, wallMs(atMs));
+        sent.push(command);
+        record = after;
+        reached.add(reply.outcome.ok ? command.kind : reply.outcome.code);
+        check(before, after, command, { reply, events, atMs: Math.max(atMs, latestMs), grantedTo });
+      }
+    }),
+    { numRuns: 1_500, seed: 20_261_120 },
+  );
+  const every = [
+    'acquire', 'renew', 'release', 'transfer', 'setInSync', 'requestSwitchover', 'answerSwitchover', 'held', 'expired',
+    'epoch-stale', 'not-holder', 'instance-conflict', 'not-in-sync', 'policy-mismatch', 'seq-stale', 'seq-reused',
+    'switchover-unknown', 'switchover-pending', 'invalid',
+  ];
+  t.same(every.filter((name) => !reached.has(name)), [], 'every command succeeded and every refusal was given once');
+});
+
+type Seen = {
+  readonly reply: LeaseReply;
+  readonly events: readonly string[];
+  readonly atMs: number;
+  readonly grantedTo: Map<number, RegionId>;
+};
+
+function check(before: LeaseRecord, after: LeaseRecord, command: LeaseCommand, seen: Seen): void {
+  const { view, outcome } = seen.reply;
+  const rule = (holds: boolean, name: string) => {
+    if (!holds) throw new Error(`${name}: ${JSON.stringify({ before, command, after, seen })}`);
+  };
+  rule(after.epoch >= before.epoch, 'I6: an epoch never goes down');
+  rule(after.clockMs >= before.clockMs, 'the clock never runs backwards');
+  if (after.epoch > before.epoch && after.holder !== null) {
+    rule(!seen.grantedTo.has(after.epoch), 'I1: an epoch is granted once');
+    seen.grantedTo.set(after.epoch, after.holder);
+    const held = before.holder !== null && seen.atMs < before.expiresAtMs;
+    rule(!held || (command.kind === 'transfer' && before.holder === command.region), 'a held lease is not granted');
+    const forced = command.kind === 'acquire' && command.force !== null;
+    rule(before.epoch === 0 || forced || before.inSync.includes(after.holder), 'I8: only in-sync regions take over');
+    rule(after.inSync.length === 1 && after.inSync[0] === after.holder, 'after a grant only the holder is in sync');
+  }
+  if (after.expiresAtMs > before.expiresAtMs && after.epoch === before.epoch) {
+    rule(command.kind === 'renew' && seen.atMs < before.expiresAtMs, 'only a renewal before expiry extends');
+  }
+  rule(view.remainingMs >= 0 && view.remainingMs <= after.ttlMs, 'the remaining time is within the ttl');
+  rule(after.holder === null || after.inSync.includes(after.holder), 'the holder is in sync');
+  rule(outcome.ok || (after.epoch === before.epoch && after.holder === before.holder), 'a refusal changes nobody');
+  rule(!outcome.ok || before === after || after.revision === before.revision + 1, 'an accepted change has a revision');
+  rule(outcome.ok || (after.revision === before.revision && seen.events.length === 0), 'a refusal is no event');
+  const repeated = applyCommand(after, command, wallMs(seen.atMs + 1));
+  const known = outcome.ok || (outcome.code !== 'seq-stale' && outcome.code !== 'seq-reused');
+  rule(!known || JSON.stringify(repeated.reply.outcome) === JSON.stringify(outcome), 'a repeat is answered the same');
+  rule(repeated.record === after && repeated.events.length === 0, 'a repeat changes nothing');
+}
