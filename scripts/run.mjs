@@ -65,11 +65,16 @@ async function setUpParts(task, name, progress) {
 }
 
 function printParts() {
-  for (const { name, located } of locateAll()) {
+  const lines = locateAll().map(({ name, located }) => {
     const where = located === null ? 'missing' : `${located.version.padEnd(12)} ${located.source.padEnd(9)} ${located.command}`;
-    process.stdout.write(`${name.padEnd(14)} ${where}\n`);
-  }
+    return `${name.padEnd(14)} ${where}\n`;
+  });
+  process.stdout.write(lines.join(''));
 }
+
+process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+  if (error.code !== 'EPIPE') throw error; // whoever reads us (`| head`) has seen enough
+});
 
 main().then(
   (code) => {

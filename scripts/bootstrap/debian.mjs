@@ -36,6 +36,10 @@ export class Apt {
     this.#onSpawn = onSpawn;
   }
 
+  get updated() {
+    return this.#updated !== undefined;
+  }
+
   /** @returns {Promise<void>} */
   update() {
     this.#updated ??= this.#update();

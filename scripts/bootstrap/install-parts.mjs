@@ -78,13 +78,11 @@ function bundles(parts) {
  * @returns {Promise<string | null>} what is wrong, with how to supply the parts by hand
  */
 async function installBundle(bundle, context) {
-  const { cache, work, progress } = context;
-  const names = bundle.parts.map((part) => part.name).join(', ');
+  const { cache, work } = context;
   try {
     const root = join(work, bundle.name);
     mkdirSync(root);
     await unpackBundle(bundle, root, context);
-    progress.step(`trying ${names}`);
     const folders = libraryFolders(root);
     const located = bundle.parts.map((part) => verifyUnpacked(part, root, folders));
     const versions = Object.fromEntries(located.map(({ name, version }) => [name, version]));
@@ -113,7 +111,7 @@ async function unpackBundle(bundle, root, { work, apt, progress, onSpawn }) {
     return;
   }
   if (apt === null) throw new ToolError('this machine has no apt-get and dpkg-deb (it is not Debian or Ubuntu)', '');
-  progress.step('reading the lists of packages');
+  if (!apt.updated) progress.step('reading the lists of packages');
   await apt.update();
   progress.step(`fetching ${source.alternatives[0]?.join(', ')}`);
   await apt.unpack(source.alternatives, root, { again: true });

@@ -5,7 +5,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { PROJECT_ROOT } from './cache.mjs';
 import { acquireLock } from './lock.mjs';
@@ -100,9 +100,16 @@ async function npmCi({ root, onSpawn }, path) {
  */
 async function ensurePinnedNode(entries, { root, progress, onSpawn }) {
   const wanted = `v${entries['node_modules/node']?.version}`;
-  if (versionOf(pinnedNode(root)) === wanted) return;
-  progress.step(`fetching Node ${wanted}`);
-  await runTool(process.execPath, ['installArchSpecificPackage.js'], { cwd: join(root, 'node_modules', 'node'), onSpawn });
+  if (versionOf(pinnedNode(root)) !== wanted) {
+    progress.step(`fetching Node ${wanted}`);
+    await runTool(process.execPath, ['installArchSpecificPackage.js'], { cwd: join(root, 'node_modules', 'node'), onSpawn });
+  }
+  // npm makes no link to a program that was not there yet when it linked.
+  const link = join(root, 'node_modules', '.bin', 'node');
+  if (!existsSync(link)) {
+    rmSync(link, { force: true });
+    symlinkSync('../node/bin/node', link);
+  }
   const actual = versionOf(pinnedNode(root));
   if (actual !== wanted) {
     throw new Error(`${PINNED_NODE}: wanted ${wanted}, got ${actual ?? 'nothing that runs'}; remove node_modules and try again`);

@@ -1,0 +1,94 @@
+// Turns tap's stream into what the last line of a test run states. A test is a named block at the top of a test file (or
+// an assertion that stands there alone); a file that fails though all its tests passed (a crash, a time-out, no test at
+// all) counts as one failed test. A skipped test is never counted as passed.
+
+import { Parser } from 'tap-parser';
+
+/**
+ * @typedef {import('tap-parser').Result} Result
+ * @typedef {{ readonly name: string, readonly diagnostics: string }} Failure
+ * @typedef {{ readonly file: string, readonly passed: number, readonly failures: readonly Failure[], readonly skipped: readonly string[], readonly durationMs: number }} FileResult
+ */
+
+const SHOWN_CHARACTERS = 4_000;
+
+/**
+ * A writable that calls `onFile` once for each test file, when it has ended.
+ * @param {(result: FileResult) => void} onFile
+ */
+export function createTapReader(onFile) {
+  const parser = new Parser();
+  parser.on('child', (/** @type {Parser} */ file) => readFile(file));
+  parser.on('assert', (/** @type {Result} */ result) => {
+    // A file with tests was a child, and its result is read with it; without any it is only this line.
+    const known = open.get(result.name);
+    open.delete(result.name);
+    onFile(summarise(result, known ?? { passed: 0, failures: [], skipped: [] }));
+  });
+
+  /** @type {Map<string, { passed: number, failures: Failure[], skipped: string[] }>} */
+  const open = new Map();
+
+  /** @param {Parser} file */
+  function readFile(file) {
+    /** @type {{ passed: number, failures: Failure[], skipped: string[] }} */
+    const counts = { passed: 0, failures: [], skipped: [] };
+    /** @type {Failure[]} */
+    let inner = [];
+    open.set(file.name, counts);
+    file.on('child', (/** @type {Parser} */ test) => collectFailures(test, [], (failure) => inner.push(failure)));
+    file.on('assert', (/** @type {Result} */ result) => {
+      if (result.skip !== false || result.todo !== false) counts.skipped.push(result.name);
+      else if (result.ok) counts.passed++;
+      else counts.failures.push({ name: result.name, diagnostics: inner.map(describe).join('\n') || diagnosticsOf(result) });
+      inner = [];
+    });
+  }
+  return parser;
+}
+
+/**
+ * @param {Result} result of the file as a whole
+ * @param {{ passed: number, failures: Failure[], skipped: string[] }} counts
+ * @returns {FileResult}
+ */
+function summarise(result, counts) {
+  const { passed, skipped } = counts;
+  const failures = [...counts.failures];
+  const empty = passed + skipped.length + failures.length === 0;
+  if (result.skip !== false) skipped.push('(the whole file)');
+  else if ((!result.ok && failures.length === 0) || empty) {
+    const what = result.ok ? 'no test in this file ran' : 'the file failed outside of its tests';
+    failures.push({ name: `(${what})`, diagnostics: diagnosticsOf(result) });
+  }
+  return { file: result.name, passed, failures, skipped, durationMs: result.time ?? 0 };
+}
+
+/**
+ * @param {Parser} test
+ * @param {readonly string[]} path
+ * @param {(failure: Failure) => void} found
+ */
+function collectFailures(test, path, found) {
+  test.on('child', (/** @type {Parser} */ child) => collectFailures(child, [...path, child.name], found));
+  test.on('assert', (/** @type {Result} */ result) => {
+    if (result.ok || result.skip !== false || result.todo !== false) return;
+    const diagnostics = diagnosticsOf(result);
+    if (diagnostics !== '') found({ name: [...path, result.name].join(' > '), diagnostics });
+  });
+}
+
+/** @param {Failure} failure */
+function describe({ name, diagnostics }) {
+  return `${name}\n${diagnostics.replace(/^/gm, '  ')}`;
+}
+
+/** @param {Result} result */
+function diagnosticsOf(result) {
+  if (result.diag === null || typeof result.diag !== 'object') return '';
+  const { at, stack, ...rest } = result.diag;
+  const place = at === undefined ? '' : `at ${at.fileName}:${at.lineNumber}:${at.columnNumber}\n`;
+  const values = Object.entries(rest).map(([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const trace = typeof stack === 'string' && place === '' ? stack : '';
+  return `${place}${values.join('\n')}${trace === '' ? '' : `\n${trace}`}`.trim().slice(0, SHOWN_CHARACTERS);
+}
