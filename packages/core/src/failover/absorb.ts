@@ -81,16 +81,22 @@ function registerAnswered(draft: Draft, event: Of<'register-answered'>): void {
   state.registerProblem = null;
   const { outcome, view } = event.answer.reply;
   if (view.seq > state.seq) state.seq = view.seq;
+  const inSyncBefore = state.view?.inSync ?? [];
   seeLease(draft, view, draft.nowMs);
   if (!outcome.ok) {
     draft.record('refused', { request: pending.request.kind, code: outcome.code, detail: outcome.detail });
     draft.requestFailed();
     return refused(draft, pending, outcome.code, outcome.detail);
   }
-  accepted(draft, pending, view);
+  accepted(draft, pending, view, inSyncBefore);
 }
 
-function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view']): void {
+function accepted(
+  draft: Draft,
+  pending: PendingRequest,
+  view: LeaseReply['view'],
+  inSyncBefore: readonly string[],
+): void {
   const { state } = draft;
   const { request, sentMs } = pending;
   if (request.kind === 'acquire' || request.kind === 'renew') {
@@ -99,7 +105,7 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
     if (request.kind === 'acquire') {
       state.grant = null;
       state.operator = null;
-      draft.record('granted', { epoch: view.epoch, force: request.force });
+      draft.record('granted', { epoch: view.epoch, inSyncBefore, force: request.force });
     } else if (request.epoch !== view.epoch) {
       return;
     }

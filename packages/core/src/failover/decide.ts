@@ -78,10 +78,12 @@ export function decide(before: ControllerState, event: ControllerEvent, now: Now
 function dropAfterSuspend(draft: Draft, last: Now): void {
   const { state } = draft;
   const aheadMs = state.now.wallMs - last.wallMs - (state.now.monoMs - last.monoMs);
-  if (aheadMs <= SUSPEND_MS || state.grant === null) return;
-  draft.record('suspend-suspected', { wallAheadMs: aheadMs, epoch: state.grant.epoch });
-  state.grant = { ...state.grant, validUntilMs: draft.nowMs };
+  if (aheadMs <= SUSPEND_MS) return;
+  draft.record('suspend-suspected', { wallAheadMs: aheadMs, epoch: state.grant?.epoch ?? null });
+  // The answer to a request from before the sleep would count its validity from a time that the sleep is missing in.
+  state.request = null;
   state.lastRenewMs = null;
+  if (state.grant !== null) state.grant = { ...state.grant, validUntilMs: draft.nowMs };
 }
 
 function forgetOldWord(draft: Draft): void {
