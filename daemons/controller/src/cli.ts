@@ -1,0 +1,246 @@
+// `continuum`: the operator's command line on a controller's API. Exit codes: 0 done, 1 refused or failed, 2 wrong use,
+// 3 the controller cannot be reached.
+
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { request } from 'undici';
+import { formatProblems, parseConfig } from '@continuum/wire/spec';
+import type { AuditEntry } from '@continuum/runtime';
+import type { Status, SwitchoverPlan } from './status.ts';
+
+const USAGE = `continuum: keeps one of two regions active
+
+  continuum status                     who holds the lease, what this region may do and why
+  continuum plan --to REGION           what a switchover would do, step by step; changes nothing
+  continuum switchover --to REGION     planned hand-over; waits for its end
+  continuum switchover --cancel        give up a switchover whose database was not stopped yet
+  continuum failover                   approve a takeover (semi-automatic and manual modes)
+  continuum failover --force --reason TEXT --estimated-loss TEXT
+                                       take over although data may be lost; both texts are recorded
+  continuum events [--follow]          what happened, newest last
+  continuum check --config FILE        every problem of a configuration, and the timings that follow from it
+
+  --config FILE    controller's configuration: gives the address and the token
+  --api URL --token-file FILE          instead of --config
+  --output text|json`;
+
+const EXIT = { refused: 1, usage: 2, unreachable: 3 } as const;
+const REQUEST_TIMEOUT_MS = 10_000;
+const SWITCHOVER_WAIT_MS = 120_000;
+
+const options = {
+  config: { type: 'string' },
+  api: { type: 'string' },
+  'token-file': { type: 'string' },
+  output: { type: 'string', default: 'text' },
+  to: { type: 'string' },
+  cancel: { type: 'boolean', default: false },
+  force: { type: 'boolean', default: false },
+  reason: { type: 'string' },
+  'estimated-loss': { type: 'string' },
+  follow: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const;
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>>['values'];
+type Api = { readonly url: string; readonly token: string };
+
+await main();
+
+async function main(): Promise<void> {
+  const { values, positionals } = readArguments();
+  const [command, ...rest] = positionals;
+  if (values.help || command === undefined) return say(USAGE);
+  if (rest.length > 0) quit(EXIT.usage, `what is "${rest.join(' ')}"?\n\n${USAGE}`);
+  if (values.output !== 'text' && values.output !== 'json') quit(EXIT.usage, `--output ${values.output}: use text or json`);
+  if (command === 'check') return check(values);
+  const api = findApi(values);
+  if (command === 'status') return show(values, await call<Status>(api, 'GET', '/v1/status'), statusText);
+  if (command === 'plan') return plan(api, values);
+  if (command === 'switchover') return values.cancel ? cancel(api, values) : switchover(api, values);
+  if (command === 'failover') return failover(api, values);
+  if (command === 'events') return events(api, values);
+  quit(EXIT.usage, `"${command}" is not a command\n\n${USAGE}`);
+}
+
+function readArguments(): { values: Values; positionals: string[] } {
+  try {
+    return parseArgs({ options, allowPositionals: true });
+  } catch (error) {
+    return quit(EXIT.usage, `${(error as Error).message}\n\n${USAGE}`);
+  }
+}
+
+function check(values: Values): void {
+  if (values.config === undefined) quit(EXIT.usage, 'check needs --config FILE');
+  const parsed = parseConfig(readFileSync(values.config, 'utf8'));
+  if (!parsed.ok) {
+    if (values.output === 'json') say(JSON.stringify({ ok: false, problems: parsed.problems }, null, 2));
+    quit(EXIT.refused, formatProblems(values.config, parsed.problems));
+  }
+  const { timings, region, name, mode, hash } = parsed.policy;
+  show(values, { ok: true, name, region, mode, hash, timings }, (one) => `${name} for region ${region}, ${mode}\n${table(Object.entries(one.timings).map(([key, value]) => [key, String(value)]))}`);
+}
+
+async function plan(api: Api, values: Values): Promise<void> {
+  const result = await call<SwitchoverPlan>(api, 'POST', '/v1/switchover', { to: target(values), dryRun: true });
+  show(values, result, planText);
+  if (!result.possible) process.exitCode = EXIT.refused;
+}
+
+async function switchover(api: Api, values: Values): Promise<void> {
+  const to = target(values);
+  const { id } = await call<{ id: string }>(api, 'POST', '/v1/switchover', { to });
+  const deadline = Date.now() + SWITCHOVER_WAIT_MS;
+  let shown = '';
+  while (Date.now() < deadline) {
+    const status = await call<Status>(api, 'GET', '/v1/status');
+    const line = `${status.region}: ${phaseText(status)}, lease ${status.lease?.holder ?? 'free'} epoch ${status.lease?.epoch ?? '?'}`;
+    if (values.output === 'text' && line !== shown) say(line);
+    shown = line;
+    const failed = status.lastSwitchover?.id === id && /^(refused|given up|failed)/.test(status.lastSwitchover.result);
+    if (failed) quit(EXIT.refused, `switchover ${id}: ${status.lastSwitchover?.result ?? ''}`);
+    if (status.lease?.holder === to && status.lease.handover?.id === id) {
+      return show(values, { id, to, epoch: status.lease.epoch, done: true }, () => `switchover ${id}: ${to} holds epoch ${status.lease?.epoch ?? 0}`);
+    }
+    await delay(100);
+  }
+  quit(EXIT.refused, `switchover ${id}: no end after ${SWITCHOVER_WAIT_MS / 1_000} s; see "continuum status" and "continuum events"`);
+}
+
+async function cancel(api: Api, values: Values): Promise<void> {
+  show(values, await call<object>(api, 'DELETE', '/v1/switchover'), () => 'asked to give up; see "continuum events"');
+}
+
+async function failover(api: Api, values: Values): Promise<void> {
+  const body = {
+    force: values.force,
+    ...(values.reason === undefined ? {} : { reason: values.reason }),
+    ...(values['estimated-loss'] === undefined ? {} : { estimatedLoss: values['estimated-loss'] }),
+  };
+  const result = await call<{ preconditions: Status['takeover'] }>(api, 'POST', '/v1/failover', body);
+  show(values, result, (one) => `asked to take over; conditions now:\n${conditionsText(one.preconditions ?? [])}`);
+}
+
+async function events(api: Api, values: Values): Promise<void> {
+  const response = await send(api, 'GET', '/v1/events', undefined, values.follow ? 0 : REQUEST_TIMEOUT_MS);
+  let buffer = '';
+  response.body.setEncoding('utf8');
+  // Without --follow: what is there now, until the stream has nothing more to say for a moment.
+  const quiet = (): NodeJS.Timeout => setTimeout(() => process.exit(0), 300);
+  let timer = values.follow ? undefined : quiet();
+  for await (const chunk of response.body) {
+    buffer += String(chunk);
+    const parts = buffer.split('\n\n');
+    buffer = parts.pop() ?? '';
+    for (const part of parts) {
+      const data = part.split('\n').find((line) => line.startsWith('data: '))?.slice('data: '.length);
+      if (data === undefined || data === '') continue;
+      const entry = JSON.parse(data) as AuditEntry;
+      say(values.output === 'json' ? data : `${entry.at}  ${entry.region}  ${entry.event.padEnd(20)}  ${JSON.stringify(entry.detail)}`);
+    }
+    if (timer !== undefined) clearTimeout(timer);
+    timer = values.follow ? undefined : quiet();
+  }
+}
+
+function statusText(status: Status): string {
+  const { lease, database, gate } = status;
+  const rows = [
+    ['region', `${status.region} (${status.mode})`],
+    ['phase', phaseText(status)],
+    ['may act', status.actingEpoch > 0 ? `epoch ${status.actingEpoch}, ${status.validityMs} ms left` : 'no'],
+    ['lease', lease === null ? `unknown (${status.witnessProblem ?? 'not asked yet'})` : `${lease.holder ?? 'free'}, epoch ${lease.epoch}, in sync [${lease.inSync.join(', ')}], seen ${lease.ageMs} ms ago`],
+    ['witness', status.witnessProblem ?? 'reached'],
+    ['database', database === null ? 'unknown' : `${database.role}, timeline ${database.timeline ?? '?'}, at ${database.lsn ?? '?'}, seen ${database.ageMs} ms ago`],
+    ['commits wait for', status.synchronous === null ? 'unknown' : status.synchronous.join(', ') || 'nobody'],
+    ['gate', gate.connected ? `${gate.mode ?? 'no directive'}, ${gate.held} held` : 'not connected'],
+    ['last switchover', status.lastSwitchover === null ? 'none' : `${status.lastSwitchover.id}: ${status.lastSwitchover.result}`],
+  ];
+  const problem = status.databaseProblem === null ? '' : `\n\ndatabase problem: ${status.databaseProblem}`;
+  const takeover = status.takeover === null ? '' : `\n\nwould this region take over now?\n${conditionsText(status.takeover)}`;
+  return `${table(rows as [string, string][])}${problem}${takeover}`;
+}
+
+function planText(plan: SwitchoverPlan): string {
+  const steps = plan.steps.map((one, index) => `  ${String(index + 1).padStart(2)}. ${one.region.padEnd(4)} ${one.step} (at most ${one.boundMs} ms)`);
+  const verdict = plan.possible ? 'possible, as far as this region can see' : 'refused';
+  return `switchover ${plan.from ?? '(nobody)'} -> ${plan.to}: ${verdict}\n${conditionsText(plan.preconditions)}\nsteps:\n${steps.join('\n')}`;
+}
+
+function conditionsText(list: NonNullable<Status['takeover']>): string {
+  return list
+    .map((one) => `  ${one.ok ? 'ok ' : 'NO '} ${one.name.padEnd(24)} ${one.value} (needs ${one.limit}; ${one.source}${one.ageMs === null ? '' : `, ${Math.round(one.ageMs)} ms old`})`)
+    .join('\n');
+}
+
+function phaseText(status: Status): string {
+  const { phase } = status;
+  return phase.kind === 'handing-over' ? `${phase.kind} (${phase.step})` : phase.kind;
+}
+
+function table(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([key]) => key.length));
+  return rows.map(([key, value]) => `${key.padEnd(width)}  ${value}`).join('\n');
+}
+
+function target(values: Values): string {
+  return values.to ?? quit(EXIT.usage, 'name the region that is to take over: --to REGION');
+}
+
+function findApi(values: Values): Api {
+  if (values.api !== undefined && values['token-file'] !== undefined) {
+    return { url: values.api, token: readFileSync(values['token-file'], 'utf8').trim() };
+  }
+  if (values.config === undefined) quit(EXIT.usage, 'name the controller: --config FILE, or --api URL and --token-file FILE');
+  const parsed = parseConfig(readFileSync(values.config, 'utf8'));
+  if (!parsed.ok) quit(EXIT.usage, formatProblems(values.config, parsed.problems));
+  const { address, port, tokenFile } = parsed.config.local.api;
+  const host = address.includes(':') ? `[${address}]` : address;
+  return { url: `http://${host}:${port}`, token: readFileSync(tokenFile, 'utf8').trim() };
+}
+
+async function call<T>(api: Api, method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
+  const response = await send(api, method, path, body, REQUEST_TIMEOUT_MS);
+  const text = await response.body.text();
+  if (response.statusCode < 400) return JSON.parse(text) as T;
+  const problem = parseProblem(text);
+  return quit(EXIT.refused, `${problem.code}: ${problem.detail}`);
+}
+
+async function send(api: Api, method: 'GET' | 'POST' | 'DELETE', path: string, body: object | undefined, timeoutMs: number): ReturnType<typeof request> {
+  try {
+    return await request(`${api.url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${api.token}`, 'content-type': 'application/json' },
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      bodyTimeout: timeoutMs,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch (error) {
+    return quit(EXIT.unreachable, `no controller at ${api.url}: ${(error as Error).message}`);
+  }
+}
+
+function parseProblem(text: string): { code: string; detail: string } {
+  try {
+    const { code, detail } = JSON.parse(text) as { code?: string; detail?: string };
+    return { code: code ?? 'CTM_API_UNKNOWN', detail: detail ?? text };
+  } catch {
+    return { code: 'CTM_API_UNKNOWN', detail: text.slice(0, 200) };
+  }
+}
+
+function show<T>(values: Values, value: T, text: (value: T) => string): void {
+  say(values.output === 'json' ? JSON.stringify(value, null, 2) : text(value));
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function quit(code: number, message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(code);
+}

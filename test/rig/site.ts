@@ -1,0 +1,380 @@
+// The whole system of real parts on loopback addresses: two regions, and outside both the witness and three recursors.
+// Used by the demo, the bench and the drills. A region is killed as a power cut would: every process at once.
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { request } from 'undici';
+import { stringify } from 'yaml';
+import { deriveTimings, regionId, synthesize } from '@continuum/core';
+import type { Mode, Rrset, Timings } from '@continuum/core';
+import { generateKeyPair } from '@continuum/wire';
+import { API_VERSION } from '@continuum/wire/spec';
+import type { Status } from '../../daemons/controller/src/status.ts';
+import { locate, unprivilegedUser } from '../../scripts/parts.mjs';
+import { startAuthoritative, startResolvers } from './dns.ts';
+import type { Authoritative, Recursor } from './dns.ts';
+import { startGateway } from './gateway.ts';
+import type { Gateway } from './gateway.ts';
+import { initPrimary } from './postgres.ts';
+import { adopt, descendants, freePort, signalAll, start, waitFor } from './process.ts';
+import type { Started } from './process.ts';
+import { startWitness } from './witness.ts';
+import type { Witness } from './witness.ts';
+
+export const REGIONS = ['r1', 'r2'] as const;
+export type RegionName = (typeof REGIONS)[number];
+
+const ADDRESS: Record<RegionName | 'witness', string> = { r1: '127.10.0.1', r2: '127.20.0.1', witness: '127.30.0.1' };
+const ZONE = 'app.test';
+const LEASE = 'counter';
+const APP_USER = 'app';
+const CONTROLLER_MAIN = fileURLToPath(new URL('../../daemons/controller/src/main.ts', import.meta.url));
+const APP_MAIN = fileURLToPath(new URL('./counter-app.ts', import.meta.url));
+const SETTLE_TIMEOUT_MS = 60_000;
+
+export type SiteOptions = {
+  readonly folder: string;
+  readonly rtoMs: number;
+  readonly mode?: Mode;
+  /** Progress, one line a step. */
+  readonly say?: (line: string) => void;
+};
+
+export type Site = {
+  readonly folder: string;
+  readonly timings: Timings;
+  readonly dnsName: string;
+  readonly gatewayPort: number;
+  readonly resolvers: readonly Recursor[];
+  readonly regions: Readonly<Record<RegionName, Region>>;
+  readonly witness: () => Witness;
+  readonly startWitness: () => Promise<Witness>;
+  /** Writes that all DNS publishers have sent: must not grow at a failover. */
+  readonly dnsWrites: () => number;
+  /** Both regions settled: `holder` serves, the other one streams and is in the in-sync set. */
+  readonly settled: (holder: RegionName) => Promise<void>;
+  readonly stop: () => Promise<void>;
+};
+
+type Ports = Record<'gateway' | 'admin' | 'gate' | 'gateMetrics' | 'app' | 'database' | 'dns' | 'dnsApi' | 'api', number>;
+
+type Shared = {
+  readonly options: SiteOptions;
+  readonly ports: Ports;
+  readonly secrets: { readonly dnsApiKey: string; readonly token: string; readonly passFile: string };
+  readonly resolvers: readonly Recursor[];
+  readonly witness: Witness;
+  readonly record: readonly Rrset[];
+};
+
+/** Starts everything and returns once r1 serves and r2 is in sync. */
+export async function startSite(options: SiteOptions): Promise<Site> {
+  const say = options.say ?? (() => undefined);
+  const { folder } = options;
+  const timings = deriveTimings(options.rtoMs);
+  const addresses = Object.values(ADDRESS);
+  const names = ['gateway', 'admin', 'gate', 'gateMetrics', 'app', 'database', 'dns', 'dnsApi', 'api'] as const;
+  const ports = Object.fromEntries(await distinctPorts(names, addresses)) as Ports;
+  const dnsName = `counter.${ZONE}`;
+  const keys = { r1: await generateKeyPair(), r2: await generateKeyPair() };
+  const secrets = { dnsApiKey: secret(), token: secret(), passFile: join(folder, 'passwords') };
+
+  say('witness (workerd) and three resolvers (pdns-recursor)');
+  const witnessPort = await freePort(ADDRESS.witness);
+  const witnessFolder = subfolder(folder, 'witness');
+  const runWitness = () =>
+    startWitness({
+      folder: witnessFolder,
+      address: ADDRESS.witness,
+      port: witnessPort,
+      leases: [LEASE],
+      regions: REGIONS.map((region) => ({ region, publicKeys: { 1: keys[region].publicKey } })),
+    });
+  let witness = await runWitness();
+  const resolvers = await startResolvers({
+    folder: subfolder(folder, 'resolvers'),
+    port: await freePort('127.8.8.8', '127.1.1.1', '127.9.9.9'),
+    forward: [{ zone: ZONE, servers: REGIONS.map((region) => ({ address: ADDRESS[region], port: ports.dns })) }],
+  });
+  const shared: Shared = { options, ports, secrets, resolvers, witness, record: dnsRecord(dnsName, ports.gateway, timings) };
+  for (const region of REGIONS) {
+    const home = subfolder(folder, region);
+    writeFileSync(join(home, 'key.pem'), keys[region].privateKey, { mode: 0o600 });
+    writeFileSync(join(home, 'token'), secrets.token, { mode: 0o600 });
+  }
+  say('first database of r1');
+  await initPrimary(databaseOptions(shared, 'r1'));
+  const regions = { r1: createRegion('r1', shared), r2: createRegion('r2', shared) };
+  say('regions r1 and r2: database, name server, gateway, gate, application, controller');
+  await Promise.all(REGIONS.map((region) => regions[region].start()));
+  const site: Site = {
+    folder,
+    timings,
+    dnsName,
+    gatewayPort: ports.gateway,
+    resolvers,
+    regions,
+    witness: () => witness,
+    startWitness: async () => (witness = await runWitness()),
+    dnsWrites: () => REGIONS.reduce((sum, region) => sum + regions[region].dnsWrites(), 0),
+    settled: (holder) => settled(regions, holder),
+    stop: async () => {
+      await Promise.all(REGIONS.map((region) => regions[region].kill()));
+      await Promise.all([witness.process.stop(), ...resolvers.map((one) => one.started.stop())]);
+    },
+  };
+  say('first lease, base backup of r2, synchronous replication');
+  await site.settled('r1');
+  return site;
+}
+
+export type Region = {
+  readonly name: RegionName;
+  readonly address: string;
+  readonly folder: string;
+  /** Starts all parts that do not run. */
+  readonly start: () => Promise<void>;
+  /** SIGKILL to every process of the region at once. */
+  readonly kill: () => Promise<void>;
+  readonly pids: () => number[];
+  readonly part: (name: PartOfRegion) => Started;
+  readonly startController: () => Promise<void>;
+  readonly gateway: () => Gateway;
+  readonly configFile: string;
+  readonly auditFile: string;
+  readonly api: string;
+  readonly token: string;
+  readonly status: (timeoutMs?: number) => Promise<Status>;
+  readonly databaseUrl: string;
+  readonly dnsWrites: () => number;
+};
+
+export type PartOfRegion = 'controller' | 'gate' | 'envoy' | 'app' | 'pdns';
+
+function createRegion(name: RegionName, shared: Shared): Region {
+  const { options, ports, secrets } = shared;
+  const home = join(options.folder, name);
+  const address = ADDRESS[name];
+  const configFile = join(home, 'continuum.yaml');
+  const dataDir = databaseOptions(shared, name).dataDir;
+  const parts = new Map<PartOfRegion, Started>();
+  let gateway: Gateway | null = null;
+  let dns: Authoritative | null = null;
+  let earlierWrites = 0;
+  const postmaster = (): number[] => postmasterPid(dataDir);
+  adopt(postmaster);
+  writeFileSync(configFile, stringify(controllerConfig(name, shared)), { mode: 0o600 });
+
+  const pids = (): number[] => {
+    const roots = [...[...parts.values()].filter((one) => one.running()).map((one) => one.pid), ...postmaster()];
+    return [...new Set(roots.flatMap((pid) => [pid, ...descendants(pid)]))];
+  };
+  const startDns = async (): Promise<void> => {
+    earlierWrites += dns?.publisher.writes() ?? 0;
+    dns = await startAuthoritative({
+      folder: join(home, 'pdns'),
+      region: name,
+      address,
+      dnsPort: ports.dns,
+      apiPort: ports.dnsApi,
+      apiKey: secrets.dnsApiKey,
+      zone: ZONE,
+      nameServers: REGIONS.map((region) => ({ region, address: ADDRESS[region] })),
+      ...identity(),
+    });
+    const published = await dns.publisher.publish(ZONE, shared.record, AbortSignal.timeout(10_000));
+    if (!published.ok) throw new Error(`${name}: ${published.failure.code} ${published.failure.message}`);
+    await dns.warm(`counter.${ZONE}`);
+    parts.set('pdns', dns.started);
+  };
+  const startGatewayParts = async (): Promise<void> => {
+    gateway = await startGateway(gatewayOptions(name, shared));
+    parts.set('envoy', gateway.envoy);
+    if (gateway.gate !== null) parts.set('gate', gateway.gate);
+  };
+  const startApp = async (): Promise<void> => {
+    const args = ['--listen', `${address}:${ports.app}`, '--database', `${address}:${ports.database}`, '--user', APP_USER, '--region', name];
+    const app = await start({
+      name: `${name} application`,
+      command: process.execPath,
+      args: [APP_MAIN, ...args, '--database-name', 'app'],
+      env: { PGPASSFILE: secrets.passFile },
+      logFile: join(home, 'app.log'),
+    });
+    parts.set('app', app);
+    await waitFor(`${name} application`, async () => (await request(`http://${address}:${ports.app}/read`)).statusCode > 0);
+  };
+  const startController = async (): Promise<void> => {
+    const controller = await start({
+      name: `${name} controller`,
+      command: process.execPath,
+      args: [CONTROLLER_MAIN, '--config', configFile],
+      logFile: join(home, 'controller.log'),
+    });
+    parts.set('controller', controller);
+    await waitFor(`${name} controller (see ${controller.logFile})`, async () => {
+      if (!controller.running()) throw new Error(`it ended: ${await controller.exited}`);
+      return (await request(`${api}/healthz`)).statusCode === 200;
+    });
+  };
+  const api = `http://${address}:${ports.api}`;
+  return {
+    name,
+    address,
+    folder: home,
+    configFile,
+    auditFile: join(home, 'state', 'audit.jsonl'),
+    api,
+    token: secrets.token,
+    databaseUrl: `postgres://${APP_USER}@${address}:${ports.database}/app`,
+    pids,
+    start: async () => {
+      await Promise.all([startDns(), startGatewayParts(), startApp(), startController()]);
+    },
+    kill: async () => {
+      const started = [...parts.values()].filter((one) => one.running());
+      signalAll(pids(), 'SIGKILL');
+      await Promise.all(started.map((one) => one.exited));
+      await waitFor(`${name} to be gone`, () => postmaster().length === 0);
+      parts.clear();
+    },
+    part: (part) => {
+      const found = parts.get(part);
+      if (found === undefined) throw new Error(`${name} has no ${part}`);
+      return found;
+    },
+    startController,
+    gateway: () => {
+      if (gateway === null) throw new Error(`${name} has no gateway`);
+      return gateway;
+    },
+    status: async (timeoutMs = 1_000) => {
+      const reply = await request(`${api}/v1/status`, {
+        headers: { authorization: `Bearer ${secrets.token}` },
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      return (await reply.body.json()) as Status;
+    },
+    dnsWrites: () => earlierWrites + (dns?.publisher.writes() ?? 0),
+  };
+}
+
+async function settled(regions: Site['regions'], holder: RegionName): Promise<void> {
+  const other = REGIONS.find((name) => name !== holder) ?? holder;
+  const ready = async (): Promise<boolean> => {
+    const [active, standby] = await Promise.all([regions[holder].status(), regions[other].status()]);
+    const inSync = active.lease?.inSync.length === REGIONS.length;
+    return active.phase.kind === 'active' && inSync && standby.phase.kind === 'standby' && standby.gate.mode === 'forward';
+  };
+  await waitFor(`${holder} to serve and ${other} to be in sync`, ready, { timeoutMs: SETTLE_TIMEOUT_MS, everyMs: 50 });
+}
+
+function controllerConfig(name: RegionName, shared: Shared): object {
+  const { options, ports, resolvers, witness } = shared;
+  const home = join(options.folder, name);
+  const postgres = locate('postgres');
+  const { LD_LIBRARY_PATH: libraryPath } = postgres.env;
+  const user = unprivilegedUser();
+  return {
+    apiVersion: API_VERSION,
+    kind: 'Continuum',
+    metadata: { name: LEASE },
+    spec: {
+      placement: 'active-hotstandby',
+      mode: options.mode ?? 'automatic',
+      objective: { rto: `${options.rtoMs}ms` },
+      regions: REGIONS.map((region) => ({
+        name: region,
+        gateway: { address: ADDRESS[region], port: ports.gateway },
+        database: { host: ADDRESS[region], port: ports.database },
+      })),
+      database: { kind: 'postgres' },
+      gateway: { kind: 'envoy' },
+      dns: { name: `counter.${ZONE}`, resolvers: resolvers.map(({ server }) => ({ ...server })) },
+      witness: { url: witness.url, lease: LEASE, publicKeys: witness.publicKeys },
+    },
+    local: {
+      region: name,
+      stateDir: join(home, 'state'),
+      api: { address: ADDRESS[name], port: ports.api, tokenFile: join(home, 'token') },
+      witness: { keyId: `${name}/1`, privateKeyFile: join(home, 'key.pem') },
+      gate: { socket: gatewayOptions(name, shared).controllerSocket },
+      gateway: { routeFile: join(home, 'gateway', 'routes', 'routes.json'), admin: { address: ADDRESS[name], port: ports.admin } },
+      database: {
+        binDir: postgres.dir,
+        dataDir: databaseOptions(shared, name).dataDir,
+        logFile: join(home, 'database', 'postgres.log'),
+        passFile: shared.secrets.passFile,
+        ...(user === null ? {} : { runAs: { uid: user.uid, gid: user.gid } }),
+        ...(libraryPath === undefined ? {} : { libraryPath }),
+      },
+    },
+  };
+}
+
+function gatewayOptions(name: RegionName, { options, ports }: Shared): Parameters<typeof startGateway>[0] {
+  return {
+    folder: join(options.folder, name, 'gateway'),
+    region: name,
+    address: ADDRESS[name],
+    port: ports.gateway,
+    adminPort: ports.admin,
+    gatePort: ports.gate,
+    gateMetricsPort: ports.gateMetrics,
+    appPort: ports.app,
+    controllerSocket: join(options.folder, name, 'gate.sock'),
+    peers: REGIONS.filter((region) => region !== name).map((region) => ({ region, address: ADDRESS[region], port: ports.gateway })),
+    leaseName: LEASE,
+  };
+}
+
+function dnsRecord(name: string, port: number, timings: Timings): readonly Rrset[] {
+  const made = synthesize({
+    name,
+    lease: LEASE,
+    port,
+    ttlSeconds: timings.dnsTtlSeconds,
+    regions: REGIONS.map((region) => ({ region: regionId(region), addresses: [ADDRESS[region]] })),
+  });
+  if (!made.ok) throw new Error(JSON.stringify(made.problems));
+  return [made.value];
+}
+
+/** The postmaster that runs on this data directory, if one does. */
+function postmasterPid(dataDir: string): number[] {
+  const file = join(dataDir, 'postmaster.pid');
+  if (!existsSync(file)) return [];
+  const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
+  const command = `/proc/${pid}/cmdline`;
+  if (!Number.isInteger(pid) || !existsSync(command)) return [];
+  return readFileSync(command, 'latin1').includes(dataDir) ? [pid] : [];
+}
+
+async function distinctPorts<T extends string>(names: readonly T[], addresses: readonly string[]): Promise<[T, number][]> {
+  const taken = new Set<number>();
+  const found: [T, number][] = [];
+  for (const name of names) {
+    let port = await freePort(...addresses);
+    while (taken.has(port)) port = await freePort(...addresses);
+    taken.add(port);
+    found.push([name, port]);
+  }
+  return found;
+}
+
+function subfolder(folder: string, name: string): string {
+  const path = join(folder, name);
+  mkdirSync(path, { recursive: true, mode: 0o711 });
+  return path;
+}
+
+function identity(): { uid?: number; gid?: number } {
+  const user = unprivilegedUser();
+  return user === null ? {} : { uid: user.uid, gid: user.gid };
+}
+
+function secret(): string {
+  return randomBytes(24).toString('base64url');
+}
