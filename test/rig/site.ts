@@ -1,8 +1,8 @@
 // The whole system of real parts on loopback addresses: two regions, and outside both the witness and three recursors.
 // Used by the demo, the bench and the drills. A region is killed as a power cut would: every process at once.
 
-import { randomBytes, randomUUID } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
@@ -12,12 +12,12 @@ import type { Mode, Rrset, Timings } from '@continuum/core';
 import { generateKeyPair } from '@continuum/wire';
 import { API_VERSION } from '@continuum/wire/spec';
 import type { Status } from '../../daemons/controller/src/status.ts';
-import { locate, unprivilegedUser } from '../../scripts/parts.mjs';
+import { unprivilegedUser } from '../../scripts/parts.mjs';
 import { startAuthoritative, startResolvers } from './dns.ts';
 import type { Authoritative, Recursor } from './dns.ts';
 import { startGateway } from './gateway.ts';
 import type { Gateway } from './gateway.ts';
-import { initPrimary } from './postgres.ts';
+import { APP_DATABASE, APP_USER, initPrimary, passwordOf, postgresOptions, postmasterPid } from './postgres.ts';
 import { adopt, descendants, freePort, signalAll, start, waitFor } from './process.ts';
 import type { Started } from './process.ts';
 import { startWitness } from './witness.ts';
@@ -29,7 +29,6 @@ export type RegionName = (typeof REGIONS)[number];
 const ADDRESS: Record<RegionName | 'witness', string> = { r1: '127.10.0.1', r2: '127.20.0.1', witness: '127.30.0.1' };
 const ZONE = 'app.test';
 const LEASE = 'counter';
-const APP_USER = 'app';
 const CONTROLLER_MAIN = fileURLToPath(new URL('../../daemons/controller/src/main.ts', import.meta.url));
 const APP_MAIN = fileURLToPath(new URL('./counter-app.ts', import.meta.url));
 const SETTLE_TIMEOUT_MS = 60_000;
@@ -103,6 +102,9 @@ export async function startSite(options: SiteOptions): Promise<Site> {
     const home = subfolder(folder, region);
     writeFileSync(join(home, 'key.pem'), keys[region].privateKey, { mode: 0o600 });
     writeFileSync(join(home, 'token'), secrets.token, { mode: 0o600 });
+    const user = unprivilegedUser();
+    const databaseHome = subfolder(home, 'database');
+    if (user !== null) chownSync(databaseHome, user.uid, user.gid);
   }
   say('first database of r1');
   await initPrimary(databaseOptions(shared, 'r1'));
@@ -147,7 +149,8 @@ export type Region = {
   readonly api: string;
   readonly token: string;
   readonly status: (timeoutMs?: number) => Promise<Status>;
-  readonly databaseUrl: string;
+  /** With the application's password. */
+  readonly databaseUrl: () => string;
   readonly dnsWrites: () => number;
 };
 
@@ -163,7 +166,10 @@ function createRegion(name: RegionName, shared: Shared): Region {
   let gateway: Gateway | null = null;
   let dns: Authoritative | null = null;
   let earlierWrites = 0;
-  const postmaster = (): number[] => postmasterPid(dataDir);
+  const postmaster = (): number[] => {
+    const pid = postmasterPid(dataDir);
+    return pid === null ? [] : [pid];
+  };
   adopt(postmaster);
   writeFileSync(configFile, stringify(controllerConfig(name, shared)), { mode: 0o600 });
 
@@ -199,7 +205,7 @@ function createRegion(name: RegionName, shared: Shared): Region {
     const app = await start({
       name: `${name} application`,
       command: process.execPath,
-      args: [APP_MAIN, ...args, '--database-name', 'app'],
+      args: [APP_MAIN, ...args, '--database-name', APP_DATABASE],
       env: { PGPASSFILE: secrets.passFile },
       logFile: join(home, 'app.log'),
     });
@@ -228,7 +234,7 @@ function createRegion(name: RegionName, shared: Shared): Region {
     auditFile: join(home, 'state', 'audit.jsonl'),
     api,
     token: secrets.token,
-    databaseUrl: `postgres://${APP_USER}@${address}:${ports.database}/app`,
+    databaseUrl: () => `postgres://${APP_USER}:${passwordOf(secrets.passFile, APP_USER)}@${address}:${ports.database}/${APP_DATABASE}`,
     pids,
     start: async () => {
       await Promise.all([startDns(), startGatewayParts(), startApp(), startController()]);
@@ -274,9 +280,8 @@ async function settled(regions: Site['regions'], holder: RegionName): Promise<vo
 function controllerConfig(name: RegionName, shared: Shared): object {
   const { options, ports, resolvers, witness } = shared;
   const home = join(options.folder, name);
-  const postgres = locate('postgres');
-  const { LD_LIBRARY_PATH: libraryPath } = postgres.env;
-  const user = unprivilegedUser();
+  const database = databaseOptions(shared, name);
+  const { LD_LIBRARY_PATH: libraryPath } = database.env;
   return {
     apiVersion: API_VERSION,
     kind: 'Continuum',
@@ -303,11 +308,11 @@ function controllerConfig(name: RegionName, shared: Shared): object {
       gate: { socket: gatewayOptions(name, shared).controllerSocket },
       gateway: { routeFile: join(home, 'gateway', 'routes', 'routes.json'), admin: { address: ADDRESS[name], port: ports.admin } },
       database: {
-        binDir: postgres.dir,
-        dataDir: databaseOptions(shared, name).dataDir,
-        logFile: join(home, 'database', 'postgres.log'),
-        passFile: shared.secrets.passFile,
-        ...(user === null ? {} : { runAs: { uid: user.uid, gid: user.gid } }),
+        binDir: database.binDir,
+        dataDir: database.dataDir,
+        logFile: database.logFile,
+        passFile: database.passFile,
+        ...(database.runAs === null ? {} : { runAs: database.runAs }),
         ...(libraryPath === undefined ? {} : { libraryPath }),
       },
     },
@@ -342,14 +347,14 @@ function dnsRecord(name: string, port: number, timings: Timings): readonly Rrset
   return [made.value];
 }
 
-/** The postmaster that runs on this data directory, if one does. */
-function postmasterPid(dataDir: string): number[] {
-  const file = join(dataDir, 'postmaster.pid');
-  if (!existsSync(file)) return [];
-  const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
-  const command = `/proc/${pid}/cmdline`;
-  if (!Number.isInteger(pid) || !existsSync(command)) return [];
-  return readFileSync(command, 'latin1').includes(dataDir) ? [pid] : [];
+function databaseOptions({ options, ports, secrets }: Shared, name: RegionName): ReturnType<typeof postgresOptions> {
+  return postgresOptions({
+    region: regionId(name),
+    host: ADDRESS[name],
+    port: ports.database,
+    dataDir: join(options.folder, name, 'database', 'data'),
+    passFile: secrets.passFile,
+  });
 }
 
 async function distinctPorts<T extends string>(names: readonly T[], addresses: readonly string[]): Promise<[T, number][]> {

@@ -65,6 +65,7 @@ export async function openPorts(config: ContinuumConfig, log: Logger): Promise<O
     resolvers,
     close: async () => {
       await register.close();
+      database.close();
     },
   };
 }
