@@ -1,0 +1,131 @@
+// The waiting room, with a clock that the test moves where time decides, and the real one where a timer must wake somebody.
+
+import type { Now, TakenInstruction } from '@continuum/core';
+import { epoch, monoMs, regionId, wallMs } from '@continuum/core';
+import { test } from 'tap';
+import { waitFor } from '../../../test/rig/process.ts';
+import { systemClock } from './clock.ts';
+import type { Arrival, FinalVerdict, GateRoomOptions } from './gate-room.ts';
+import { createGateRoom } from './gate-room.ts';
+
+const start: Now = { monoMs: monoMs(0), wallMs: wallMs(0) };
+const instruction: TakenInstruction = {
+  version: 1,
+  epoch: epoch(1),
+  mode: 'hold',
+  activeRegion: regionId('r1'),
+  holdForwarded: false,
+  holdMsMax: 60_000,
+};
+const options: GateRoomOptions = {
+  region: regionId('r1'),
+  heldMax: 3,
+  holdMsLimit: 60_000,
+  epochMax: epoch(0),
+  saveEpoch: () => undefined,
+  onSaveFailed: () => undefined,
+  clock: () => start,
+};
+
+type Visitor = Arrival & { readonly verdicts: (FinalVerdict | 'ask again')[] };
+
+function visitor(change: Partial<Arrival> = {}): Visitor {
+  const verdicts: (FinalVerdict | 'ask again')[] = [];
+  return {
+    kind: 'application',
+    forwarded: false,
+    settle: (verdict) => verdicts.push(verdict),
+    askAgain: () => verdicts.push('ask again'),
+    verdicts,
+    ...change,
+  };
+}
+
+test('whoever waits is released in order by the instruction that ends the hold, once', async (t) => {
+  const room = createGateRoom(options);
+  room.instruct(instruction, start, 0);
+  const order: number[] = [];
+  const visitors = [0, 1, 2].map((index) => visitor({ settle: () => order.push(index) }));
+  for (const one of visitors) room.enter(one);
+  t.equal(room.held(), 3);
+  room.instruct({ ...instruction, version: 2, mode: 'forward', activeRegion: regionId('r2') }, start, 0);
+  t.same(order, [0, 1, 2]);
+  t.equal(room.held(), 0);
+  room.instruct({ ...instruction, version: 3 }, start, 0);
+  t.equal(order.length, 3, 'a verdict is given once');
+});
+
+test('the room is bounded, and a place that gets free is free', async (t) => {
+  const room = createGateRoom(options);
+  room.instruct(instruction, start, 0);
+  const leave = [1, 2, 3].map(() => room.enter(visitor()));
+  const late = visitor();
+  room.enter(late);
+  t.same(late.verdicts, [{ kind: 'deny', code: 'CTM_GATE_HOLD_FULL' }]);
+  t.equal(leave[0]?.(), true);
+  t.equal(leave[0]?.(), false, 'gone is gone');
+  const next = visitor();
+  room.enter(next);
+  t.same(next.verdicts, []);
+  t.equal(room.held(), 3);
+  room.evict();
+});
+
+test('who waits is refused when the time is up, by a timer that asks the clock', async (t) => {
+  const room = createGateRoom({ ...options, clock: systemClock });
+  room.instruct({ ...instruction, holdMsMax: 30 }, systemClock(), 0);
+  const one = visitor();
+  const arrivedMs = performance.now();
+  room.enter(one);
+  await waitFor('the verdict', () => one.verdicts.length === 1, { everyMs: 1 });
+  t.ok(performance.now() - arrivedMs >= 30, 'not before');
+  t.same(one.verdicts, [{ kind: 'deny', code: 'CTM_GATE_HOLD_EXPIRED' }]);
+});
+
+test('a new instruction moves the deadline of who waits already', async (t) => {
+  const room = createGateRoom({ ...options, clock: systemClock });
+  room.instruct({ ...instruction, holdMsMax: 60_000 }, systemClock(), 0);
+  const one = visitor();
+  room.enter(one);
+  room.instruct({ ...instruction, version: 2, holdMsMax: 20 }, systemClock(), 0);
+  await waitFor('the verdict', () => one.verdicts.length === 1, { everyMs: 1 });
+  t.same(one.verdicts, [{ kind: 'deny', code: 'CTM_GATE_HOLD_EXPIRED' }]);
+});
+
+test('a stopping gate sends everybody back to ask again', async (t) => {
+  const room = createGateRoom(options);
+  room.instruct(instruction, start, 0);
+  const visitors = [visitor(), visitor()];
+  const leave = visitors.map((one) => room.enter(one));
+  t.equal(room.evict(), 2);
+  t.same(visitors.map((one) => one.verdicts), [['ask again'], ['ask again']]);
+  t.equal(leave[0]?.(), false);
+  t.equal(room.held(), 0);
+});
+
+test('a new epoch counts only once it is saved', async (t) => {
+  const saved: number[] = [];
+  const problems: unknown[] = [];
+  let full = false;
+  const room = createGateRoom({
+    ...options,
+    saveEpoch: (value) => {
+      if (full) throw new Error('no space left');
+      saved.push(value);
+    },
+    onSaveFailed: (error) => problems.push(error),
+  });
+  t.equal(room.instruct({ ...instruction, epoch: epoch(4), mode: 'open' }, start, 1_000), 'changed');
+  t.equal(room.instruct({ ...instruction, epoch: epoch(4), mode: 'open' }, start, 2_000), 'extended');
+  t.same(saved, [4], 'once per epoch');
+  full = true;
+  const next = { ...instruction, version: 2, epoch: epoch(5), mode: 'closed' as const };
+  t.equal(room.instruct(next, start, 0), 'epoch-not-saved');
+  t.equal(room.state().epochMax, 4);
+  t.equal(room.state().instruction?.mode, 'open', 'what was in force runs out by itself');
+  t.equal(problems.length, 1);
+  full = false;
+  t.equal(room.instruct(next, start, 0), 'changed');
+  t.equal(room.instruct({ ...instruction, epoch: epoch(4) }, start, 9_000), 'epoch-stale');
+  t.same(saved, [4, 5]);
+});
