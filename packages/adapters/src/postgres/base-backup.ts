@@ -1,0 +1,67 @@
+// The last way: a new copy of the source. It is made beside the data directory and takes its place by rename, so a crash
+// leaves the old cluster, or none, and never a half one that looks whole.
+
+import { chown, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Epoch } from '@continuum/core';
+import { exists, syncDirectory } from './files.ts';
+import { incomingDirectory, unmarkRewinding } from './cluster.ts';
+import type { Member } from './member.ts';
+import type { PostgresContext } from './options.ts';
+import { DatabaseProblem } from './problem.ts';
+import { peerConnection } from './server-settings.ts';
+import type { SourceAddress } from './source.ts';
+import { lastWords, runTool } from './tools.ts';
+
+/** Returns where the replaced cluster was moved to, or null when there was none. */
+export async function takeBaseBackup(
+  member: Member,
+  request: { readonly epoch: Epoch; readonly source: SourceAddress },
+  configure: (directory: string) => Promise<void>,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const { context } = member;
+  const incoming = incomingDirectory(context);
+  member.step('taking a base backup');
+  await rm(incoming, { recursive: true, force: true });
+  await mkdir(incoming, { mode: 0o700 });
+  if (context.runAs !== null) await chown(incoming, context.runAs.uid, context.runAs.gid);
+  const connection = peerConnection(context, request.source, { application_name: `${context.region}-base-backup` });
+  const args = ['-D', incoming, '-d', connection, '-X', 'stream', '-c', 'fast', '-w'];
+  const output = await runTool(context, 'pg_basebackup', args, signal);
+  if (output.code !== 0) {
+    throw new DatabaseProblem('CTM_DATABASE_SOURCE_UNREACHABLE', `pg_basebackup failed: ${lastWords(output)}`);
+  }
+  await configure(incoming);
+  member.step('putting the base backup in place');
+  const keptAt = await moveAway(context, request.epoch);
+  await rename(incoming, context.dataDir);
+  await syncDirectory(dirname(context.dataDir));
+  await unmarkRewinding(context);
+  await dropOlderKept(context, keptAt);
+  return keptAt;
+}
+
+/** Keeps what is replaced: it may hold commits that nobody else has. */
+async function moveAway(context: PostgresContext, epoch: Epoch): Promise<string | null> {
+  if (!(await exists(context.dataDir))) return null;
+  if ((await readdir(context.dataDir)).length === 0) {
+    await rm(context.dataDir, { recursive: true });
+    return null;
+  }
+  const keptAt = `${context.dataDir}.diverged-${epoch}`;
+  await rm(keptAt, { recursive: true, force: true });
+  await rename(context.dataDir, keptAt);
+  await syncDirectory(dirname(context.dataDir));
+  return keptAt;
+}
+
+/** One is enough, and more would fill the disk. */
+async function dropOlderKept(context: PostgresContext, keptAt: string | null): Promise<void> {
+  if (keptAt === null) return;
+  const parent = dirname(context.dataDir);
+  const prefix = `${basename(context.dataDir)}.diverged-`;
+  for (const name of await readdir(parent)) {
+    if (name.startsWith(prefix) && join(parent, name) !== keptAt) await rm(join(parent, name), { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,48 @@
+// What Linux knows about processes. PostgreSQL's own lock file can lie (a crash leaves it behind, its pid is reused).
+
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+
+export type ProcessView = { readonly parent: number; readonly state: string; readonly commandLine: string };
+
+/** Null when there is no such process, it is a zombie, or it belongs to somebody whom we may not look at. */
+export function viewProcess(pid: number): ProcessView | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const [state = '', parent = '0'] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (state === 'Z' || state === 'X') return null;
+    return { parent: Number(parent), state, commandLine: readFileSync(`/proc/${pid}/cmdline`, 'latin1') };
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
+  }
+}
+
+export function workingDirectory(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
+  }
+}
+
+/** Every process that works in this directory: a postmaster and its children do, also after the postmaster's death. */
+export function processesIn(directory: string): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && workingDirectory(pid) === directory);
+}
+
+/** False when the process was gone already. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false;
+    throw error;
+  }
+}
+
+const isGone = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(String(error.code));

@@ -1,0 +1,150 @@
+// Makes this member the primary. On the fast path (a running standby) nothing is waited for but PostgreSQL itself.
+
+import { lsnBytes } from '@continuum/core';
+import type { DemotionToken, Epoch, Lsn, RegionId } from '@continuum/core';
+import { localHistory, readControlData, shapeOf } from './cluster.ts';
+import type { Member } from './member.ts';
+import { acceptInFile, acceptInTable, commitCanary, stale } from './fence.ts';
+import { readServerState } from './server-state.ts';
+import type { ServerState } from './server-state.ts';
+import { replayTimeline } from './replay-timeline.ts';
+import { ensureRunning, findPostmaster, stopHard } from './postmaster.ts';
+import { DatabaseProblem } from './problem.ts';
+import { writeFileSettings } from './server-settings.ts';
+import { relax } from './synchronous.ts';
+import { pollUntil } from './wait.ts';
+
+export type PromoteRequest = { readonly epoch: Epoch; readonly region: RegionId; readonly token: DemotionToken | null };
+
+const POLL_MS = 5;
+
+export async function promote(member: Member, request: PromoteRequest, signal: AbortSignal): Promise<{ timeline: number; lsn: Lsn }> {
+  const { context, control } = member;
+  await acceptInFile(context, request.epoch, 0);
+  if ((await findPostmaster(context)) === null) await startForPromotion(member, request, signal);
+  else await ensureRunning(context, signal);
+
+  member.step('reading the state before the promotion');
+  const before = await readServerState(control, signal);
+  await acceptInFile(context, request.epoch, before.epoch);
+  if (!before.standby && before.epoch === request.epoch) return confirm(member, request, before, signal);
+
+  if (before.standby) await promoteStandby(member, request, before, signal);
+  else if (request.token !== null) await assertBranchedAt(member, request.token, before);
+
+  member.step('making commits wait for nobody');
+  await relax(control, signal);
+  return recordAndProve(member, request, signal);
+}
+
+/** This very promotion was completed before. Whom commits wait for has been decided since, and stays. */
+async function confirm(member: Member, request: PromoteRequest, state: ServerState, signal: AbortSignal) {
+  member.step('confirming that the primary accepts writes');
+  const lsn = await acceptInTable(member.control, request.epoch, request.region, signal);
+  return { timeline: state.timeline, lsn };
+}
+
+async function startForPromotion(member: Member, request: PromoteRequest, signal: AbortSignal): Promise<void> {
+  const { context } = member;
+  const shape = await shapeOf(context);
+  if (shape === 'empty') {
+    throw new DatabaseProblem('CTM_DATABASE_EMPTY', `${context.dataDir} holds no usable cluster: rejoin this region first`);
+  }
+  if (shape === 'primary' && request.token !== null) await assertEndsAt(member, request.token, signal);
+  // Before it accepts connections: otherwise its first commits would wait for a standby that may be dead.
+  await writeFileSettings(context, context.dataDir, { synchronous_standby_names: '' });
+  member.step('starting the server');
+  await ensureRunning(context, signal);
+}
+
+async function promoteStandby(member: Member, request: PromoteRequest, before: ServerState, signal: AbortSignal): Promise<void> {
+  const { control } = member;
+  if (request.token !== null) await replayExactly(member, request.token, before, signal);
+  member.step('promoting');
+  await control.query(signal, 'SELECT pg_promote(false)');
+  member.step('waiting for recovery to end (promotion was requested)');
+  await pollUntil(signal, POLL_MS, async () => {
+    const [row] = await control.query(signal, 'SELECT pg_is_in_recovery() AS standby', [], 'continuum-in-recovery');
+    return row?.['standby'] === false ? true : null;
+  });
+}
+
+async function recordAndProve(member: Member, request: PromoteRequest, signal: AbortSignal) {
+  const { context, control } = member;
+  member.step('recording the epoch');
+  try {
+    await acceptInTable(control, request.epoch, request.region, signal);
+  } catch (error) {
+    if (!(error instanceof DatabaseProblem) || error.code !== 'CTM_EPOCH_STALE') throw error;
+    // The log that was replayed last carried a higher epoch: this server must not serve at all.
+    await stopHard(context, signal);
+    throw stale(request.epoch, 'a higher one, and was stopped');
+  }
+  member.step('proving that a commit returns');
+  const lsn = await commitCanary(control, signal);
+  const { timeline } = await readServerState(control, signal);
+  // pg_rewind of the other region reads the timeline from this server's last checkpoint; nothing here waits for it.
+  member.checkpointInBackground();
+  return { timeline, lsn };
+}
+
+/** Waits for replay to reach the token's position, and refuses everything that is not exactly that history. */
+async function replayExactly(member: Member, token: DemotionToken, before: ServerState, signal: AbortSignal): Promise<void> {
+  assertSameCluster(token, before.systemIdentifier);
+  member.step(`waiting for replay to pass ${token.checkpointLsn}`);
+  const state = await pollUntil(signal, POLL_MS, async () => {
+    const now = await readServerState(member.control, signal);
+    assertNothingAfter(token, now.lsn ?? token.checkpointLsn);
+    return bytes(now.replayLsn) > bytes(token.checkpointLsn) ? now : null;
+  });
+  const timeline = await replayTimeline(member, state, signal);
+  if (timeline === token.timeline) return;
+  throw mismatch(token, `this member has replayed timeline ${timeline}`);
+}
+
+/** Down and primary-shaped: it is the member that gave the token, and nothing happened to it since. */
+async function assertEndsAt(member: Member, token: DemotionToken, signal: AbortSignal): Promise<void> {
+  const data = await readControlData(member.context, signal);
+  assertSameCluster(token, data?.systemIdentifier ?? 'none');
+  if (data?.state === 'shut down' && data.timeline === token.timeline && data.checkpointLsn === token.checkpointLsn) return;
+  // A crash between promotion and record: the history file shows where this member branched off.
+  const last = (await localHistory(member.context, data?.timeline ?? 0)).at(-1);
+  assertBranch(token, last);
+}
+
+async function assertBranchedAt(member: Member, token: DemotionToken, state: ServerState): Promise<void> {
+  assertSameCluster(token, state.systemIdentifier);
+  assertBranch(token, (await localHistory(member.context, state.timeline)).at(-1));
+}
+
+function assertBranch(token: DemotionToken, last: { timeline: number; endLsn: Lsn } | undefined): void {
+  if (last === undefined || last.timeline !== token.timeline || bytes(last.endLsn) <= bytes(token.checkpointLsn)) {
+    throw mismatch(token, last === undefined ? 'this member never branched off' : `it branched off ${last.timeline} at ${last.endLsn}`);
+  }
+  assertNothingAfter(token, last.endLsn);
+}
+
+function assertSameCluster(token: DemotionToken, systemIdentifier: string): void {
+  if (token.systemIdentifier !== systemIdentifier) throw mismatch(token, `this cluster is ${systemIdentifier}`);
+}
+
+const WAL_PAGE_BYTES = 8_192n;
+/** A checkpoint record is 120 or 128 bytes (PostgreSQL 15 to 18) and the smallest record after it 24. */
+const CHECKPOINT_RECORD_BYTES_MAX = 128n;
+const WAL_PAGE_HEADER_BYTES_MAX = 40n;
+
+/** The shutdown checkpoint was the last record of the old primary; whatever follows it is another history. */
+function assertNothingAfter(token: DemotionToken, end: Lsn): void {
+  const start = bytes(token.checkpointLsn);
+  const crossesPage = (start % WAL_PAGE_BYTES) + CHECKPOINT_RECORD_BYTES_MAX > WAL_PAGE_BYTES;
+  const limit = start + CHECKPOINT_RECORD_BYTES_MAX + (crossesPage ? WAL_PAGE_HEADER_BYTES_MAX : 0n);
+  if (bytes(end) > limit) throw mismatch(token, `this member has log up to ${end}, past that shutdown`);
+}
+
+const bytes = (position: Lsn | null): bigint => (position === null ? -1n : (lsnBytes(position) ?? -1n));
+
+const mismatch = (token: DemotionToken, found: string): DatabaseProblem =>
+  new DatabaseProblem(
+    'CTM_DATABASE_TOKEN_MISMATCH',
+    `the token says cluster ${token.systemIdentifier}, timeline ${token.timeline}, shut down at ${token.checkpointLsn}, but ${found}`,
+  );
