@@ -10,7 +10,7 @@ import { Parser } from 'tap-parser';
  * @typedef {{ readonly file: string, readonly passed: number, readonly failures: readonly Failure[], readonly skipped: readonly string[], readonly durationMs: number }} FileResult
  */
 
-const SHOWN_CHARACTERS = 4_000;
+const SHOWN_CHARACTERS = 2_000;
 
 /**
  * A writable that calls `onFile` once for each test file, when it has ended.
@@ -70,11 +70,18 @@ function summarise(result, counts) {
  * @param {(failure: Failure) => void} found
  */
 function collectFailures(test, path, found) {
-  test.on('child', (/** @type {Parser} */ child) => collectFailures(child, [...path, child.name], found));
+  let below = 0;
+  test.on('child', (/** @type {Parser} */ child) =>
+    collectFailures(child, [...path, child.name], (failure) => {
+      below++;
+      found(failure);
+    }),
+  );
   test.on('assert', (/** @type {Result} */ result) => {
     if (result.ok || result.skip !== false || result.todo !== false) return;
-    const diagnostics = diagnosticsOf(result);
-    if (diagnostics !== '') found({ name: [...path, result.name].join(' > '), diagnostics });
+    // A block that failed because of what is in it adds nothing to that.
+    if (below === 0) found({ name: [...path, result.name].join(' > '), diagnostics: diagnosticsOf(result) });
+    below = 0;
   });
 }
 
@@ -86,7 +93,7 @@ function describe({ name, diagnostics }) {
 /** @param {Result} result */
 function diagnosticsOf(result) {
   if (result.diag === null || typeof result.diag !== 'object') return '';
-  const { at, stack, ...rest } = result.diag;
+  const { at, stack, source: _source, compare: _compare, tapCaught: _caught, ...rest } = result.diag;
   const place = at === undefined ? '' : `at ${at.fileName}:${at.lineNumber}:${at.columnNumber}\n`;
   const values = Object.entries(rest).map(([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
   const trace = typeof stack === 'string' && place === '' ? stack : '';
