@@ -14,3 +14,4 @@ export * from './failover/state.ts';
 export * from './failover/decide.ts';
 export { Draft } from './failover/draft.ts';
 export { takeoverConditions, targetConditions } from './failover/facts.ts';
+export * from './invariants.ts';

@@ -1,0 +1,83 @@
+// I3 and I10: what was acknowledged is in every later primary, exactly once, and nobody is promoted who was never seen streaming. And
+// the clients' own books at the end of a run: ok is there once, refused is not there, unknown may be either.
+
+import type { Marks } from '../marks.ts';
+import type { WriteOutcome } from '../models/clients.ts';
+import type { Database } from '../models/database.ts';
+import { contains } from '../models/history.ts';
+import type { LogEntry } from '../models/history.ts';
+import type { Simulation } from '../simulation.ts';
+import type { LeaseChecker } from './lease.ts';
+
+export class HistoryChecker {
+  readonly outcomes: Record<WriteOutcome, number> = { ok: 0, refused: 0, unknown: 0 };
+  readonly #sim: Simulation;
+  readonly #marks: Marks;
+  readonly #lease: LeaseChecker;
+  /** Last acknowledged entry of every branch; more than one only after a loss. */
+  #tips: LogEntry[] = [];
+  readonly #ok = new Set<number>();
+  readonly #refused = new Set<number>();
+  /** Writes that an operator chose to lose. */
+  #forgiven = false;
+  #primary: { readonly region: string; readonly streamed: Set<string> } | null = null;
+
+  constructor(sim: Simulation, marks: Marks, lease: LeaseChecker) {
+    this.#sim = sim;
+    this.#marks = marks;
+    this.#lease = lease;
+  }
+
+  acknowledged(database: Database, entry: LogEntry): void {
+    // After a forced takeover the old side may still finish what was in flight: part of the loss that was chosen.
+    if (this.#forgiven && database.region !== this.#primary?.region) return;
+    this.#tips = this.#tips.filter((tip) => !contains(entry, tip));
+    this.#tips.push(entry);
+  }
+
+  ended(writeId: number, outcome: WriteOutcome): void {
+    this.outcomes[outcome]++;
+    this.#sim.mix(writeId * 4 + outcome.length);
+    if (outcome === 'ok') this.#ok.add(writeId);
+    if (outcome === 'refused') this.#refused.add(writeId);
+  }
+
+  streams(standby: Database, source: Database): void {
+    if (this.#primary?.region === source.region) this.#primary.streamed.add(standby.region);
+  }
+
+  promoted(database: Database, epoch: number): void {
+    const head = database.head as LogEntry;
+    const grant = this.#lease.grants.get(epoch);
+    const forced = grant?.forced === true;
+    const lost = this.#tips.filter((tip) => !contains(head, tip));
+    if (lost.length > 0 && forced) {
+      this.#forgiven = true;
+      this.#tips = [];
+    } else if (lost.length > 0) {
+      this.#sim.violate('I3', `${database.region} was promoted in epoch ${epoch} without the acknowledged write ${lost[0]?.writeId}`);
+    }
+    const before = this.#primary;
+    if (before !== null && before.region !== database.region && !forced && !before.streamed.has(database.region)) {
+      this.#sim.violate('I10', `${database.region} was promoted in epoch ${epoch}, and was never seen streaming from ${before.region}`);
+    }
+    if (before?.region !== database.region) this.#primary = { region: database.region, streamed: new Set() };
+    const { cancelledVisible } = database;
+    if (cancelledVisible !== null && !contains(head, cancelledVisible)) this.#marks.set('cancelled-write-vanished');
+  }
+
+  /** The books at the end, against the primary that is left. */
+  close(primary: Database): void {
+    const seen = new Set<number>();
+    for (let entry = primary.head; entry !== null; entry = entry.parent) {
+      if (entry.writeId === 0) continue;
+      if (seen.has(entry.writeId)) this.#sim.violate('I3', `write ${entry.writeId} is there twice`);
+      if (this.#refused.has(entry.writeId)) this.#sim.violate('I3', `write ${entry.writeId} was refused and is there`);
+      seen.add(entry.writeId);
+    }
+    if (this.#forgiven) return;
+    for (const writeId of this.#ok) {
+      if (!seen.has(writeId)) this.#sim.violate('I3', `write ${writeId} was acknowledged and is not there`);
+    }
+  }
+}

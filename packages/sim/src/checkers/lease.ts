@@ -1,0 +1,74 @@
+// I1, I6 and I8 at the witness, and what was granted to whom, which the other checkers ask about.
+
+import type { LeaseCommand, LeaseRecord, LeaseReply } from '@continuum/core';
+import { mayEnterEpoch, mayTakeOver } from '@continuum/core';
+import type { Marks } from '../marks.ts';
+import type { Simulation } from '../simulation.ts';
+
+export type Granted = { readonly region: string; readonly forced: boolean; readonly planned: boolean; readonly atMs: number };
+
+/** One command as a caller saw it, for the linearizability check. */
+export type RegisterCall = {
+  readonly kind: LeaseCommand['kind'];
+  readonly region: string;
+  readonly epoch: number;
+  readonly ok: boolean;
+  readonly revision: number;
+};
+
+export class LeaseChecker {
+  readonly grants = new Map<number, Granted>();
+  failovers = 0;
+  switchovers = 0;
+  lastChangeMs = Number.NEGATIVE_INFINITY;
+  readonly #sim: Simulation;
+  readonly #marks: Marks;
+
+  constructor(sim: Simulation, marks: Marks) {
+    this.#sim = sim;
+    this.#marks = marks;
+  }
+
+  applied(before: LeaseRecord, after: LeaseRecord, command: LeaseCommand, reply: LeaseReply): void {
+    const sim = this.#sim;
+    sim.mix(after.revision * 64 + after.epoch);
+    if (!mayEnterEpoch(before.epoch, after.epoch)) sim.violate('I6', `the witness went from epoch ${before.epoch} to ${after.epoch}`);
+    if (!reply.outcome.ok) return this.#refused(reply.outcome.code);
+    if (after.revision === before.revision) return;
+    if (command.kind === 'release') this.#marks.set('lease-released');
+    if (command.kind === 'setInSync') {
+      this.#marks.set(after.inSync.length < before.inSync.length ? 'in-sync-narrowed' : 'in-sync-widened');
+    }
+    if (after.epoch === before.epoch || after.holder === null) return;
+    const forced = command.kind === 'acquire' && command.force !== null;
+    const planned = command.kind === 'transfer';
+    const earlier = this.grants.get(after.epoch);
+    if (earlier !== undefined) sim.violate('I1', `epoch ${after.epoch} was granted to ${earlier.region} and to ${after.holder}`);
+    const first = before.epoch === 0;
+    if (!mayTakeOver({ region: after.holder, inSync: before.inSync, first, forced })) {
+      sim.violate('I8', `${after.holder} was granted epoch ${after.epoch} outside the in-sync set [${before.inSync.join()}]`);
+    }
+    const last = this.grants.get(before.epoch)?.region;
+    this.grants.set(after.epoch, { region: after.holder, forced, planned, atMs: sim.nowMs });
+    this.#count(last, after.holder, forced, planned);
+    sim.note('witness', () => `epoch ${after.epoch} -> ${after.holder}${planned ? ' (transfer)' : ''}${forced ? ' (forced)' : ''}`);
+  }
+
+  #count(last: string | undefined, holder: string, forced: boolean, planned: boolean): void {
+    if (last === undefined) return;
+    if (last === holder) return this.#marks.set('same-region-reacquired');
+    if (planned) {
+      this.switchovers++;
+      return this.#marks.set('planned-switchover');
+    }
+    this.failovers++;
+    this.lastChangeMs = this.#sim.nowMs;
+    this.#marks.set(forced ? 'forced-takeover' : 'automatic-failover');
+  }
+
+  #refused(code: string): void {
+    if (code === 'seq-stale') this.#marks.set('late-command-refused');
+    if (code === 'not-in-sync') this.#marks.set('refused-not-in-sync');
+    if (code === 'policy-mismatch') this.#marks.set('policy-differs-per-region');
+  }
+}

@@ -1,0 +1,33 @@
+// I2 and I6 in every store and resource that takes an epoch, and I9 for weights.
+
+import type { Weights } from '@continuum/core';
+import { areWeightsSound, mayEnterEpoch } from '@continuum/core';
+import type { Simulation } from '../simulation.ts';
+import type { LeaseChecker } from './lease.ts';
+
+export class ResourceChecker {
+  readonly #sim: Simulation;
+  readonly #lease: LeaseChecker;
+  readonly #highest = new Map<string, number>();
+
+  constructor(sim: Simulation, lease: LeaseChecker) {
+    this.#sim = sim;
+    this.#lease = lease;
+  }
+
+  /** A resource has accepted an action, or a store a value, of that epoch. */
+  accepted(resource: string, epoch: number): void {
+    const highest = this.#highest.get(resource) ?? 0;
+    if (!mayEnterEpoch(highest, epoch)) this.#sim.violate('I2', `${resource} accepted epoch ${epoch} after ${highest}`);
+    this.#highest.set(resource, epoch);
+    if (epoch > 0 && !this.#lease.grants.has(epoch)) this.#sim.violate('I6', `${resource} accepted epoch ${epoch}, which was never granted`);
+  }
+
+  weights(region: string, weights: Weights): void {
+    this.accepted(`${region}/weights`, weights.epoch);
+    const active = this.#lease.grants.get(weights.epoch)?.region ?? null;
+    if (!areWeightsSound(weights.weights, active)) {
+      this.#sim.violate('I9', `${region} has ${JSON.stringify(weights.weights)} in epoch ${weights.epoch}, which belongs to ${active}`);
+    }
+  }
+}

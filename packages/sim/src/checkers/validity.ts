@@ -1,0 +1,101 @@
+// I4, worked out from what left the controller and what the witness accepted, never from what the controller or the gate believe. And
+// the measure of what cannot be forbidden: for how long two regions believed at once.
+
+import type { LeaseCommand, LeaseReply } from '@continuum/core';
+import { isWithinValidity } from '@continuum/core';
+import type { Machine } from '../machine.ts';
+import type { Marks } from '../marks.ts';
+import type { Controller } from '../models/controller.ts';
+import type { Gate } from '../models/gateway.ts';
+import type { Witness } from '../models/witness.ts';
+import type { Simulation } from '../simulation.ts';
+
+/** What the cores promise: less than this is not told from a wall clock that was set. */
+const SUSPEND_UNSEEN_MS = 1_000;
+
+type Validity = { readonly epoch: number; readonly untilMono: number; readonly suspendedMs: number; readonly wallOffsetMs: number };
+type Sent = { readonly mono: number; readonly suspendedMs: number; readonly wallOffsetMs: number };
+
+export class ValidityChecker {
+  overlapMaxMs = 0;
+  /** Off when the guard is: then two valid regions may overlap by what the clocks differ, and only the fence stands. */
+  exclusive = true;
+  readonly #sim: Simulation;
+  readonly #marks: Marks;
+  readonly #sent = new Map<string, Sent>();
+  readonly #validity = new Map<string, Validity>();
+  #overlapSinceMs: number | null = null;
+
+  constructor(sim: Simulation, marks: Marks) {
+    this.#sim = sim;
+    this.#marks = marks;
+  }
+
+  /** A command leaves the controller: validity counts from here. */
+  sent(region: string, seq: number, machine: Machine): void {
+    const { suspendedMs, wallOffsetMs } = machine;
+    this.#sent.set(`${region}/${seq}`, { mono: machine.monoAt(this.#sim.nowMs), suspendedMs, wallOffsetMs });
+  }
+
+  applied(command: LeaseCommand, reply: LeaseReply, guardMs: number): void {
+    const key = `${command.region}/${command.seq}`;
+    const sent = this.#sent.get(key);
+    if (sent === undefined || (command.kind !== 'acquire' && command.kind !== 'renew') || !reply.outcome.ok) return;
+    const untilMono = sent.mono + command.ttlMs - guardMs;
+    const before = this.#validity.get(command.region);
+    const { epoch } = reply.view;
+    if (before !== undefined && before.epoch === epoch && before.untilMono >= untilMono) return;
+    this.#validity.set(command.region, { epoch, untilMono, suspendedMs: sent.suspendedMs, wallOffsetMs: sent.wallOffsetMs });
+    if (this.#sent.size > 256) for (const old of [...this.#sent.keys()].slice(0, 128)) this.#sent.delete(old);
+  }
+
+  /** A new boot starts a new clock: what was valid on the old one is nothing now. */
+  rebooted(region: string): void {
+    this.#validity.delete(region);
+    for (const key of [...this.#sent.keys()]) if (key.startsWith(`${region}/`)) this.#sent.delete(key);
+  }
+
+  /** The gate let a request through to the local application. */
+  allowed(gate: Gate, witness: Witness): void {
+    const { machine } = gate.process;
+    const validity = this.#validity.get(gate.region);
+    const epoch = gate.state.instruction?.epoch ?? 0;
+    if (validity === undefined || validity.epoch !== epoch) {
+      this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, for which it has no validity`);
+    }
+    const mono = machine.monoAt(this.#sim.nowMs);
+    if (!isWithinValidity(mono, validity.untilMono)) {
+      this.#sim.violate('I4', `${gate.region} let a request through ${Math.round(mono - validity.untilMono)} ms past its validity`);
+    }
+    if (!this.exclusive) return;
+    const held = witness.isHeld && witness.record.epoch === epoch;
+    if (held || this.#isUnseenSuspend(machine, validity)) return;
+    this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, which the witness had given up`);
+  }
+
+  /** A short sleep, or one that a wall clock set back has hidden: no clock of the machine shows it. */
+  #isUnseenSuspend(machine: Machine, validity: Validity): boolean {
+    const suspendedMs = machine.suspendedMs - validity.suspendedMs;
+    const steppedMs = machine.wallOffsetMs - validity.wallOffsetMs;
+    return suspendedMs > 0 && suspendedMs + steppedMs <= SUSPEND_UNSEEN_MS;
+  }
+
+  /** After every decision: who believes now? */
+  believers(controllers: readonly Controller[]): void {
+    let believing = 0;
+    for (const controller of controllers) if (believes(controller)) believing++;
+    if (believing > 1) {
+      if (this.#overlapSinceMs === null) this.#marks.set('both-regions-believe-active');
+      this.#overlapSinceMs ??= this.#sim.nowMs;
+    } else if (this.#overlapSinceMs !== null) {
+      this.overlapMaxMs = Math.max(this.overlapMaxMs, this.#sim.nowMs - this.#overlapSinceMs);
+      this.#overlapSinceMs = null;
+    }
+  }
+}
+
+function believes(controller: Controller): boolean {
+  const { grant, phase } = controller.state;
+  if (!controller.process.alive || grant === null || phase.kind !== 'active') return false;
+  return controller.parts.machine.now().monoMs < grant.validUntilMs;
+}

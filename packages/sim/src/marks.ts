@@ -1,0 +1,77 @@
+// The dangerous states that a run must have been in. A simulation that is green because nothing happened proves nothing: a mark that
+// was never set fails a merge run.
+
+export const MARKS = [
+  'automatic-failover',
+  'planned-switchover',
+  'forced-takeover',
+  'same-region-reacquired',
+  'stale-database-action-rejected',
+  'stale-instruction-rejected',
+  'stale-weights-rejected',
+  'grant-reply-lost',
+  'renewal-reply-lost-lease-kept',
+  'late-command-refused',
+  'fence-while-witness-down',
+  'refused-not-in-sync',
+  'refused-lag-unknown',
+  'takeover-held-down',
+  'sync-wait-cancelled',
+  'cancelled-write-vanished',
+  'crash-between-actions',
+  'crash-after-persist-before-gate',
+  'crash-while-promoting',
+  'crash-while-handing-over',
+  'controller-restart-within-validity',
+  'held-request-released',
+  'held-request-released-after-crash',
+  'request-forwarded',
+  'holder-paused-past-ttl',
+  'holder-suspended-past-ttl',
+  'suspend-suspected',
+  'both-regions-believe-active',
+  'both-databases-primary',
+  'in-sync-narrowed',
+  'in-sync-widened',
+  'promotion-failed',
+  'promotion-hung',
+  'promotion-then-crash',
+  'switchover-given-up',
+  'switchover-refused-by-target',
+  'handover-returned',
+  'lease-released',
+  'rejoined-by-rewind',
+  'rejoined-by-copy',
+  'timelines-diverged',
+  'alarm-late-or-twice',
+  'witness-clock-back',
+  'push-missed-at-expiry',
+  'client-sent-to-wrong-region',
+  'disk-full-on-persist',
+  'policy-differs-per-region',
+] as const;
+
+export type Mark = (typeof MARKS)[number];
+
+export class Marks {
+  readonly counts = new Map<Mark, number>();
+
+  set(mark: Mark): void {
+    this.counts.set(mark, (this.counts.get(mark) ?? 0) + 1);
+  }
+
+  merge(other: Readonly<Record<string, number>>): void {
+    for (const mark of MARKS) {
+      const more = other[mark] ?? 0;
+      if (more > 0) this.counts.set(mark, (this.counts.get(mark) ?? 0) + more);
+    }
+  }
+
+  toRecord(): Record<string, number> {
+    return Object.fromEntries(MARKS.map((mark) => [mark, this.counts.get(mark) ?? 0]));
+  }
+
+  missing(): Mark[] {
+    return MARKS.filter((mark) => !this.counts.has(mark));
+  }
+}

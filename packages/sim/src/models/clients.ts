@@ -1,0 +1,136 @@
+// Clients outside all regions: each write carries its own id and ends as ok, refused (certainly not carried out) or unknown. They
+// find a region through a name that is cached, so they go on asking the wrong one for a while, as clients do.
+
+import type { Link } from '../network.ts';
+import type { Simulation } from '../simulation.ts';
+import type { Database } from './database.ts';
+import type { Gate, RouteOutcome } from './gateway.ts';
+
+export type WriteOutcome = 'ok' | 'refused' | 'unknown';
+
+export type RegionEdge = {
+  readonly region: string;
+  readonly gate: Gate;
+  readonly database: Database;
+  /** From the clients to this region's gateway and back. */
+  readonly fromClients: Link;
+  readonly toClients: Link;
+  /** To the other regions' gateways, by region. */
+  readonly forward: Map<string, Link>;
+};
+
+export type ResolverFaults = { readonly wrong: boolean; readonly stale: boolean; readonly dark: boolean };
+
+export type ClientHooks = { readonly ended: (writeId: number, outcome: WriteOutcome, region: string | null) => void };
+
+const APPLICATION_MS = 2;
+
+export class Clients {
+  meanMs: number;
+  resolver: ResolverFaults = { wrong: false, stale: false, dark: false };
+  readonly timeoutMs: number;
+  readonly #sim: Simulation;
+  readonly #edges: readonly RegionEdge[];
+  readonly #ttlMs: number;
+  readonly #hooks: ClientHooks;
+  #nextId = 1;
+  #answer: RegionEdge;
+  #answerUntilMs = 0;
+  #stopped = false;
+
+  constructor(
+    sim: Simulation,
+    edges: readonly RegionEdge[],
+    options: { meanMs: number; timeoutMs: number; ttlMs: number },
+    hooks: ClientHooks,
+  ) {
+    this.#sim = sim;
+    this.#edges = edges;
+    this.#answer = edges[0] as RegionEdge;
+    this.meanMs = options.meanMs;
+    this.timeoutMs = options.timeoutMs;
+    this.#ttlMs = options.ttlMs;
+    this.#hooks = hooks;
+  }
+
+  get issued(): number {
+    return this.#nextId - 1;
+  }
+
+  start(): void {
+    this.#sim.after(this.#sim.prng.wait(this.meanMs), () => {
+      if (this.#stopped) return;
+      this.write();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Some writes close together, so that there is something in flight and something held. */
+  burst(count: number, spacingMs: number): void {
+    for (let index = 0; index < count; index++) this.#sim.after(index * spacingMs, () => this.write());
+  }
+
+  write(): void {
+    const writeId = this.#nextId++;
+    const edge = this.#resolve();
+    let over = false;
+    const end = (outcome: WriteOutcome): void => {
+      if (over) return;
+      over = true;
+      this.#hooks.ended(writeId, outcome, edge.region);
+    };
+    if (edge.fromClients.isCut || !edge.gate.process.machine.up) return end('refused');
+    this.#sim.after(this.timeoutMs, () => end('unknown'));
+    edge.fromClients.send(() =>
+      edge.gate.request(false, (outcome) =>
+        this.#routed(edge, outcome, writeId, (result) => edge.toClients.send(() => end(result))),
+      ),
+    );
+  }
+
+  #routed(edge: RegionEdge, outcome: RouteOutcome, writeId: number, answer: (outcome: WriteOutcome) => void): void {
+    if (outcome.kind === 'refused') return answer('refused');
+    if (outcome.kind === 'local') return this.#serve(edge, writeId, answer);
+    const target = this.#edges.find(({ region }) => region === outcome.to);
+    const there = edge.forward.get(outcome.to);
+    if (target === undefined || there === undefined || there.isCut) return answer('refused');
+    there.send(() =>
+      target.gate.request(true, (second) => {
+        const back = target.forward.get(edge.region) as Link;
+        const reply = (result: WriteOutcome): void => back.send(() => answer(result));
+        if (second.kind === 'local') this.#serve(target, writeId, reply);
+        else reply('refused');
+      }),
+    );
+  }
+
+  /** The application: one INSERT in the region's own database. */
+  #serve(edge: RegionEdge, writeId: number, answer: (outcome: WriteOutcome) => void): void {
+    const { gate, database } = edge;
+    const { generation } = gate.process;
+    gate.inFlight++;
+    const finish = (outcome: WriteOutcome): void => {
+      if (generation === gate.process.generation && gate.process.alive) gate.inFlight--;
+      answer(outcome);
+    };
+    this.#sim.after(APPLICATION_MS, () => {
+      if (!database.process.running) return finish('refused');
+      database.commit(writeId, (outcome) => finish(outcome === 'committed' ? 'ok' : outcome));
+    });
+  }
+
+  /** The region whose gateway says that it is active; with no evidence, the last one that was. */
+  #resolve(): RegionEdge {
+    if (this.#sim.nowMs < this.#answerUntilMs || this.resolver.stale || this.resolver.dark) return this.#answer;
+    this.#answerUntilMs = this.#sim.nowMs + this.#ttlMs;
+    const active = this.#edges.filter(({ gate, fromClients }) => gate.isActive && !fromClients.isCut);
+    const right = active[0] ?? this.#answer;
+    const answer = this.resolver.wrong ? (this.#edges.find((edge) => edge !== right) ?? right) : right;
+    this.#answer = answer;
+    return answer;
+  }
+}

@@ -1,0 +1,159 @@
+// One region's gateway: weights with their own epoch check, the requests in flight to the local application, and the gate beside it,
+// which runs the real verdict functions. The gate is a process of its own, on a machine of its own, with a clock of its own.
+
+import type { GateInstruction } from './instruction.ts';
+import type { GateState, Weights } from '@continuum/core';
+import { epoch, judge, monoMs, newGate, regionId, remainingValidityMs, takeInstruction } from '@continuum/core';
+import type { Machine } from '../machine.ts';
+import { Process } from '../machine.ts';
+import type { Simulation } from '../simulation.ts';
+
+const HELD_MAX = 64;
+const HOLD_LIMIT_MS = 120_000;
+
+export type RouteOutcome = { readonly kind: 'local' } | { readonly kind: 'forward'; readonly to: string } | { readonly kind: 'refused' };
+
+type Held = { readonly arrivedMonoMs: number; readonly forwarded: boolean; readonly settle: (outcome: RouteOutcome) => void };
+
+export type GateHooks = {
+  readonly allowed: (gate: Gate) => void;
+  readonly epochTaken: (gate: Gate, epoch: number) => void;
+  readonly staleRefused: (gate: Gate) => void;
+  readonly released: (gate: Gate) => void;
+  readonly weightsTaken: (region: string, weights: Weights) => void;
+};
+
+/** What a controller answers when a gate asks; null when nobody answers. */
+export type AskController = (applied: number, held: number, take: (instruction: GateInstruction | null) => void) => void;
+
+export class Gate {
+  readonly region: string;
+  readonly process: Process;
+  state: GateState;
+  /** Durable. */
+  epochMax = epoch(0);
+  inFlight = 0;
+  /** Durable; replaced by one rename. */
+  weights: Weights | null = null;
+  /** Off only to prove that the simulation sees what the check prevents. */
+  fenced = true;
+  ask: AskController = () => undefined;
+  readonly #sim: Simulation;
+  readonly #hooks: GateHooks;
+  readonly #askIntervalMs: number;
+  #held: Held[] = [];
+
+  constructor(sim: Simulation, machine: Machine, region: string, askIntervalMs: number, hooks: GateHooks) {
+    this.#sim = sim;
+    this.region = region;
+    this.#hooks = hooks;
+    this.#askIntervalMs = askIntervalMs;
+    this.process = new Process(sim, machine, `${region}/gate`);
+    this.process.onKill = () => this.#died();
+    this.state = newGate(this.epochMax, machine.now());
+  }
+
+  start(): void {
+    this.process.start();
+    this.state = newGate(this.epochMax, this.process.machine.now());
+    this.inFlight = 0;
+    this.#loop();
+  }
+
+  get heldCount(): number {
+    return this.#held.length;
+  }
+
+  get applied(): number {
+    return this.state.instruction?.version ?? 0;
+  }
+
+  /** A hint that there is something new. */
+  changed(): void {
+    this.process.deliver(() => this.#askNow());
+  }
+
+  #loop(): void {
+    this.#askNow();
+    this.process.after(this.#askIntervalMs, () => this.#loop());
+  }
+
+  #askNow(): void {
+    const asked = this.process.machine.now();
+    const { generation } = this.process;
+    this.ask(this.applied, this.#held.length, (instruction) =>
+      this.process.deliver(() => {
+        if (instruction !== null) this.#take(instruction, asked);
+      }, generation),
+    );
+  }
+
+  #take(instruction: GateInstruction, asked: GateState['asked']): void {
+    // An answer that was overtaken by the answer to a later question changes nothing.
+    if (this.state.instruction !== null && asked.monoMs < this.state.asked.monoMs) return;
+    const before = this.fenced ? this.state : { ...this.state, epochMax: epoch(0) };
+    const { state, outcome } = takeInstruction(before, instruction, asked, instruction.remainingMs);
+    if (outcome === 'epoch-stale') return this.#hooks.staleRefused(this);
+    this.#hooks.epochTaken(this, state.epochMax);
+    this.epochMax = state.epochMax;
+    this.state = state;
+    if (outcome === 'changed' && this.#held.length > 0) this.#judgeHeld();
+  }
+
+  // --- requests ------------------------------------------------------------------------------------------------------
+
+  request(forwarded: boolean, settle: (outcome: RouteOutcome) => void): void {
+    if (!this.process.alive) return settle({ kind: 'refused' });
+    this.process.deliver(() => {
+      const arrivedMonoMs = this.process.machine.now().monoMs;
+      this.#judge({ arrivedMonoMs, forwarded, settle }, false);
+    });
+  }
+
+  /** What the well-known path answers now. */
+  get isActive(): boolean {
+    return this.process.running && remainingValidityMs(this.state, this.process.machine.now()) > 0;
+  }
+
+  #judge(request: Held, held: boolean): void {
+    const now = this.process.machine.now();
+    const { forwarded } = request;
+    const verdict = judge(
+      this.state,
+      { kind: 'application', forwarded, arrivedMonoMs: monoMs(request.arrivedMonoMs), held },
+      { region: regionId(this.region), held: this.#held.length, heldMax: HELD_MAX, holdMsLimit: HOLD_LIMIT_MS },
+      now,
+    );
+    if (verdict.kind === 'wait') {
+      this.#held.push(request);
+      return this.process.atMono(verdict.untilMonoMs, () => this.#judgeHeld());
+    }
+    if (verdict.kind === 'deny') return request.settle({ kind: 'refused' });
+    if (verdict.route !== this.region) return request.settle({ kind: 'forward', to: verdict.route });
+    this.#hooks.allowed(this);
+    if (held) this.#hooks.released(this);
+    request.settle({ kind: 'local' });
+  }
+
+  #judgeHeld(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const request of held) this.#judge(request, true);
+  }
+
+  #died(): void {
+    const held = this.#held;
+    this.#held = [];
+    this.inFlight = 0;
+    for (const { settle } of held) settle({ kind: 'refused' });
+  }
+
+  // --- weights -------------------------------------------------------------------------------------------------------
+
+  setWeights(weights: Weights): boolean {
+    if (this.fenced && this.weights !== null && weights.epoch < this.weights.epoch) return false;
+    this.#hooks.weightsTaken(this.region, weights);
+    this.weights = weights;
+    return true;
+  }
+}

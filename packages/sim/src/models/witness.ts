@@ -1,0 +1,127 @@
+// The witness: the real lease functions between a read and a write of one record, as in the Durable Object, with the ways in which
+// such an object is known to misbehave: an error after the change was stored, an eviction, late and doubled alarms, a
+// clock that is set back, a router that does not fit the object behind it.
+
+import type { LeaseCommand, LeaseEventKind, LeaseRecord, LeaseReply, LeaseView } from '@continuum/core';
+import { applyCommand, leaseDeadlines, newLease, regionId, viewLease } from '@continuum/core';
+import type { Machine } from '../machine.ts';
+import { Process } from '../machine.ts';
+import type { Simulation } from '../simulation.ts';
+
+export type WitnessAnswer =
+  | { readonly ok: true; readonly reply: LeaseReply }
+  | { readonly ok: false; readonly code: string; readonly message: string };
+
+export type WitnessFaults = {
+  down: boolean;
+  /** Share of commands that are carried out and answered with an error. */
+  errorAfterCommitShare: number;
+  /** Share of answers that do not fit the caller's protocol version. */
+  skewShare: number;
+  /** Alarms come late by up to so much, and some twice. */
+  alarmDelayMs: number;
+  slowMs: number;
+};
+
+const NO_FAULTS: WitnessFaults = { down: false, errorAfterCommitShare: 0, skewShare: 0, alarmDelayMs: 0, slowMs: 0 };
+
+export type WitnessHooks = {
+  readonly applied: (before: LeaseRecord, after: LeaseRecord, command: LeaseCommand, reply: LeaseReply) => void;
+  readonly lostReply: (command: LeaseCommand, reply: LeaseReply) => void;
+  readonly alarmLate: () => void;
+};
+
+export type Watcher = { readonly region: string; readonly push: (event: LeaseEventKind, view: LeaseView) => void };
+
+export class Witness {
+  readonly process: Process;
+  faults: WitnessFaults = { ...NO_FAULTS };
+  /** Durable. */
+  record: LeaseRecord;
+  readonly #sim: Simulation;
+  readonly #hooks: WitnessHooks;
+  readonly #watchers: readonly Watcher[];
+  #alarmFor = '';
+
+  constructor(sim: Simulation, machine: Machine, name: string, watchers: readonly Watcher[], hooks: WitnessHooks) {
+    this.#sim = sim;
+    this.#hooks = hooks;
+    this.#watchers = watchers;
+    this.process = new Process(sim, machine, 'witness');
+    this.process.start();
+    this.record = newLease(name, machine.now().wallMs);
+  }
+
+  healFaults(): void {
+    this.faults = { ...NO_FAULTS };
+  }
+
+  get nowWallMs(): LeaseRecord['clockMs'] {
+    const { wallMs } = this.process.machine.now();
+    return wallMs > this.record.clockMs ? wallMs : this.record.clockMs;
+  }
+
+  /** True when the record's holder has not expired by the witness's own clock. */
+  get isHeld(): boolean {
+    return this.record.holder !== null && this.nowWallMs < this.record.expiresAtMs;
+  }
+
+  command(command: LeaseCommand, answer: (answer: WitnessAnswer) => void): void {
+    if (this.faults.down) return;
+    const before = this.record;
+    const { record, reply, events } = applyCommand(before, command, this.process.machine.now().wallMs);
+    this.record = record;
+    this.#hooks.applied(before, record, command, reply);
+    for (const event of events) this.#push(event);
+    this.#arm();
+    this.#answer({ ok: true, reply }, command, answer);
+  }
+
+  read(region: string, answer: (answer: WitnessAnswer) => void): void {
+    if (this.faults.down) return;
+    const view = viewLease(this.record, regionId(region), this.process.machine.now().wallMs);
+    this.#answer({ ok: true, reply: { outcome: { ok: true }, view } }, null, answer);
+  }
+
+  #answer(reply: Extract<WitnessAnswer, { ok: true }>, command: LeaseCommand | null, answer: (answer: WitnessAnswer) => void): void {
+    const { errorAfterCommitShare, skewShare, slowMs } = this.faults;
+    const { prng } = this.#sim;
+    let sent: WitnessAnswer = reply;
+    if (errorAfterCommitShare > 0 && prng.chance(errorAfterCommitShare)) {
+      if (command !== null) this.#hooks.lostReply(command, reply.reply);
+      sent = { ok: false, code: 'CTM_REGISTER_UNREACHABLE', message: 'the witness answered 500' };
+    } else if (skewShare > 0 && prng.chance(skewShare)) {
+      sent = { ok: false, code: 'CTM_REGISTER_REPLY_INVALID', message: 'the reply is not of this protocol' };
+    }
+    if (slowMs > 0) this.#sim.after(prng.between(0, slowMs), () => answer(sent));
+    else answer(sent);
+  }
+
+  #push(event: LeaseEventKind): void {
+    for (const { region, push } of this.#watchers) {
+      push(event, viewLease(this.record, regionId(region), this.process.machine.now().wallMs));
+    }
+  }
+
+  /** One alarm, for the next deadline of the record as it is now. It only tells watchers; it decides nothing. */
+  #arm(): void {
+    const deadlines = leaseDeadlines(this.record);
+    if (deadlines === null) return;
+    const key = `${this.record.epoch}/${this.record.expiresAtMs}`;
+    if (key === this.#alarmFor) return;
+    this.#alarmFor = key;
+    const nowMs = this.process.machine.now().wallMs;
+    for (const [event, atMs] of [['overdue', deadlines.overdueAtMs], ['expired', deadlines.expiresAtMs]] as const) {
+      this.#sim.after(Math.max(0, atMs - nowMs) + 1, () => this.#alarm(key, event));
+    }
+  }
+
+  #alarm(key: string, event: LeaseEventKind): void {
+    const { alarmDelayMs } = this.faults;
+    if (key !== this.#alarmFor || this.faults.down) return;
+    if (alarmDelayMs === 0) return this.#push(event);
+    this.#hooks.alarmLate();
+    this.#sim.after(this.#sim.prng.between(0, alarmDelayMs), () => this.#push(event));
+    if (this.#sim.prng.chance(0.5)) this.#sim.after(this.#sim.prng.between(0, alarmDelayMs), () => this.#push(event));
+  }
+}

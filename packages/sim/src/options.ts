@@ -1,0 +1,83 @@
+// What one run is made of: a seed, and everything that is drawn from it before the first event.
+
+import type { Mode, Timings } from '@continuum/core';
+import { deriveTimings } from '@continuum/core';
+import type { DatabaseTimes } from './models/database.ts';
+import type { Prng } from './prng.ts';
+
+/** Defences that can be turned off, to prove that the simulation sees what each prevents. */
+export type Defences = {
+  /** The holder's own deadline lies before the witness's. */
+  readonly guard: boolean;
+  /** The database compares epochs. */
+  readonly databaseFence: boolean;
+  /** Gate and weights compare epochs. */
+  readonly gateFence: boolean;
+};
+
+export const ALL_DEFENCES: Defences = { guard: true, databaseFence: true, gateFence: true };
+
+export type WorldOptions = {
+  readonly seed: number;
+  readonly rtoMs: number;
+  readonly mode: Mode;
+  readonly timings: Timings;
+  readonly defences: Defences;
+  /** How often each controller looks at its database. */
+  readonly observeMs: number;
+  /** How often each gate asks its controller. */
+  readonly askMs: number;
+  readonly writeMeanMs: number;
+  readonly databaseTimes: DatabaseTimes;
+  /** One way to the witness, and between the regions. */
+  readonly witnessLinkMs: number;
+  readonly regionLinkMs: number;
+  /** Relative rate error of each machine's monotonic clock: witness, r1, r2. */
+  readonly rateErrors: readonly [number, number, number];
+  /** Servers come up with the machine, as what their directory says, before any controller looks at them. */
+  readonly databaseStartsAtBoot: boolean;
+  readonly traced: boolean;
+};
+
+const OBJECTIVES_MS = [60_000, 60_000, 60_000, 60_000, 30_000, 30_000, 10_000, 5_000] as const;
+
+/**
+ * Intervals follow the ttl as in production: there a ttl of 5 s goes with a gate that asks every 100 ms and a database that is
+ * looked at every 250 ms, a fiftieth and a twentieth. Here both are drawn between that and a fifteenth: what matters to
+ * the protocol is the order of events around deadlines, which this keeps, and not how often nothing is said.
+ */
+export function drawOptions(seed: number, prng: Prng, overrides: Partial<WorldOptions> = {}): WorldOptions {
+  const rtoMs = overrides.rtoMs ?? prng.pick(OBJECTIVES_MS);
+  const defences = overrides.defences ?? ALL_DEFENCES;
+  const derived = deriveTimings(rtoMs);
+  const timings = defences.guard ? derived : { ...derived, guardMs: 0 };
+  const { ttlMs } = timings;
+  const share = prng.chance(0.1) ? 20 : 15;
+  const ppm = prng.chance(0.1) ? 4_000 : 500;
+  const rateError = (): number => prng.between(-ppm, ppm) / 1e6;
+  return {
+    seed,
+    rtoMs,
+    mode: 'automatic',
+    timings,
+    defences,
+    observeMs: ttlMs / share,
+    askMs: ttlMs / (prng.chance(0.1) ? 50 : 15),
+    writeMeanMs: prng.spread(ttlMs / 10, ttlMs),
+    databaseTimes: {
+      streamTimeoutMs: ttlMs * prng.between(0.1, 0.4),
+      reconnectMs: ttlMs * prng.between(0.03, 0.2),
+      startMs: ttlMs * prng.between(0.02, 0.15),
+      promoteMs: ttlMs * prng.between(0.01, 0.1),
+      stopMs: ttlMs * prng.between(0.005, 0.03),
+      rewindMs: ttlMs * prng.between(0.1, 0.6),
+      copyMs: ttlMs * prng.between(0.5, 3),
+    },
+    witnessLinkMs: Math.min(ttlMs / 60, prng.spread(2, 150)),
+    regionLinkMs: Math.min(ttlMs / 100, prng.spread(1, 80)),
+    rateErrors: [rateError(), rateError(), rateError()],
+    databaseStartsAtBoot: prng.chance(0.4),
+    traced: false,
+    ...overrides,
+  };
+}

@@ -1,0 +1,334 @@
+// Two regions, a witness and clients, wired together, with every checker listening. The nemeses act on what is exported here.
+
+import type { ControllerState, LeaseEventKind, LeaseView, Policy } from '@continuum/core';
+import { monoMs, regionId } from '@continuum/core';
+import { HistoryChecker } from './checkers/history.ts';
+import { LeaseChecker } from './checkers/lease.ts';
+import { ResourceChecker } from './checkers/resources.ts';
+import { ValidityChecker } from './checkers/validity.ts';
+import { Machine } from './machine.ts';
+import { watchDecision } from './mark-decisions.ts';
+import { Marks } from './marks.ts';
+import { Clients } from './models/clients.ts';
+import type { RegionEdge } from './models/clients.ts';
+import { Controller } from './models/controller.ts';
+import { Database } from './models/database.ts';
+import { DatabaseOperator } from './models/database-operator.ts';
+import { Gate } from './models/gateway.ts';
+import { Witness } from './models/witness.ts';
+import { Link } from './network.ts';
+import type { WorldOptions } from './options.ts';
+import { Simulation } from './simulation.ts';
+
+const REGIONS = ['r1', 'r2'] as const;
+const SYSTEM_IDENTIFIER = '7300000000000000001';
+/** An application's connection gives up waiting for a commit after so long. */
+const CLIENT_TIMEOUT_MS = 10_000;
+
+export type Region = {
+  readonly name: string;
+  readonly machine: Machine;
+  readonly controller: Controller;
+  readonly database: Database;
+  readonly operator: DatabaseOperator;
+  readonly gate: Gate;
+  readonly up: Link;
+  readonly down: Link;
+  readonly edge: RegionEdge;
+};
+
+export class World {
+  readonly sim: Simulation;
+  readonly options: WorldOptions;
+  readonly marks = new Marks();
+  readonly lease: LeaseChecker;
+  readonly resources: ResourceChecker;
+  readonly validity: ValidityChecker;
+  readonly history: HistoryChecker;
+  readonly witness: Witness;
+  readonly witnessMachine: Machine;
+  readonly regions: readonly Region[];
+  readonly clients: Clients;
+  readonly links: Link[] = [];
+  readonly databases = new Map<string, Database>();
+  #intents = 0;
+
+  constructor(options: WorldOptions) {
+    this.options = options;
+    this.sim = new Simulation(options.seed, options.traced);
+    this.lease = new LeaseChecker(this.sim, this.marks);
+    this.resources = new ResourceChecker(this.sim, this.lease);
+    this.validity = new ValidityChecker(this.sim, this.marks);
+    this.validity.exclusive = options.defences.guard;
+    this.history = new HistoryChecker(this.sim, this.marks, this.lease);
+    this.witnessMachine = new Machine(this.sim, 'w', options.rateErrors[0], 0);
+    this.witness = this.#witness();
+    this.regions = REGIONS.map((name, index) => this.#region(name, options.rateErrors[index + 1] ?? 0));
+    this.#wire();
+    const ttlMs = Math.max(1, options.timings.dnsTtlSeconds) * 1_000;
+    this.clients = new Clients(
+      this.sim,
+      this.regions.map(({ edge }) => edge),
+      { meanMs: options.writeMeanMs, timeoutMs: CLIENT_TIMEOUT_MS, ttlMs },
+      {
+        ended: (writeId, outcome, region) => {
+          if (outcome !== 'ok') this.sim.note('clients', () => `write ${writeId} at ${region} ended ${outcome}`);
+          this.history.ended(writeId, outcome);
+        },
+      },
+    );
+  }
+
+  region(name: string): Region {
+    return this.regions.find((region) => region.name === name) as Region;
+  }
+
+  other(region: Region): Region {
+    return this.regions.find((one) => one !== region) as Region;
+  }
+
+  /** r1 has a database of its own, r2 an empty directory: as on the first day. */
+  start(): void {
+    const [first] = this.regions as readonly [Region, Region];
+    first.database.initialise(SYSTEM_IDENTIFIER);
+    for (const region of this.regions) {
+      region.gate.start();
+      region.controller.start();
+    }
+    this.clients.start();
+  }
+
+  // --- what operators and nemeses do -----------------------------------------------------------------------------------
+
+  switchover(to: Region): void {
+    const id = `s${++this.#intents}`;
+    const holder = this.witness.record.holder;
+    const asked = this.sim.prng.chance(0.5) || holder === null ? to : this.region(holder);
+    const { machine, controller } = asked;
+    this.sim.note('operator', () => `switchover ${id} to ${to.name}, asked at ${asked.name}`);
+    const word = { kind: 'switchover' as const, id, to: regionId(to.name), atMs: monoMs(machine.now().monoMs) };
+    controller.feed({ kind: 'operator-asked', word });
+    this.clients.burst(12, this.options.timings.ttlMs / 150);
+  }
+
+  takeover(region: Region): void {
+    this.sim.note('operator', () => `forced takeover by ${region.name}`);
+    const force = { reason: 'the other region is not coming back', estimatedLoss: 'unknown' };
+    const word = { kind: 'takeover' as const, force, atMs: monoMs(region.machine.now().monoMs) };
+    region.controller.feed({ kind: 'operator-asked', word });
+  }
+
+  /** Power loss of a whole region. */
+  kill(region: Region): void {
+    if (!region.machine.up) return;
+    this.sim.note('nemesis', () => `power loss in ${region.name}`);
+    const { phase } = region.controller.state;
+    if (phase.kind === 'promoting') this.marks.set('crash-while-promoting');
+    if (phase.kind === 'handing-over') this.marks.set('crash-while-handing-over');
+    region.database.streamMayBreak();
+    region.machine.crash();
+  }
+
+  boot(region: Region): void {
+    if (region.machine.up) return;
+    this.sim.note('nemesis', () => `${region.name} boots`);
+    region.machine.boot();
+    this.validity.rebooted(region.name);
+    region.gate.start();
+    if (this.options.databaseStartsAtBoot) this.startDatabase(region);
+    this.restart(region);
+  }
+
+  restart(region: Region): void {
+    if (!region.machine.up || region.controller.process.alive) return;
+    const { machine, controller } = region;
+    if (this.witness.isHeld && this.witness.record.holder === region.name) this.marks.set('controller-restart-within-validity');
+    this.sim.note(controller.process.name, () => `starts, epoch ${controller.persistedEpoch} on disk, mono ${Math.round(machine.now().monoMs)}`);
+    controller.start();
+  }
+
+  /** The server starts by itself, as what its directory says. */
+  startDatabase(region: Region): void {
+    const { database, machine } = region;
+    if (!machine.up || database.process.alive || database.shape === 'empty') return;
+    database.process.start();
+    database.setRole('starting');
+    const { generation } = database.process;
+    this.sim.after(database.times.startMs, () =>
+      database.process.deliver(() => {
+        if (database.role !== 'starting') return;
+        if (database.shape === 'primary') database.runAsPrimary();
+        else database.runAsStandby(database.source);
+      }, generation),
+    );
+  }
+
+  cutLinks(links: readonly Link[], reason: string): void {
+    for (const link of links) link.cut(reason);
+    for (const { database } of this.regions) database.streamMayBreak();
+  }
+
+  mendLinks(links: readonly Link[], reason: string): void {
+    for (const link of links) link.mend(reason);
+    this.resend();
+  }
+
+  /** What TCP does when its link is back. */
+  resend(): void {
+    for (const { database } of this.regions) {
+      for (const stream of database.senders.values()) stream.sent = stream.replayed;
+      database.flush();
+      database.receive();
+    }
+  }
+
+  /** Ends every fault: all is mended, started and continued. */
+  heal(): void {
+    this.witness.healFaults();
+    for (const link of this.links) link.heal();
+    for (const region of this.regions) {
+      region.machine.resume();
+      region.database.process.unpause();
+      region.gate.process.unpause();
+      region.controller.process.unpause();
+      region.database.healFaults();
+      region.database.settleWaiting();
+      region.controller.crashAfterActions = null;
+      region.controller.diskFull = false;
+      region.controller.slowMs = 0;
+      region.controller.trafficFails = false;
+      this.boot(region);
+      if (!region.gate.process.alive) region.gate.start();
+      this.restart(region);
+    }
+    this.clients.resolver = { wrong: false, stale: false, dark: false };
+    this.resend();
+  }
+
+  // --- wiring --------------------------------------------------------------------------------------------------------
+
+  #link(name: string, baseMs: number): Link {
+    const link = new Link(this.sim, name, baseMs);
+    this.links.push(link);
+    return link;
+  }
+
+  #witness(): Witness {
+    const watchers = REGIONS.map((name) => ({
+      region: name,
+      push: (event: LeaseEventKind, view: LeaseView) => {
+        const { controller, down } = this.region(name);
+        down.send(() => controller.feed({ kind: 'lease-pushed', event, view }));
+      },
+    }));
+    return new Witness(this.sim, this.witnessMachine, 'demo', watchers, {
+      applied: (before, after, command, reply) => {
+        this.lease.applied(before, after, command, reply);
+        this.validity.applied(command, reply, this.options.timings.guardMs);
+      },
+      lostReply: (command, reply) => {
+        if (!reply.outcome.ok) return;
+        if (command.kind === 'acquire') this.marks.set('grant-reply-lost');
+        if (command.kind === 'renew') this.marks.set('renewal-reply-lost-lease-kept');
+      },
+      alarmLate: () => this.marks.set('alarm-late-or-twice'),
+    });
+  }
+
+  #region(name: string, rateError: number): Region {
+    const { options, sim } = this;
+    const machine = new Machine(sim, name, rateError, sim.prng.between(-2_000, 2_000));
+    const address = `${name}.db:5432`;
+    const database = new Database(sim, machine, name, address, options.databaseTimes, {
+      promoted: (which, epoch) => {
+        this.history.promoted(which, epoch);
+        if (this.regions.every((region) => region.database.role === 'primary')) this.marks.set('both-databases-primary');
+      },
+      acknowledged: (which, entry) => this.history.acknowledged(which, entry),
+      epochTaken: (which, epoch) => this.resources.accepted(`${which.region}/database`, epoch),
+      diverged: (standby, source) => sim.violate('I3', `${standby.region} streams from ${source.region} over another history of the same timeline`),
+      streams: (standby, source) => this.history.streams(standby, source),
+    });
+    this.databases.set(name, database);
+    const operator = new DatabaseOperator(database, this.databases);
+    operator.fenced = options.defences.databaseFence;
+    const gate = new Gate(sim, machine, name, options.askMs, {
+      allowed: (which) => this.validity.allowed(which, this.witness),
+      epochTaken: (which, epoch) => this.resources.accepted(`${which.region}/gate`, epoch),
+      staleRefused: () => this.marks.set('stale-instruction-rejected'),
+      released: () => this.#released(name),
+      weightsTaken: (region, weights) => this.resources.weights(region, weights),
+    });
+    gate.fenced = options.defences.gateFence;
+    const up = this.#link(`${name}>w`, options.witnessLinkMs);
+    const down = this.#link(`w>${name}`, options.witnessLinkMs);
+    const edge: RegionEdge = {
+      region: name,
+      gate,
+      database,
+      fromClients: this.#link(`c>${name}`, 5),
+      toClients: this.#link(`${name}>c`, 5),
+      forward: new Map(),
+    };
+    const controller = this.#controller(name, machine, { up, down, database, operator, gate });
+    return { name, machine, controller, database, operator, gate, up, down, edge };
+  }
+
+  #controller(
+    name: string,
+    machine: Machine,
+    parts: { up: Link; down: Link; database: Database; operator: DatabaseOperator; gate: Gate },
+  ): Controller {
+    const { options, sim } = this;
+    const policy: Policy = {
+      name: 'demo',
+      region: regionId(name),
+      regions: REGIONS.map((region) => regionId(region)),
+      databases: Object.fromEntries(REGIONS.map((region) => [region, `${region}.db:5432`])),
+      mode: options.mode,
+      timings: options.timings,
+      hash: 'policy-1',
+    };
+    return new Controller({
+      sim,
+      machine,
+      policy,
+      witness: this.witness,
+      observeMs: options.observeMs,
+      ...parts,
+      hooks: {
+        decided: (controller, event, before, actions) => {
+          this.#mixState(controller.state, actions.length);
+          this.validity.believers(this.regions.map((region) => region.controller));
+          watchDecision(this, controller, event, before, actions);
+        },
+        sent: (controller, seq) => this.validity.sent(controller.region, seq, machine),
+        persisted: (controller, epoch) => this.resources.accepted(`${controller.region}/disk`, epoch),
+        crashedBetween: (_controller, before, after) => {
+          this.marks.set('crash-between-actions');
+          if (before?.kind === 'persist' && after.kind === 'gate') this.marks.set('crash-after-persist-before-gate');
+        },
+      },
+    });
+  }
+
+  #released(name: string): void {
+    this.marks.set('held-request-released');
+    if (this.regions.some((region) => region.name !== name && !region.machine.up)) this.marks.set('held-request-released-after-crash');
+  }
+
+  #mixState(state: ControllerState, actions: number): void {
+    this.sim.mix(state.phase.kind.length * 1_024 + actions * 64 + (state.grant?.epoch ?? 0) + state.seq * 4_096);
+  }
+
+  #wire(): void {
+    const { regionLinkMs } = this.options;
+    for (const from of this.regions) {
+      for (const to of this.regions) {
+        if (from === to) continue;
+        from.database.links.set(to.name, this.#link(`${from.name}>${to.name}/db`, regionLinkMs));
+        from.edge.forward.set(to.name, this.#link(`${from.name}>${to.name}/http`, regionLinkMs));
+      }
+    }
+  }
+}
