@@ -61,10 +61,15 @@ export async function startWitness(options: WitnessOptions): Promise<Witness> {
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.gid ?? options.uid }),
   });
   const url = `http://${options.address}:${options.port}`;
-  await waitFor(`witness at ${url}`, async () => {
-    if (!started.running()) throw new Error(`the witness ended: ${await started.exited}; see ${started.logFile}`);
-    return (await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(1_000) })).ok;
+  const health = await waitFor(`witness at ${url}`, async () => {
+    if (!started.running()) return `it ended: ${await started.exited}; see ${started.logFile}`;
+    const response = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(1_000) });
+    return response.ok ? 'ok' : await response.text();
   });
+  if (health !== 'ok') {
+    await started.kill();
+    throw new Error(`the witness does not serve: ${health}`);
+  }
   const startMs = performance.now() - startedAtMs;
   return { url, publicKeys: { [KEY_ID]: key.publicKey }, process: started, startMs };
 }
@@ -103,16 +108,16 @@ async function bundleWorker(): Promise<string> {
 
 function workerdConfig(options: WitnessOptions, storage: string, privateKey: string): string {
   const { compatibility_date: compatibilityDate } = readWranglerConfig();
-  const variables = {
+  const variables: Readonly<Record<string, unknown>> = {
+    WITNESS_KEY_ID: KEY_ID,
+    WITNESS_SIGNING_KEY: privateKey,
     REGIONS: Object.fromEntries(options.regions.map(({ region, publicKeys }) => [region, publicKeys])),
     LEASES: Object.fromEntries(options.leases.map((name) => [name, options.regions.map(({ region }) => region)])),
     ...options.variables,
   };
-  const texts = { WITNESS_KEY_ID: KEY_ID, WITNESS_SIGNING_KEY: privateKey };
   const bindings = [
     `(name = "LEASE", durableObjectNamespace = "LeaseObject")`,
     ...Object.entries(variables).map(([name, value]) => `(name = "${name}", json = ${capnpText(JSON.stringify(value))})`),
-    ...Object.entries(texts).map(([name, value]) => `(name = "${name}", text = ${capnpText(value)})`),
   ];
   return `# Written by test/rig/witness.ts.
 using Workerd = import "/workerd/workerd.capnp";

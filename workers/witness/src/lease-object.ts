@@ -38,6 +38,7 @@ export class LeaseObject extends DurableObject<Env> {
     super(ctx, env);
     // Answered by the runtime without waking this object: a watcher's proof that the connection lives.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
+    log('info', 'lease object started', { object: ctx.id.toString(), watches: ctx.getWebSockets().length });
   }
 
   /** Carries out one command. `command` is JSON text, already known to come from the region that it names. */
