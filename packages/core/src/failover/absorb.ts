@@ -61,7 +61,7 @@ export function giveUpSwitchover(draft: Draft, reason: string): void {
   if (phase.step !== 'preparing' && phase.step !== 'holding' && phase.step !== 'draining') return;
   draft.record('switchover-given-up', { id: phase.id, step: phase.step, reason });
   draft.state.lastSwitchover = { id: phase.id, result: `given up: ${reason}` };
-  draft.state.phase = { kind: 'active' };
+  draft.enter({ kind: 'active' });
   draft.state.draining = false;
 }
 
@@ -134,7 +134,7 @@ function refused(draft: Draft, pending: PendingRequest, code: string, detail: st
   if (request.kind === 'transfer' && (code === 'not-in-sync' || code === 'invalid')) {
     // The target may not have it: this region is still the holder, and becomes active again.
     state.lastSwitchover = { id: request.id, result: `refused: ${detail}` };
-    state.phase = { kind: 'promoting', sinceMs: state.now.monoMs, returnable: false };
+    draft.enter({ kind: 'promoting', sinceMs: draft.nowMs, returnable: false });
   }
   const lost = code === 'not-holder' || code === 'epoch-stale' || code === 'expired' || code === 'instance-conflict';
   if (lost && 'epoch' in request && state.grant?.epoch === request.epoch) state.grant = null;
@@ -197,15 +197,16 @@ function databaseDone(draft: Draft, event: Of<'database-done'>): void {
     return draft.databaseFailed(detail);
   }
   state.databaseProblem = null;
-  if (pending.action.kind === 'rejoin') state.retryDatabaseMs = addMs(draft.nowMs, REJOIN_PATIENCE_MS);
-  succeeded(state, pending.action, result.token);
+  if (pending.action.kind === 'rejoin') state.retryRejoinMs = addMs(draft.nowMs, REJOIN_PATIENCE_MS);
+  succeeded(draft, pending.action, result.token);
 }
 
 function succeeded(
-  state: ControllerState,
+  draft: Draft,
   action: DatabaseAction,
   token: Extract<ControllerState['phase'], { kind: 'handing-over' }>['token'],
 ): void {
+  const { state } = draft;
   const { phase } = state;
   if (action.kind === 'promote') {
     state.promotedEpoch = action.epoch;
@@ -213,6 +214,6 @@ function succeeded(
   }
   if (action.kind === 'set-synchronous') state.synchronous = action.standbys;
   if (phase.kind !== 'handing-over') return;
-  if (action.kind === 'prewarm' && phase.step === 'preparing') state.phase = { ...phase, step: 'holding' };
-  if (action.kind === 'demote' && phase.step === 'demoting') state.phase = { ...phase, step: 'transferring', token };
+  if (action.kind === 'prewarm' && phase.step === 'preparing') draft.enter({ ...phase, step: 'holding' });
+  if (action.kind === 'demote' && phase.step === 'demoting') draft.enter({ ...phase, step: 'transferring', token });
 }

@@ -41,6 +41,7 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
     databaseMs: never,
     databaseAction: null,
     retryDatabaseMs: now.monoMs,
+    retryRejoinMs: now.monoMs,
     databaseProblem: null,
     databaseBadSinceMs: null,
     streamLostSinceMs: null,

@@ -3,7 +3,7 @@
 
 import type { MonoMs } from '../types.ts';
 import { addMs } from '../types.ts';
-import type { Action, ControllerState, DatabaseAction, RegisterRequest } from './state.ts';
+import type { Action, ControllerState, DatabaseAction, Phase, RegisterRequest } from './state.ts';
 
 /** Even with nothing to wait for, a controller looks around this often. */
 const IDLE_MS = 1_000;
@@ -33,6 +33,14 @@ export class Draft {
 
   record(event: string, detail: Readonly<Record<string, unknown>> = {}): void {
     this.actions.push({ kind: 'record', event, detail });
+  }
+
+  /** Changes the phase, and records it. */
+  enter(next: Phase): void {
+    const from = this.state.phase.kind;
+    this.state.phase = next;
+    if (next.kind === from) this.record('phase-step', { ...next });
+    else this.record('phase', { from, ...next });
   }
 
   /** One request to the register at a time: sequence numbers never overtake each other. */

@@ -69,6 +69,11 @@ function gateDirective(draft: Draft): GateDirective | null {
       ? { ...base, mode: 'open', validUntilMs: grant.validUntilMs, activeRegion: policy.region }
       : { ...base, mode: 'hold' };
   }
+  // Handed over, and not yet renewed by this side: what the old gateway forwards meanwhile waits, or a planned switchover fails it.
+  const handedHere = other === null && view.handover?.to === policy.region && !isLeaseFree(draft);
+  if (handedHere && phase.kind === 'standby') return { ...base, mode: 'hold' };
+  // Named as the holder and waiting for the renewal that says for how long: a hand-over to here, or a late answer.
+  if (isNamedHolder(state) && phase.kind !== 'releasing' && !isLeaseFree(draft)) return { ...base, mode: 'hold' };
   if (other === null || isLeaseFree(draft)) return base;
   const takeoverNear = isLeaseOverdue(draft) && policy.mode === 'automatic' && isInSync(view, policy.region);
   return { ...base, mode: takeoverNear ? 'hold' : 'forward' };
@@ -229,7 +234,8 @@ function driveRejoin(draft: Draft): void {
   const source = otherHolder(state);
   if (source === null || isLeaseFree(draft) || state.view === null) return;
   const database = freshDatabase(draft);
-  if (database === null || database.role === 'unknown' || !draft.databaseFree()) return;
+  if (database === null || database.role === 'unknown') return;
+  if (!draft.databaseFree() || !draft.due(state.retryRejoinMs)) return;
   const preserve = isInSync(state.view, state.policy.region) && database.shape === 'standby';
   draft.run({ kind: 'rejoin', epoch: state.view.epoch, source, preserve }, REJOIN_TIMEOUT_MS);
 }

@@ -131,6 +131,7 @@ export type ControllerState = {
   databaseMs: MonoMs;
   databaseAction: PendingDatabase | null;
   retryDatabaseMs: MonoMs;
+  retryRejoinMs: MonoMs;
   databaseProblem: string | null;
   databaseBadSinceMs: MonoMs | null;
   /** Standby: since when it has not been streaming from the holder. */

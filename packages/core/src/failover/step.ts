@@ -24,12 +24,9 @@ const TRANSITIONS_MAX = 8;
 /** Follows the transitions until the phase is stable, and records each. */
 export function step(draft: Draft): void {
   for (let count = 0; count < TRANSITIONS_MAX; count++) {
-    const before = draft.state.phase;
-    const next = nextPhase(draft, before);
+    const next = nextPhase(draft, draft.state.phase);
     if (next === null) return;
-    draft.state.phase = next;
-    if (next.kind !== before.kind) draft.record('phase', { from: before.kind, ...next });
-    else draft.record('phase-step', { ...next });
+    if (next !== draft.state.phase) draft.enter(next);
   }
   throw new Error('the phases do not settle');
 }
