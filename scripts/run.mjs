@@ -37,8 +37,11 @@ async function main() {
     return USAGE_ERROR;
   }
   const progress = createProgress();
+  // What is set up must be readable for the user that PostgreSQL runs under; what the task writes is the user's affair.
+  const usersMask = process.umask(0o022);
   await ensureNodeModules({ progress });
   if (task.parts !== 'none') await setUpParts(task, name, progress);
+  process.umask(usersMask);
   if (task.entry === null) {
     printParts();
     return 0;

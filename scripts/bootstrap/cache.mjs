@@ -47,8 +47,8 @@ export function cacheFolder({ env = process.env, projectRoot = PROJECT_ROOT, use
     }
     return folder;
   }
-  if (user !== null && unreachable(projectRoot, user) !== null) return join(ROOT_FALLBACK, 'parts');
-  return join(projectRoot, '.cache', 'parts');
+  const own = join(projectRoot, '.cache', 'parts');
+  return user !== null && unreachable(own, user) !== null ? join(ROOT_FALLBACK, 'parts') : own;
 }
 
 /**

@@ -26,7 +26,6 @@ const TEMPORARY = 'tmp-';
  */
 export async function ensureParts({ progress, parts = PARTS, cache = cacheFolder() }) {
   if (missing(parts, cache).length === 0) return;
-  process.umask(0o022);
   createCacheFolder(cache);
   const lock = await acquireLock(join(cache, 'setup.lock'), {
     onWait: (holder) => progress.step(`waiting for another set-up (process ${holder.pid})`),
