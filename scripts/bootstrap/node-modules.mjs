@@ -6,7 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname, join, relative } from 'node:path';
 import { PROJECT_ROOT } from './cache.mjs';
 import { acquireLock } from './lock.mjs';
 import { runTool } from './run-tool.mjs';
@@ -15,7 +15,7 @@ const PINNED_NODE = 'node_modules/node/bin/node';
 const STAMP = 'node_modules/.continuum-stamp';
 
 /**
- * @typedef {{ version?: string, integrity?: string, optional?: boolean, link?: boolean, os?: string[], cpu?: string[], libc?: string[] }} LockEntry
+ * @typedef {{ version?: string, resolved?: string, integrity?: string, optional?: boolean, link?: boolean, os?: string[], cpu?: string[], libc?: string[] }} LockEntry
  * @typedef {Record<string, LockEntry>} LockEntries
  * @typedef {import('./progress.mjs').Progress} Progress
  */
@@ -38,6 +38,7 @@ export async function ensureNodeModules({ progress, root = PROJECT_ROOT }) {
   try {
     if (isStamped(root, wanted)) return;
     const entries = lockEntries(join(root, 'package-lock.json'));
+    linkWorkspaces(entries, root);
     if (mismatches(entries, root).length > 0) await install(entries, { root, progress, onSpawn: lock.setChild });
     await ensurePinnedNode(entries, { root, progress, onSpawn: lock.setChild });
     writeFileSync(join(root, STAMP), wanted);
@@ -57,12 +58,28 @@ export function mismatches(entries, root) {
   const record = join(root, 'node_modules', '.package-lock.json');
   const installed = existsSync(record) ? lockEntries(record) : {};
   return Object.entries(entries)
-    .filter(([path, entry]) => path.includes('node_modules/') && !(entry.optional === true && !fits(entry)))
-    .filter(([path, { version, integrity, link }]) => {
+    .filter(([path, entry]) => path.includes('node_modules/') && entry.link !== true && !(entry.optional === true && !fits(entry)))
+    .filter(([path, { version, integrity }]) => {
       const actual = installed[path];
-      return actual === undefined || actual.version !== version || actual.integrity !== integrity || actual.link !== link;
+      return actual === undefined || actual.version !== version || actual.integrity !== integrity;
     })
     .map(([path]) => path);
+}
+
+/**
+ * A package of our own that was added needs a link and no new install.
+ * @param {LockEntries} entries
+ * @param {string} root
+ */
+export function linkWorkspaces(entries, root) {
+  if (!existsSync(join(root, 'node_modules'))) return;
+  for (const [path, entry] of Object.entries(entries)) {
+    const link = join(root, path);
+    if (entry.link !== true || entry.resolved === undefined || existsSync(link)) continue;
+    rmSync(link, { force: true });
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(relative(dirname(link), join(root, entry.resolved)), link);
+  }
 }
 
 /**
@@ -91,7 +108,7 @@ async function install(entries, context) {
  * @param {string} path
  */
 async function npmCi({ root, onSpawn }, path) {
-  await runTool('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: root, env: { PATH: path }, onSpawn });
+  await runTool('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, env: { PATH: path }, onSpawn });
 }
 
 /**
