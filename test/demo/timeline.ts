@@ -17,7 +17,7 @@ export type WriteRecord = {
   readonly stored: boolean | null;
 };
 
-type Span = { readonly fromMs: number; readonly toMs: number };
+export type Span = { readonly fromMs: number; readonly toMs: number };
 
 export type LeaseSpan = Span & { readonly holder: string | null; readonly epoch: number };
 export type GateSpan = Span & { readonly region: string; readonly mode: 'open' | 'hold' | 'forward' | 'closed' | 'down' };
@@ -110,10 +110,27 @@ export function eventWindow(event: DemoEvent, timeline: Timeline): Span | null {
   return { fromMs, toMs };
 }
 
-/** `312 ms`, `4.91 s`, `1 min 12 s`. */
+/** `312 ms`, `4.91 s`, `10 s`, `1 min 42 s`. */
 export function duration(ms: number): string {
   if (!Number.isFinite(ms)) return 'unknown';
   if (Math.abs(ms) < 1_000) return `${Math.round(ms)} ms`;
+  if (ms % 1_000 === 0 && ms < 100_000) return `${ms / 1_000} s`;
   if (Math.abs(ms) < 100_000) return `${(ms / 1_000).toFixed(2)} s`;
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
+}
+
+/** Stretches of equal value from samples in the order of time; each lasts until the next sample, the last until `endMs`. */
+export function spansOf<T>(
+  samples: readonly { readonly atMs: number; readonly value: T }[],
+  endMs: number,
+  same: (left: T, right: T) => boolean = (left, right) => JSON.stringify(left) === JSON.stringify(right),
+): readonly (Span & { readonly value: T })[] {
+  const spans: (Span & { readonly value: T })[] = [];
+  for (const [index, { atMs, value }] of samples.entries()) {
+    const toMs = samples[index + 1]?.atMs ?? Math.max(atMs, endMs);
+    const last = spans.at(-1);
+    if (last !== undefined && same(last.value, value)) spans[spans.length - 1] = { ...last, toMs };
+    else spans.push({ fromMs: atMs, toMs, value });
+  }
+  return spans;
 }
