@@ -81,22 +81,16 @@ function registerAnswered(draft: Draft, event: Of<'register-answered'>): void {
   state.registerProblem = null;
   const { outcome, view } = event.answer.reply;
   if (view.seq > state.seq) state.seq = view.seq;
-  const inSyncBefore = state.view?.inSync ?? [];
   seeLease(draft, view, draft.nowMs);
   if (!outcome.ok) {
     draft.record('refused', { request: pending.request.kind, code: outcome.code, detail: outcome.detail });
     draft.requestFailed();
     return refused(draft, pending, outcome.code, outcome.detail);
   }
-  accepted(draft, pending, view, inSyncBefore);
+  accepted(draft, pending, view);
 }
 
-function accepted(
-  draft: Draft,
-  pending: PendingRequest,
-  view: LeaseReply['view'],
-  inSyncBefore: readonly string[],
-): void {
+function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view']): void {
   const { state } = draft;
   const { request, sentMs } = pending;
   if (request.kind === 'acquire' || request.kind === 'renew') {
@@ -105,7 +99,7 @@ function accepted(
     if (request.kind === 'acquire') {
       state.grant = null;
       state.operator = null;
-      draft.record('granted', { epoch: view.epoch, inSyncBefore, force: request.force });
+      draft.record('granted', { epoch: view.epoch, inSyncBefore: pending.inSyncSeen, force: request.force });
     } else if (request.epoch !== view.epoch) {
       return;
     }

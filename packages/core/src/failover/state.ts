@@ -57,7 +57,13 @@ export type Grant = { readonly epoch: Epoch; readonly validUntilMs: MonoMs };
 
 export type RegisterRequest = LeaseCommand | { readonly kind: 'read' };
 
-export type PendingRequest = { readonly id: number; readonly request: RegisterRequest; readonly sentMs: MonoMs };
+export type PendingRequest = {
+  readonly id: number;
+  readonly request: RegisterRequest;
+  readonly sentMs: MonoMs;
+  /** The in-sync set that the request was made on, for the record. */
+  readonly inSyncSeen: readonly string[];
+};
 
 export type DatabaseAction =
   | { readonly kind: 'promote'; readonly epoch: Epoch; readonly token: DemotionToken | null }
