@@ -6,10 +6,8 @@ import { readAudit } from '@continuum/runtime';
 import type { AuditEntry } from '@continuum/runtime';
 import type { Site } from '../rig/site.ts';
 import { REGIONS } from '../rig/site.ts';
+import type { Check, Phase } from './timeline.ts';
 import type { Write } from './writer.ts';
-
-export type Check = { readonly name: string; readonly passed: boolean; readonly evidence: string };
-export type Phase = { readonly name: string; readonly startMs: number; readonly endMs: number };
 
 /** One write as the surviving database has it, in the order of its commits. */
 export type Row = { readonly id: string; readonly writeId: string; readonly region: string };
@@ -41,11 +39,6 @@ export async function readRows(databaseUrl: string): Promise<Row[]> {
   } finally {
     await client.end();
   }
-}
-
-/** Monotonic milliseconds of this machine, as the controllers' logs have them. */
-export function monotonicMs(): number {
-  return Number(process.hrtime.bigint() / 1_000n) / 1_000;
 }
 
 /** First entry of a kind at or after a time. */
@@ -96,7 +89,7 @@ export function switchoverSteps(logs: Logs, askedMs: number, from: string, to: s
   return [
     { name: 'both sides agree', endMs: step('preparing') },
     { name: 'checkpoint', endMs: step('holding') },
-    { name: 'hold', endMs: step('draining') },
+    { name: 'hold at the gate', endMs: step('draining') },
     { name: 'drain', endMs: step('demoting') },
     { name: 'stop the database', endMs: step('transferring') },
     { name: 'transfer', endMs: firstAfter(logs, askedMs, 'transferred', (entry) => entry.region === from)?.monoMs ?? null },

@@ -5,7 +5,7 @@ import type { Status } from '../../daemons/controller/src/status.ts';
 import { createVoter } from '@continuum/adapters/resolver/resolvers';
 import type { RegionName, Site } from '../rig/site.ts';
 import { REGIONS } from '../rig/site.ts';
-import { monotonicMs } from './evidence.ts';
+import { monotonicMs } from '../rig/clock.ts';
 
 const STATUS_EVERY_MS = 50;
 const DNS_EVERY_MS = 200;

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { Agent, errors, request } from 'undici';
 import { REFUSED_HEADER } from '@continuum/wire/gateway-headers';
+import { monotonicMs } from '../rig/clock.ts';
 import type { CachingClient } from '@continuum/adapters/resolver/caching-client';
 
 /** acknowledged: the database said so. refused: certainly not executed. unknown: may or may not be there. */
@@ -12,7 +13,7 @@ export type Outcome = 'acknowledged' | 'refused' | 'unknown';
 
 export type Write = {
   readonly id: string;
-  /** Monotonic milliseconds of this process (`performance.now()`). */
+  /** Monotonic milliseconds of this machine. */
   readonly sentMs: number;
   readonly endMs: number;
   readonly outcome: Outcome;
@@ -77,9 +78,9 @@ export type Load = { readonly stop: () => Promise<void> };
 export function startWriter(client: Client, everyMs: number, onWrite: (write: Write) => void): Load {
   return startLoad(everyMs, async () => {
     const id = randomUUID();
-    const sentMs = performance.now();
+    const sentMs = monotonicMs();
     const result = await client.call('POST', `/write?id=${id}`);
-    onWrite({ id, sentMs, endMs: performance.now(), ...result });
+    onWrite({ id, sentMs, endMs: monotonicMs(), ...result });
   });
 }
 
@@ -88,19 +89,19 @@ export type Read = { readonly sentMs: number; readonly endMs: number; readonly o
 /** A steady readers' load. */
 export function startReaders(client: Client, perSecond: number, onRead: (read: Read) => void): Load {
   return startLoad(1_000 / perSecond, async () => {
-    const sentMs = performance.now();
+    const sentMs = monotonicMs();
     const { outcome, detail } = await client.call('GET', '/read');
-    onRead({ sentMs, endMs: performance.now(), ok: outcome === 'acknowledged', detail });
+    onRead({ sentMs, endMs: monotonicMs(), ok: outcome === 'acknowledged', detail });
   });
 }
 
 function startLoad(everyMs: number, one: () => Promise<void>): Load {
   const open = new Set<Promise<void>>();
-  const startMs = performance.now();
+  const startMs = monotonicMs();
   let count = 0;
   const timer = setInterval(() => {
     // Evenly paced against the clock: a late timer is made up for, not forgotten.
-    while (startMs + count * everyMs <= performance.now()) {
+    while (startMs + count * everyMs <= monotonicMs()) {
       count += 1;
       const running: Promise<void> = one().finally(() => open.delete(running));
       open.add(running);

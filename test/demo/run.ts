@@ -1,0 +1,294 @@
+// The demo's script: a writer that never stops, a region that dies, comes back, and takes over again as planned. What is
+// measured is measured at the client; what is counted is counted in the surviving database.
+
+import { randomUUID } from 'node:crypto';
+import { request } from 'undici';
+import { createCachingClient } from '@continuum/adapters/resolver/caching-client';
+import { locateAll } from '../../scripts/parts.mjs';
+import { monotonicMs } from '../rig/clock.ts';
+import { waitFor } from '../rig/process.ts';
+import type { RegionName, Site } from '../rig/site.ts';
+import { REGIONS } from '../rig/site.ts';
+import { checkPromises, failoverSteps, firstAfter, ledgerOf, phasesFrom, readLogs, readRows, switchoverSteps } from './evidence.ts';
+import type { Steps } from './evidence.ts';
+import { startSampler } from './sampler.ts';
+import type { Sampler } from './sampler.ts';
+import { longestGap, spansOf } from './timeline.ts';
+import type { Check, DemoEvent, DemoReport, EventKind, Timeline, WriteRecord } from './timeline.ts';
+import { createClient, startReaders, startWriter } from './writer.ts';
+import type { Read, Write } from './writer.ts';
+
+const WRITE_EVERY_MS = 100;
+const READS_PER_SECOND = 200;
+const SETTLE_MS = 1_500;
+/** What the product promises of a planned switchover. */
+const SWITCHOVER_GAP_MS_MAX = 1_000;
+
+export type DemoOptions = {
+  readonly site: Site;
+  readonly rtoMs: number;
+  readonly once: 'failover' | 'switchover' | null;
+  /** One line for every step, as it happens. */
+  readonly say: (line: string) => void;
+  readonly onWrite: (write: Write) => void;
+  readonly onSample: (sampler: Sampler) => void;
+};
+
+export type DemoResult = { readonly timeline: Timeline; readonly report: DemoReport };
+
+type Happened = {
+  readonly kind: EventKind;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly from: RegionName;
+  readonly to: RegionName;
+  /** Since when a new region's first acknowledged write counts; null for a rejoin. */
+  readonly firstWriteMs: number | null;
+};
+
+export async function runDemo(options: DemoOptions): Promise<DemoResult> {
+  const { site, say, once } = options;
+  const startedAtWallMs = Date.now();
+  const startMs = monotonicMs();
+  const writes: Write[] = [];
+  const reads: Read[] = [];
+  const happened: Happened[] = [];
+  const kills: { atMs: number; region: RegionName }[] = [];
+  const dnsWritesBefore = site.dnsWrites();
+  const sampler: Sampler = startSampler(site, () => options.onSample(sampler));
+  const timeoutMs = site.timings.holdMsMax + 5_000;
+  const client = (index: number) => {
+    const resolver = site.resolvers[index];
+    if (resolver === undefined) throw new Error(`no resolver ${index}`);
+    return createClient({ dns: createCachingClient({ server: resolver.server }), name: site.dnsName, port: site.gatewayPort, timeoutMs });
+  };
+  const [writing, reading] = [client(0), client(1)];
+  const writer = startWriter(writing, WRITE_EVERY_MS, (write) => {
+    writes.push(write);
+    options.onWrite(write);
+  });
+  const acknowledgedBy = (region: RegionName, sinceMs: number) =>
+    waitFor(
+      `an acknowledged write in ${region}`,
+      () => writes.filter((one) => one.outcome === 'acknowledged' && one.region === region && one.endMs > sinceMs).sort((a, b) => a.endMs - b.endMs)[0],
+      { timeoutMs: 3 * options.rtoMs + 10_000 },
+    );
+
+  await pause(SETTLE_MS);
+  if (once !== 'switchover') {
+    say('KILL r1: SIGKILL to every process of the region at once, in the middle of its writes');
+    const killMs = monotonicMs();
+    kills.push({ atMs: killMs, region: 'r1' });
+    await site.regions.r1.kill();
+    const first = await acknowledgedBy('r2', killMs);
+    say(`r2 acknowledged a write ${Math.round(first.endMs - killMs)} ms after the kill`);
+    happened.push({ kind: 'failover', startMs: killMs, endMs: first.endMs, from: 'r1', to: 'r2', firstWriteMs: first.endMs });
+    await pause(SETTLE_MS);
+    say('r1 comes back: fenced, it learns the newer epoch and becomes the standby');
+    const returnMs = monotonicMs();
+    await site.regions.r1.start();
+    await site.settled('r2');
+    happened.push({ kind: 'rejoin', startMs: returnMs, endMs: monotonicMs(), from: 'r1', to: 'r2', firstWriteMs: null });
+    say(`r1 streams and is in the in-sync set again, ${Math.round(monotonicMs() - returnMs)} ms after its start`);
+  }
+  if (once !== 'failover') {
+    const [from, to] = once === 'switchover' ? (['r1', 'r2'] as const) : (['r2', 'r1'] as const);
+    const readers = startReaders(reading, READS_PER_SECOND, (read) => reads.push(read));
+    await pause(SETTLE_MS);
+    say(`planned switchover ${from} -> ${to}, under the writer and ${READS_PER_SECOND} reads/s`);
+    const askedMs = monotonicMs();
+    await askSwitchover(site, from, to);
+    const first = await acknowledgedBy(to, askedMs);
+    await site.settled(to);
+    await pause(SETTLE_MS);
+    await readers.stop();
+    happened.push({ kind: 'switchover', startMs: askedMs, endMs: monotonicMs(), from, to, firstWriteMs: first.endMs });
+    say(`${to} is active, ${from} is its standby again`);
+  }
+  await writer.stop();
+  await sampler.stop();
+  await Promise.all([writing.close(), reading.close()]);
+
+  const survivor = happened.at(-1)?.to ?? 'r1';
+  say(`reading the table in ${survivor}, and the evidence of both regions`);
+  const rows = await readRows(site.regions[survivor].databaseUrl());
+  const logs = readLogs(site);
+  const stored = new Set(rows.map((row) => row.writeId));
+  const relative = (ms: number): number => Math.round((ms - startMs) * 10) / 10;
+  const records: WriteRecord[] = writes.map((write) => ({
+    id: write.id,
+    atMs: relative(write.sentMs),
+    endMs: relative(write.endMs),
+    outcome: write.outcome,
+    region: write.region,
+    reason: write.detail,
+    stored: stored.has(write.id),
+  }));
+  const events = happened.map((one) => describeEvent(one, { logs, records, writes, reads, relative }));
+  const dnsAnswers = sampler.answers.flatMap((one) => (one.addresses === null ? [] : [one.addresses.join(',')]));
+  const changes = happened.filter((one) => one.kind !== 'rejoin').length;
+  const checks = [
+    ...checkPromises({ logs, rows, writes, changes, dnsAnswers, dnsWritesDuring: site.dnsWrites() - dnsWritesBefore }),
+    ...events.flatMap((event) => checkEvent(event, options.rtoMs)),
+  ];
+  const ledger = ledgerOf(writes, rows);
+  const endMs = relative(monotonicMs());
+  const report: DemoReport = {
+    ok: checks.every((one) => one.passed),
+    objective: { rtoMs: options.rtoMs },
+    regions: [...REGIONS],
+    durationMs: endMs,
+    writes: {
+      acknowledged: ledger.acknowledged,
+      unknown: ledger.unknown,
+      refused: ledger.refused,
+      lost: ledger.lost,
+      duplicated: ledger.duplicated,
+    },
+    events,
+    checks,
+    parts: [
+      { name: 'node', version: process.versions.node },
+      ...locateAll().flatMap(({ name, located }) => (located === null ? [] : [{ name, version: located.version }])),
+    ],
+  };
+  const timeline: Timeline = {
+    startedAtWallMs,
+    durationMs: endMs,
+    regions: [...REGIONS],
+    regionOfAddress: Object.fromEntries(REGIONS.map((name) => [site.regions[name].address, name])),
+    kills: kills.map(({ atMs, region }) => ({ atMs: relative(atMs), region })),
+    writes: records,
+    reads: readsPerBucket(reads, relative),
+    ...bandsOf(sampler, relative, endMs),
+  };
+  return { timeline, report };
+}
+
+/** Asks the holder's controller for a switchover; throws with its reason when it refuses. */
+export async function askSwitchover(site: Site, from: RegionName, to: RegionName): Promise<void> {
+  const { api, token } = site.regions[from];
+  const reply = await request(`${api}/v1/switchover`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-request-id': randomUUID() },
+    body: JSON.stringify({ to }),
+  });
+  const body = await reply.body.text();
+  if (reply.statusCode !== 202) throw new Error(`switchover refused: ${body}`);
+}
+
+type Measured = {
+  readonly logs: ReturnType<typeof readLogs>;
+  readonly records: readonly WriteRecord[];
+  readonly writes: readonly Write[];
+  readonly reads: readonly Read[];
+  readonly relative: (ms: number) => number;
+};
+
+function describeEvent(happened: Happened, measured: Measured): DemoEvent {
+  const { logs, records, writes, reads, relative } = measured;
+  const { kind, startMs, endMs, from, to, firstWriteMs } = happened;
+  const epochs = logs.entries.filter((entry) => entry.event === 'lease-seen');
+  const epochAt = (ms: number): number => Number(epochs.filter((entry) => entry.monoMs <= ms).at(-1)?.detail['epoch'] ?? 0);
+  const steps: Steps =
+    kind === 'failover'
+      ? failoverSteps(logs, startMs, to, firstWriteMs)
+      : kind === 'switchover'
+        ? switchoverSteps(logs, startMs, from, to, firstWriteMs)
+        : rejoinSteps(logs, startMs, from, to);
+  const gap = longestGap(records, relative(startMs), relative(endMs));
+  const within = (one: { sentMs: number; endMs: number }): boolean => one.endMs >= startMs && one.sentMs <= endMs;
+  const failedWrites = writes.filter((write) => within(write) && write.outcome !== 'acknowledged').length;
+  const failedReads = reads.filter((read) => within(read) && !read.ok).length;
+  return {
+    kind,
+    epochBefore: epochAt(startMs),
+    epochAfter: epochAt(endMs),
+    rtoMs: firstWriteMs === null ? null : Math.round(firstWriteMs - startMs),
+    writeGapMs: gap === null ? 0 : Math.round(gap.toMs - gap.fromMs),
+    failedRequests: failedWrites + failedReads,
+    phases: phasesFrom(startMs, steps).map((phase) => ({
+      name: phase.name,
+      startMs: relative(phase.startMs),
+      endMs: relative(phase.endMs),
+    })),
+  };
+}
+
+function rejoinSteps(logs: Measured['logs'], startMs: number, region: string, holder: string): Steps {
+  const after = (event: string, by: string, match: (detail: Readonly<Record<string, unknown>>) => boolean) =>
+    firstAfter(logs, startMs, event, (entry) => entry.region === by && match(entry.detail))?.monoMs ?? null;
+  return [
+    { name: 'processes start', endMs: after('started', region, () => true) },
+    { name: 'learn the epoch', endMs: after('lease-seen', region, () => true) },
+    { name: 'database rejoins', endMs: after('database-rejoin', region, (detail) => detail['ok'] === true) },
+    { name: 'streams', endMs: after('phase', region, (detail) => detail['kind'] === 'standby') },
+    { name: 'commits wait for it', endMs: after('database-set-synchronous', holder, (detail) => detail['ok'] === true) },
+    { name: 'in sync at the witness', endMs: after('in-sync', holder, (detail) => (detail['inSync'] as string[]).length > 1) },
+  ];
+}
+
+function checkEvent(event: DemoEvent, rtoMs: number): Check[] {
+  if (event.kind === 'failover') {
+    const evidence = `${event.rtoMs ?? 'no'} ms from the kill to the first acknowledged write; objective ${rtoMs} ms`;
+    return [{ name: 'failover within the objective', passed: event.rtoMs !== null && event.rtoMs <= rtoMs, evidence }];
+  }
+  if (event.kind === 'rejoin') return [];
+  return [
+    { name: 'switchover: no failed request', passed: event.failedRequests === 0, evidence: `${event.failedRequests} requests failed` },
+    {
+      name: 'switchover: under 1 s of write disruption',
+      passed: event.writeGapMs < SWITCHOVER_GAP_MS_MAX,
+      evidence: `longest time between two acknowledged writes ${event.writeGapMs} ms, at one write every ${WRITE_EVERY_MS} ms`,
+    },
+  ];
+}
+
+function readsPerBucket(reads: readonly Read[], relative: (ms: number) => number): Timeline['reads'] {
+  const bucketMs = 100;
+  const count = Math.max(0, ...reads.map((read) => Math.floor(relative(read.endMs) / bucketMs) + 1));
+  const ok = new Array<number>(count).fill(0);
+  const failed = new Array<number>(count).fill(0);
+  for (const read of reads) {
+    const series = read.ok ? ok : failed;
+    const index = Math.floor(relative(read.endMs) / bucketMs);
+    series[index] = (series[index] ?? 0) + 1;
+  }
+  return { bucketMs, ok, failed };
+}
+
+/** The bands under the picture, from what was sampled. */
+function bandsOf(sampler: Sampler, relative: (ms: number) => number, endMs: number): Pick<Timeline, 'lease' | 'gates' | 'databaseRoles' | 'dns'> {
+  const seen = sampler.statuses.filter((sample) => sample.status?.lease != null);
+  const lease = seen.map(({ atMs, status }) => ({
+    atMs: relative(atMs),
+    value: { holder: (status?.lease?.remainingMs ?? 0) > (status?.lease?.ageMs ?? 0) ? (status?.lease?.holder ?? null) : null, epoch: status?.lease?.epoch ?? 0 },
+  }));
+  // Two observers: the newer epoch is what is true, an older one is late.
+  let epoch = 0;
+  const newest = lease.filter(({ value }) => value.epoch >= epoch && ((epoch = value.epoch), true));
+  const perRegion = REGIONS.map((region) => ({ region, samples: sampler.statuses.filter((one) => one.region === region) }));
+  return {
+    lease: spansOf(newest, endMs).map(({ value, ...span }) => ({ ...span, ...value })),
+    gates: perRegion.flatMap(({ region, samples }) =>
+      spansOf(samples.map(({ atMs, status }) => ({ atMs: relative(atMs), value: status?.gate.mode ?? ('down' as const) })), endMs).map(
+        ({ value: mode, ...span }) => ({ ...span, region, mode }),
+      ),
+    ),
+    databaseRoles: perRegion.flatMap(({ region, samples }) =>
+      spansOf(samples.map(({ atMs, status }) => ({ atMs: relative(atMs), value: status === null ? ('down' as const) : (status.database?.role ?? 'unknown') })), endMs).map(
+        ({ value: role, ...span }) => ({ ...span, region, role }),
+      ),
+    ),
+    dns: [...new Set(sampler.answers.map((one) => one.resolver))].flatMap((resolver) =>
+      spansOf(
+        sampler.answers.filter((one) => one.resolver === resolver).map(({ atMs, addresses }) => ({ atMs: relative(atMs), value: addresses ?? [] })),
+        endMs,
+      ).map(({ value: addresses, ...span }) => ({ ...span, resolver, addresses })),
+    ),
+  };
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
