@@ -126,7 +126,9 @@ export class Gate {
     );
     if (verdict.kind === 'wait') {
       this.#held.push(request);
-      return this.process.atMono(verdict.untilMonoMs, () => this.#judgeHeld());
+      // Its time does not change while it waits: one timer, set when it came.
+      if (!held) this.process.atMono(verdict.untilMonoMs, () => this.#judgeHeld());
+      return;
     }
     if (verdict.kind === 'deny') return request.settle({ kind: 'refused' });
     if (verdict.route !== this.region) return request.settle({ kind: 'forward', to: verdict.route });

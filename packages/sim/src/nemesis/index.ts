@@ -1,0 +1,80 @@
+// Every fault family, and the driver that lets a drawn subset of them loose on a world until the round is over.
+
+import type { Prng } from '../prng.ts';
+import type { World } from '../world.ts';
+import { rateChange, suspend, wallStep, witnessClockBack } from './clock.ts';
+import { badPromotion, cancelledWaits, hungDatabase, oddStandby } from './database.ts';
+import type { Nemesis } from './nemesis.ts';
+import { clog, flakyWitnessPath, partition, slowReplication } from './network.ts';
+import { differentPolicy, forcedTakeover, lyingResolver, stuckWeights, switchovers } from './operator.ts';
+import {
+  controllerKill,
+  controllerPause,
+  crashBetween,
+  diskFull,
+  otherPause,
+  partKill,
+  regionKill,
+  slowLoop,
+} from './process.ts';
+import { witnessErrors, witnessOutage } from './witness.ts';
+
+export const NEMESES: readonly Nemesis[] = [
+  regionKill,
+  controllerKill,
+  crashBetween,
+  diskFull,
+  controllerPause,
+  otherPause,
+  partKill,
+  slowLoop,
+  partition,
+  flakyWitnessPath,
+  slowReplication,
+  clog,
+  wallStep,
+  rateChange,
+  suspend,
+  witnessClockBack,
+  witnessOutage,
+  witnessErrors,
+  badPromotion,
+  cancelledWaits,
+  oddStandby,
+  hungDatabase,
+  switchovers,
+  forcedTakeover,
+  differentPolicy,
+  lyingResolver,
+  stuckWeights,
+];
+
+/** Swarm: each round has its own mixture, so that a family that hides another one's bugs is sometimes absent. */
+export function drawNemeses(prng: Prng, only: readonly string[] | null): Nemesis[] {
+  if (only !== null) return NEMESES.filter(({ name }) => only.includes(name));
+  return NEMESES.filter(({ weight }) => prng.chance(weight * 0.7));
+}
+
+/** Lets them loose until `untilMs` of true time. */
+export function unleash(world: World, prng: Prng, nemeses: readonly Nemesis[], untilMs: number): void {
+  const { sim } = world;
+  const { ttlMs } = world.options.timings;
+  const calm = Math.max(1, nemeses.length / 6);
+  for (const nemesis of nemeses) {
+    const next = (): void => {
+      const waitMs = prng.wait(nemesis.everyTtls * calm * ttlMs);
+      if (sim.nowMs + waitMs >= untilMs) return;
+      sim.after(waitMs, () => {
+        const fault = nemesis.start(world, prng);
+        sim.mix(nemesis.name.length);
+        sim.note('nemesis', () => fault.what);
+        sim.after(Math.min(fault.durationMs, untilMs - sim.nowMs), () => {
+          fault.stop();
+          if (fault.durationMs > 0) sim.note('nemesis', () => `over: ${fault.what}`);
+          next();
+        });
+      });
+    };
+    next();
+  }
+}

@@ -1,0 +1,77 @@
+// Operators: switchovers at bad moments, a forced takeover during an automatic one, specifications that differ, resolvers that lie to
+// clients, weights that cannot be written.
+
+import type { Nemesis } from './nemesis.ts';
+import { nothing } from './nemesis.ts';
+
+export const switchovers: Nemesis = {
+  name: 'switchover',
+  weight: 0.8,
+  everyTtls: 6,
+  start: (world, prng) => {
+    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
+    const to = holder === undefined ? prng.pick(world.regions) : world.other(holder);
+    world.switchover(to);
+    return { what: `switchover to ${to.name}`, durationMs: 0, stop: nothing };
+  },
+};
+
+export const forcedTakeover: Nemesis = {
+  name: 'forced-takeover',
+  weight: 0.1,
+  everyTtls: 20,
+  start: (world, prng) => {
+    const region = prng.pick(world.regions);
+    world.takeover(region);
+    return { what: `forced takeover by ${region.name}`, durationMs: 0, stop: nothing };
+  },
+};
+
+export const differentPolicy: Nemesis = {
+  name: 'different-policy',
+  weight: 0.15,
+  everyTtls: 20,
+  start: (world, prng) => {
+    const { controller, name } = prng.pick(world.regions);
+    const before = controller.policy;
+    controller.policy = { ...before, hash: 'policy-2' };
+    controller.process.kill();
+    world.restart(world.region(name));
+    const stop = (): void => {
+      controller.policy = before;
+      controller.process.kill();
+      world.restart(world.region(name));
+    };
+    return { what: `${name} has another specification`, durationMs: world.options.timings.ttlMs * prng.spread(1, 6), stop };
+  },
+};
+
+export const lyingResolver: Nemesis = {
+  name: 'lying-resolver',
+  weight: 0.3,
+  everyTtls: 12,
+  start: (world, prng) => {
+    const { clients, marks } = world;
+    const kind = prng.integer(0, 2);
+    clients.resolver = { wrong: kind === 0, stale: kind === 1, dark: kind === 2 };
+    if (kind === 0) marks.set('client-sent-to-wrong-region');
+    const stop = (): void => {
+      clients.resolver = { wrong: false, stale: false, dark: false };
+    };
+    return { what: 'resolvers do not tell the truth', durationMs: world.options.timings.ttlMs * prng.spread(0.5, 6), stop };
+  },
+};
+
+export const stuckWeights: Nemesis = {
+  name: 'stuck-weights',
+  weight: 0.2,
+  everyTtls: 15,
+  start: (world, prng) => {
+    const { controller, name } = prng.pick(world.regions);
+    controller.trafficFails = true;
+    const stop = (): void => {
+      controller.trafficFails = false;
+    };
+    return { what: `weights of ${name} cannot be written`, durationMs: world.options.timings.ttlMs * prng.spread(0.2, 4), stop };
+  },
+};
