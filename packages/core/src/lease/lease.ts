@@ -165,7 +165,8 @@ function acquire(record: LeaseRecord, command: Of<'acquire'>, at: WallMs): Chang
     if (!record.inSync.includes(command.region)) {
       return refuse('not-in-sync', `region ${command.region} is not in the in-sync set [${record.inSync.join(', ')}]`);
     }
-    if (command.policyHash !== record.policyHash) {
+    // The last holder may come back with a changed specification, as it may renew with one: or nobody could, once it was changed back.
+    if (record.holder !== command.region && command.policyHash !== record.policyHash) {
       return refuse('policy-mismatch', `your specification differs from the last holder's (${record.policyHash})`);
     }
   }
