@@ -61,7 +61,9 @@ export class HistoryChecker {
     if (before !== null && before.region !== database.region && !forced && !before.streamed.has(database.region)) {
       this.#sim.violate('I10', `${database.region} was promoted in epoch ${epoch}, and was never seen streaming from ${before.region}`);
     }
-    if (before?.region !== database.region) this.#primary = { region: database.region, streamed: new Set() };
+    // A standby may have connected between the promotion and its proof.
+    const streamed = new Set(database.senders.keys());
+    if (before?.region !== database.region) this.#primary = { region: database.region, streamed };
     const { cancelledVisible } = database;
     if (cancelledVisible !== null && !contains(head, cancelledVisible)) this.#marks.set('cancelled-write-vanished');
   }

@@ -97,5 +97,7 @@ export class ValidityChecker {
 function believes(controller: Controller): boolean {
   const { grant, phase } = controller.state;
   if (!controller.process.alive || grant === null || phase.kind !== 'active') return false;
+  // A machine that sleeps believes nothing; when it wakes, its clocks say whether it knows.
+  if (controller.process.machine.suspendedSinceMs !== null) return false;
   return controller.parts.machine.now().monoMs < grant.validUntilMs;
 }
