@@ -30,6 +30,7 @@ const WIDTH = 1_180;
 const LEFT = 148;
 const RIGHT = 26;
 const PLOT = WIDTH - LEFT - RIGHT;
+const LABEL_LENGTH_MAX = 23;
 const BAND_HEIGHT = 17;
 const CHARACTER_WIDTH = 6.1;
 const LANE_HEIGHT = 11;
@@ -49,7 +50,7 @@ export function renderChart(timeline: Timeline, options: ChartOptions): Markup {
     y += row.group ? 9 : 0;
     const at = y;
     y += row.height + 4;
-    return markup`<g transform="translate(0 ${at})"><text class="label" x="${LEFT - 10}" y="${row.height / 2 + 4}">${row.label}</text>${row.body}</g>`;
+    return markup`<g transform="translate(0 ${at})"><text class="label" x="${LEFT - 10}" y="${row.height / 2 + 4}">${shortened(row.label)}</text>${row.body}</g>`;
   });
   const bottom = y + 2;
   return markup`<svg viewBox="0 0 ${WIDTH} ${bottom + 22}" role="img" aria-label="${options.title}" class="chart">
@@ -253,4 +254,5 @@ export function regionClass(timeline: Timeline, region: string): string {
   return index === -1 ? 'other' : `r${index % STYLED_REGIONS}`;
 }
 
+const shortened = (label: string): string => (label.length > LABEL_LENGTH_MAX ? `${label.slice(0, LABEL_LENGTH_MAX - 1)}…` : label);
 const round = (value: number): number => Math.round(value * 10) / 10;

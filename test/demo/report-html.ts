@@ -172,7 +172,7 @@ function unknownWrites(writes: readonly WriteRecord[]): Markup {
   const listed = unknown.slice(0, LISTED_WRITES_MAX);
   const rest = unknown.length - listed.length;
   const where = (stored: boolean | null): string => (stored === null ? 'not looked for' : stored ? 'present' : 'absent');
-  return markup`<section><h2>Unknown writes</h2><p class="note">The writer never learned what became of these. Either is right for them; lost or doubled they cannot be, because nobody was promised anything.</p>
+  return markup`<section><h2>Unknown writes</h2><p class="note">The writer never learned what became of these. Present or absent, both are right: nobody was promised anything. Only twice would be wrong.</p>
 <table><thead><tr><th>Id</th><th class="number">Sent at</th><th class="number">Given up after</th><th>Why</th><th>In the database</th></tr></thead><tbody>
 ${listed.map((write) => markup`<tr><td><code>${write.id}</code></td><td class="number">${duration(write.atMs)}</td><td class="number">${duration(write.endMs - write.atMs)}</td><td>${write.reason ?? ''}</td><td>${where(write.stored)}</td></tr>`)}
 </tbody></table>${rest === 0 ? null : markup`<p class="note">and ${rest} more.</p>`}</section>`;
