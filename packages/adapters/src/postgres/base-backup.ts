@@ -13,11 +13,15 @@ import { peerConnection } from './server-settings.ts';
 import type { SourceAddress } from './source.ts';
 import { lastWords, runTool } from './tools.ts';
 
-/** Returns where the replaced cluster was moved to, or null when there was none. */
+/**
+ * Returns where the replaced cluster is kept, or null. It may hold commits that nobody else has; a standby that only
+ * fell behind holds nothing of its own and is not kept.
+ */
 export async function takeBaseBackup(
   member: Member,
   request: { readonly epoch: Epoch; readonly source: SourceAddress },
   configure: (directory: string) => Promise<void>,
+  keep: boolean,
   signal: AbortSignal,
 ): Promise<string | null> {
   const { context } = member;
@@ -34,34 +38,35 @@ export async function takeBaseBackup(
   }
   await configure(incoming);
   member.step('putting the base backup in place');
-  const keptAt = await moveAway(context, request.epoch);
+  const name = keep ? `${context.dataDir}.diverged-${request.epoch}` : `${context.dataDir}.replaced`;
+  const moved = await moveAway(context, name);
   await rename(incoming, context.dataDir);
   await syncDirectory(dirname(context.dataDir));
   await unmarkRewinding(context);
-  await dropOlderKept(context, keptAt);
-  return keptAt;
+  if (!keep) await rm(name, { recursive: true, force: true });
+  if (!keep || !moved) return null;
+  await dropOlderKept(context, name);
+  return name;
 }
 
-/** Keeps what is replaced: it may hold commits that nobody else has. */
-async function moveAway(context: PostgresContext, epoch: Epoch): Promise<string | null> {
-  if (!(await exists(context.dataDir))) return null;
+/** False when there was nothing in the place of the data directory. */
+async function moveAway(context: PostgresContext, name: string): Promise<boolean> {
+  if (!(await exists(context.dataDir))) return false;
   if ((await readdir(context.dataDir)).length === 0) {
     await rm(context.dataDir, { recursive: true });
-    return null;
+    return false;
   }
-  const keptAt = `${context.dataDir}.diverged-${epoch}`;
-  await rm(keptAt, { recursive: true, force: true });
-  await rename(context.dataDir, keptAt);
+  await rm(name, { recursive: true, force: true });
+  await rename(context.dataDir, name);
   await syncDirectory(dirname(context.dataDir));
-  return keptAt;
+  return true;
 }
 
 /** One is enough, and more would fill the disk. */
-async function dropOlderKept(context: PostgresContext, keptAt: string | null): Promise<void> {
-  if (keptAt === null) return;
+async function dropOlderKept(context: PostgresContext, newest: string): Promise<void> {
   const parent = dirname(context.dataDir);
   const prefix = `${basename(context.dataDir)}.diverged-`;
   for (const name of await readdir(parent)) {
-    if (name.startsWith(prefix) && join(parent, name) !== keptAt) await rm(join(parent, name), { recursive: true, force: true });
+    if (name.startsWith(prefix) && join(parent, name) !== newest) await rm(join(parent, name), { recursive: true, force: true });
   }
 }

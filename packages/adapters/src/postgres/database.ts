@@ -15,8 +15,6 @@ import { listWeakSettings } from './weak-settings.ts';
 import type { WeakSetting } from './weak-settings.ts';
 
 export type PostgresDatabase = DatabasePort & {
-  /** Writes a checkpoint, so that the shutdown checkpoint of a demotion soon after has little to write. */
-  readonly prewarm: (signal: AbortSignal) => Promise<Result<null>>;
   /** Settings of roles and databases by which sessions commit without waiting for the standby. */
   readonly weakSettings: (signal: AbortSignal) => Promise<Result<readonly WeakSetting[]>>;
   /** Closes the connections. The server keeps running. */

@@ -42,7 +42,6 @@ async function assertMayDemote({ control, context }: Member, epoch: Epoch, signa
   } catch (error) {
     if (error instanceof DatabaseProblem && error.code !== 'CTM_DATABASE_UNREACHABLE') throw error;
     if (!bounded.aborted && fromOutside(error) === null) throw error;
-    signal.throwIfAborted();
     if ((await shapeOf(context)) === 'standby') throw notPrimary('its directory is that of a standby');
   }
 }

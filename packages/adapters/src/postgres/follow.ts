@@ -2,19 +2,18 @@
 
 import pg from 'pg';
 import { lsnBytes } from '@continuum/core';
-import type { Lsn } from '@continuum/core';
 import type { Member } from './member.ts';
 import { readServerState } from './server-state.ts';
 import { replayTimeline } from './replay-timeline.ts';
 import { peerConnection } from './server-settings.ts';
-import { forkFrom, readSource } from './source.ts';
+import { endOnSource, readSource } from './source.ts';
 import type { SourceAddress } from './source.ts';
 import { pollUntil } from './wait.ts';
 
 export type FollowOutcome =
   | { readonly kind: 'streaming' }
   /** It has log that the source's history has not. */
-  | { readonly kind: 'forked'; readonly discarded: { readonly from: Lsn; readonly to: Lsn } }
+  | { readonly kind: 'forked' }
   /** The source has dropped the log that this standby needs next. */
   | { readonly kind: 'log-gone' };
 
@@ -45,14 +44,14 @@ async function whyNot(member: Member, address: SourceAddress, signal: AbortSigna
   // The standby first: what it has by then the source had before.
   const state = await readServerState(member.control, signal);
   if (state.lsn === null) return null;
-  const position = { timeline: await replayTimeline(member, state, signal), lsn: state.lsn };
+  const timeline = await replayTimeline(member, state, signal);
   const source = await readSource(member.context, address, signal);
-  const fork = forkFrom(source, position, 'end');
-  if (fork !== null) return { kind: 'forked', discarded: { from: fork.at ?? position.lsn, to: position.lsn } };
+  const end = endOnSource(source, timeline);
+  if (end === null || (lsnBytes(state.lsn) ?? 0n) > (lsnBytes(end) ?? 0n)) return { kind: 'forked' };
   return (lsnBytes(state.replayLsn ?? state.lsn) ?? 0n) < (lsnBytes(source.oldestLsn) ?? 0n) ? { kind: 'log-gone' } : null;
 }
 
-async function pointTo({ context, control }: Member, source: SourceAddress, signal: AbortSignal): Promise<void> {
+export async function pointTo({ context, control }: Member, source: SourceAddress, signal: AbortSignal): Promise<void> {
   const wanted = { primary_conninfo: peerConnection(context, source, {}), synchronous_standby_names: '' };
   let changed = false;
   for (const [name, value] of Object.entries(wanted)) {

@@ -14,7 +14,7 @@ import { processOptions } from './tools.ts';
 
 export type LocalEnd = {
   readonly timeline: number;
-  /** Start and end of the last whole record. */
+  /** Start and end of the last whole record; the end may fall short by the page headers within that record. */
   readonly lastRecordLsn: Lsn;
   readonly endLsn: Lsn;
 };

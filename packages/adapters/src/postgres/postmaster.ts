@@ -24,6 +24,9 @@ export type Postmaster = {
 
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 const POLL_MS = 5;
+/** What the server says when no configuration and no second attempt can help. */
+const DAMAGE =
+  /PANIC: |valid checkpoint|not a child of this server's history|WAL ends before|incorrect checksum in control file|could not locate required checkpoint|backup_label.*(invalid|corrupt)/;
 
 export async function findPostmaster(context: PostgresContext): Promise<Postmaster | null> {
   const lines = ((await readIfThere(lockFile(context))) ?? '').split('\n');
@@ -95,14 +98,15 @@ async function startOnce(context: PostgresContext, signal: AbortSignal): Promise
     await pollUntil(signal, POLL_MS, () => (processesIn(realpathSync(context.dataDir)).length === 0 ? true : null));
     return false;
   }
-  const said = log.split('\n').filter((line) => / (FATAL|PANIC|ERROR|HINT|LOG): .*|could not bind/.test(line)).slice(-3);
   if (/could not bind .*Address already in use/.test(log)) {
     throw new DatabaseProblem(
       'CTM_DATABASE_PORT_IN_USE',
       `${context.host}:${context.port} is taken by another process: stop it or change the port of this database`,
     );
   }
-  throw new DatabaseProblem('CTM_DATABASE_START_FAILED', `postgres ended at start: ${said.join(' | ') || 'no message'}; see ${context.logFile}`);
+  const said = log.split('\n').filter((line) => /(FATAL|PANIC|DETAIL|HINT): /.test(line)).slice(-3).map((line) => line.trim());
+  const code = DAMAGE.test(log) ? 'CTM_DATABASE_DAMAGED' : 'CTM_DATABASE_START_FAILED';
+  throw new DatabaseProblem(code, `postgres ended at start: ${said.join(' | ') || 'no message'}; see ${context.logFile}`);
 }
 
 async function launch(context: PostgresContext): Promise<ChildProcess> {

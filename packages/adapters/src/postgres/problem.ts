@@ -13,12 +13,16 @@ export type DatabaseProblemCode =
   | 'CTM_DATABASE_FILE'
   | 'CTM_DATABASE_EPOCH_CORRUPT'
   | 'CTM_DATABASE_START_FAILED'
+  /** The server says that the cluster itself cannot come up: only a new copy helps. */
+  | 'CTM_DATABASE_DAMAGED'
   | 'CTM_DATABASE_PORT_IN_USE'
   | 'CTM_DATABASE_EMPTY'
   | 'CTM_DATABASE_NOT_PRIMARY'
   | 'CTM_DATABASE_NOT_CLEAN'
   | 'CTM_DATABASE_TOKEN_MISMATCH'
   | 'CTM_DATABASE_FOREIGN_CLUSTER'
+  /** The register still counts on what this member has, and becoming a standby would take it away. */
+  | 'CTM_DATABASE_WOULD_DISCARD'
   | 'CTM_DATABASE_SOURCE_UNREACHABLE'
   | 'CTM_DATABASE_SOURCE_NOT_PRIMARY'
   | 'CTM_DATABASE_TOOL_FAILED'
@@ -64,7 +68,7 @@ export function fromOutside(error: unknown): { code: DatabaseProblemCode; messag
   if (/^[0-9A-Z]{5}$/.test(code) && 'severity' in error) {
     return { code: 'CTM_DATABASE_SQL', message: `${error.message} (SQLSTATE ${code})` };
   }
-  if (/^(ECONN|ETIMEDOUT|EHOST|ENET|EPIPE|EADDR)/.test(code) || /^Connection terminated/.test(error.message)) {
+  if (/^(ECONN|ETIMEDOUT|EHOST|ENET|EPIPE|EADDR)/.test(code) || error.message.startsWith('Connection terminated')) {
     return { code: 'CTM_DATABASE_UNREACHABLE', message: error.message };
   }
   if ('syscall' in error) return { code: 'CTM_DATABASE_FILE', message: error.message };

@@ -33,7 +33,7 @@ export async function promote(member: Member, request: PromoteRequest, signal: A
   else if (request.token !== null) await assertBranchedAt(member, request.token, before);
 
   member.step('making commits wait for nobody');
-  await relax(control, signal);
+  await relax(member, signal);
   return recordAndProve(member, request, signal);
 }
 

@@ -4,9 +4,9 @@
 import type { Epoch, RegionId } from '@continuum/core';
 import type { RejoinReport } from '@continuum/ports';
 import { takeBaseBackup } from './base-backup.ts';
-import { assertParentUsable, markStandby, readControlData, shapeOf } from './cluster.ts';
+import { assertParentUsable, localHistory, markStandby, readControlData, shapeOf } from './cluster.ts';
 import { acceptInFile } from './fence.ts';
-import { followRunning } from './follow.ts';
+import { followRunning, pointTo } from './follow.ts';
 import type { FollowOutcome } from './follow.ts';
 import { findLocalEnd } from './local-end.ts';
 import type { Member } from './member.ts';
@@ -15,15 +15,18 @@ import { ensureRunning, findPostmaster, stopHard } from './postmaster.ts';
 import { DatabaseProblem, fromOutside } from './problem.ts';
 import { rewind } from './rewind.ts';
 import { peerConnection, writeFileSettings } from './server-settings.ts';
-import { forkFrom, readSource } from './source.ts';
+import { findParting, hasSameLog } from './same-log.ts';
+import { readSource } from './source.ts';
 import type { SourceView } from './source.ts';
 
 export type RejoinRequest = {
   readonly epoch: Epoch;
   readonly source: { readonly region: RegionId; readonly host: string; readonly port: number };
+  readonly preserve: boolean;
 };
 
 type Discarded = RejoinReport['discarded'];
+/** How long a running server may take to say what it is. */
 const ASK_MS_MAX = 1_000;
 
 /** One call: what was asked, and what the source said about itself. */
@@ -38,6 +41,7 @@ export async function rejoin(member: Member, request: RejoinRequest, signal: Abo
   const { context } = member;
   await assertParentUsable(context);
   await acceptInFile(context, request.epoch, 0);
+  if (request.preserve) return startPreserved(member, request, signal);
   member.step('asking the source who it is');
   const source = await readSource(context, request.source, signal);
   await assertSameCluster(member, source, signal);
@@ -48,7 +52,7 @@ export async function rejoin(member: Member, request: RejoinRequest, signal: Abo
     const outcome = await follow(task);
     if (outcome.kind === 'streaming') return { method: 'start', discarded: null, keptAt: null };
     await stopHard(context, signal);
-    return outcome.kind === 'forked' ? rewindOrReplace(task, outcome.discarded) : replace(task, null);
+    return outcome.kind === 'forked' ? leaveOwnHistory(task, false) : replace(task, null);
   }
   member.step('stopping the running server');
   await stopHard(context, signal);
@@ -56,23 +60,48 @@ export async function rejoin(member: Member, request: RejoinRequest, signal: Abo
 }
 
 async function rejoinFromDown(task: Task): Promise<RejoinReport> {
-  const { member, source, signal } = task;
+  const { member, signal } = task;
   const { context } = member;
   const shape = await shapeOf(context);
   const control = shape === 'empty' ? null : await readControlData(context, signal);
   if (control === null) return replace(task, null);
   // A standby finds out itself, by replaying what it has.
-  if (shape === 'standby') return startAndFollow(task, 'start', null);
-  member.step('looking for the end of the local log');
-  const end = await findLocalEnd(context, control, signal);
-  const fork = forkFrom(source, { timeline: end.timeline, lsn: end.lastRecordLsn }, 'start');
-  if (fork === null) return startAndFollow(task, 'start', null);
-  return rewindOrReplace(task, { from: fork.at ?? control.checkpointLsn, to: end.endLsn });
+  return shape === 'standby' ? startAndFollow(task, 'start', null) : leaveOwnHistory(task, true);
 }
 
-async function rewindOrReplace(task: Task, discarded: Discarded): Promise<RejoinReport> {
-  const rewound = await rewind(task.member, task.request.source, task.signal);
+/**
+ * The server is down. Goes over to the source's history from wherever the two part, keeping all that is common. `start` is
+ * false when a start has shown already that it does not follow.
+ */
+async function leaveOwnHistory(task: Task, start: boolean): Promise<RejoinReport> {
+  const { member, request, source, signal } = task;
+  const { context } = member;
+  member.step('looking for where the histories part');
+  const control = await readControlData(context, signal);
+  if (control === null) return replace(task, null);
+  const local = await findLocalEnd(context, control, signal);
+  const parting = findParting(source, local, await localHistory(context, local.timeline));
+  const discarded = parting?.ahead === false ? null : { from: parting?.upTo ?? control.checkpointLsn, to: local.endLsn };
+  const at = { timeline: local.timeline, walSegmentBytes: control.walSegmentBytes };
+  const common = parting !== null && (await hasSameLog(context, request.source, { ...at, upTo: parting.upTo }, signal));
+  if (!common || (discarded === null && !start)) return replace(task, discarded ?? { from: control.checkpointLsn, to: local.endLsn });
+  if (discarded === null) return startAndFollow(task, 'start', null);
+  const rewound = await rewind(member, request.source, signal);
   return rewound ? startAndFollow(task, 'rewind', discarded) : replace(task, discarded);
+}
+
+/** What this member has is promised to others: it is started or pointed to its source, also to one that does not answer. */
+async function startPreserved(member: Member, request: RejoinRequest, signal: AbortSignal): Promise<RejoinReport> {
+  const { context } = member;
+  const shape = await shapeOf(context);
+  if (shape !== 'standby') {
+    throw new DatabaseProblem('CTM_DATABASE_WOULD_DISCARD', `the directory is ${shape === 'empty' ? 'empty' : 'that of a primary'}, not of a standby to preserve`);
+  }
+  if ((await findPostmaster(context)) === null) await configureStandby(member, request.source, context.dataDir);
+  member.step('starting the standby');
+  await ensureRunning(context, signal);
+  await pointTo(member, request.source, signal);
+  return { method: 'start', discarded: null, keptAt: null };
 }
 
 /** Configures the directory as a standby, starts it and sees it stream; falls back one step when it cannot. */
@@ -84,15 +113,14 @@ async function startAndFollow(task: Task, method: RejoinReport['method'], discar
   try {
     await ensureRunning(context, signal);
   } catch (error) {
-    // After a rewind or with damaged log a start may fail for good: PostgreSQL says so, and only a new copy helps.
-    if (!(error instanceof DatabaseProblem) || error.code !== 'CTM_DATABASE_START_FAILED') throw error;
+    if (!(error instanceof DatabaseProblem) || error.code !== 'CTM_DATABASE_DAMAGED') throw error;
     return replace(task, discarded);
   }
   const outcome = await follow(task);
   if (outcome.kind === 'streaming') return { method, discarded, keptAt: null };
   member.step('stopping the standby that cannot follow');
   await stopHard(context, signal);
-  if (outcome.kind === 'forked' && method === 'start') return rewindOrReplace(task, outcome.discarded);
+  if (outcome.kind === 'forked' && method === 'start') return leaveOwnHistory(task, false);
   return replace(task, discarded);
 }
 
@@ -100,7 +128,8 @@ async function replace(task: Task, discarded: Discarded): Promise<RejoinReport> 
   const { member, request, signal } = task;
   const { context } = member;
   const configure = (directory: string) => configureStandby(member, request.source, directory);
-  const keptAt = await takeBaseBackup(member, request, configure, signal);
+  const keep = discarded !== null || (await shapeOf(member.context)) !== 'standby';
+  const keptAt = await takeBaseBackup(member, request, configure, keep, signal);
   member.step('starting the new copy');
   await ensureRunning(context, signal);
   const outcome = await follow(task);

@@ -1,7 +1,7 @@
 // What the server to follow says about itself, asked through psql with the very connection string that the walreceiver,
 // pg_rewind and pg_basebackup will use: if this works, they can connect.
 
-import { lsn, lsnBytes } from '@continuum/core';
+import { lsn } from '@continuum/core';
 import type { Lsn } from '@continuum/core';
 import { parseHistory } from './cluster.ts';
 import type { HistoryEntry } from './cluster.ts';
@@ -22,8 +22,8 @@ export type SourceView = {
   readonly oldestLsn: Lsn;
 };
 
-/** A position in the log: on which timeline, and where the last record there starts or ends. */
-export type Position = { readonly timeline: number; readonly lsn: Lsn };
+/** A piece of one log segment: its name without the timeline, and the bytes in it. */
+export type LogPage = { readonly segment: string; readonly offset: number; readonly length: number };
 
 export async function readSource(context: PostgresContext, source: SourceAddress, signal: AbortSignal): Promise<SourceView> {
   const [identity = '', state = ''] = await ask(context, source, signal, [
@@ -47,13 +47,22 @@ export async function readSource(context: PostgresContext, source: SourceAddress
   return { systemIdentifier, timeline, lsn: lsn(position), history, oldestLsn: segmentStart(oldestSegment, Number(segmentBytes)) };
 }
 
-/** Where the source's history leaves the one of `position`: null when the position is on it, else the fork (or null: no common timeline). */
-export function forkFrom(source: SourceView, position: Position, kind: 'start' | 'end'): { readonly at: Lsn | null } | null {
-  const end = position.timeline === source.timeline ? source.lsn : source.history.find((entry) => entry.timeline === position.timeline)?.endLsn;
-  if (end === undefined) return { at: null };
-  const [at, limit] = [lsnBytes(position.lsn) ?? 0n, lsnBytes(end) ?? 0n];
-  // A record that starts before the fork is on both sides of it; a log that ends at the fork is, too.
-  return (kind === 'start' ? at < limit : at <= limit) ? null : { at: end };
+/** Up to where the source's history has this timeline; null when it never had it. */
+export function endOnSource(source: SourceView, timeline: number): Lsn | null {
+  if (timeline === source.timeline) return source.lsn;
+  return source.history.find((entry) => entry.timeline === timeline)?.endLsn ?? null;
+}
+
+/**
+ * The source's bytes of the log's page that ends at or contains `upTo`, up to there; null when it has dropped them.
+ * The newest file of that segment holds the log of the older timelines up to where they ended.
+ */
+export async function readSourcePage(context: PostgresContext, source: SourceAddress, page: LogPage, signal: AbortSignal): Promise<Buffer | null> {
+  const [hex = ''] = await ask(context, source, signal, [
+    `SELECT encode(pg_read_binary_file('pg_wal/' || max(name), ${page.offset}, ${page.length}, true), 'hex')
+     FROM pg_ls_dir('pg_wal', true, false) AS name WHERE name ~ '^[0-9A-F]{24}$' AND substr(name, 9) = '${page.segment}'`,
+  ]);
+  return hex === '' ? null : Buffer.from(hex, 'hex');
 }
 
 /** One row: the file's name, then its content. */
@@ -65,7 +74,12 @@ async function readHistory(context: PostgresContext, source: SourceAddress, time
 }
 
 async function ask(context: PostgresContext, source: SourceAddress, signal: AbortSignal, commands: readonly string[]): Promise<string[]> {
-  const connection = peerConnection(context, source, { dbname: context.database, replication: 'database' });
+  const connection = peerConnection(context, source, {
+    dbname: context.database,
+    replication: 'database',
+    // Not the standby's own name: nobody may take this connection for a standby.
+    application_name: `${context.region}-question`,
+  });
   const args = ['-X', '-A', '-t', '-q', '-w', '-v', 'ON_ERROR_STOP=1', '-d', connection, ...commands.flatMap((command) => ['-c', command])];
   const output = await runTool(context, 'psql', args, signal);
   if (output.code !== 0) {

@@ -1,11 +1,13 @@
 // Whom commits wait for.
 //
-// A backend decides by one flag in shared memory (`sync_standbys_defined`), not by the setting that it shows. Only the
-// checkpointer writes that flag, when it handles SIGHUP, and no view shows it. A commit in between returns at once although
-// every view says "sync". The proof used here: after ALTER SYSTEM the checkpointer itself gets a SIGHUP, and only then a
-// CHECKPOINT is requested and waited for. The checkpointer handles a pending SIGHUP at the top of its loop, before it
-// starts a checkpoint that was asked for, so a checkpoint that began after the request began with the flag set.
-// After that a canary commit returns only when every named standby has applied it, and with it everything before it.
+// A backend decides by a flag in shared memory ("are there synchronous standbys at all?"), not by the setting that it
+// shows. Only the checkpointer writes that flag, when it handles SIGHUP, and no view shows it: until then a commit returns
+// at once although every view says "sync". The proof used here is a barrier. After ALTER SYSTEM the checkpointer itself gets
+// a SIGHUP (through the postmaster it might still be on its way), and then two CHECKPOINTs are requested one after the
+// other and waited for. The checkpointer's loop handles a pending SIGHUP first and looks for requests second. The first
+// checkpoint may have been picked up by a pass that was already between the two; the second one cannot have been.
+// From then on every session waits. After that a canary commit returns only when every named standby has applied it,
+// and with it everything that was committed before without waiting.
 
 import pg from 'pg';
 import type { Epoch, RegionId } from '@continuum/core';
@@ -17,7 +19,7 @@ import { isStandbyName } from './options.ts';
 import { findPostmaster } from './postmaster.ts';
 import { DatabaseProblem } from './problem.ts';
 import { sendSignal, viewProcess } from './proc.ts';
-import { parseStandbyList, standbyList } from './server-settings.ts';
+import { parseStandbyList, readFileSetting, standbyList } from './server-settings.ts';
 import type { Session } from './session.ts';
 import { pollUntil } from './wait.ts';
 
@@ -43,7 +45,7 @@ export async function setSynchronous(member: Member, request: SynchronousRequest
   await endOldCanaries(control, signal);
   if (request.standbys.length === 0) {
     member.step('making commits wait for nobody');
-    await relax(control, signal);
+    await relax(member, signal);
     await commitCanary(member.canary, signal);
     return null;
   }
@@ -60,7 +62,11 @@ export async function setSynchronous(member: Member, request: SynchronousRequest
 }
 
 /** Returns when no commit waits for a standby any more. */
-export async function relax(control: Session, signal: AbortSignal): Promise<void> {
+export async function relax({ context, control }: Member, signal: AbortSignal): Promise<void> {
+  const [now] = await control.query(signal, 'SHOW synchronous_standby_names');
+  // A call that was cut off may have left a name in the file that the next reload would bring into force.
+  const inFile = (await readFileSetting(context.dataDir, 'synchronous_standby_names')) ?? '';
+  if (now?.['synchronous_standby_names'] === '' && inFile === '') return;
   await applySetting(control, '', signal);
 }
 
@@ -70,6 +76,7 @@ async function tighten(member: Member, standbys: readonly string[], signal: Abor
   await applySetting(control, standbyList(standbys), signal);
   await wakeCheckpointer(member, signal);
   member.step('waiting for the checkpoint after which every session waits for the standbys');
+  await control.query(signal, 'CHECKPOINT');
   await control.query(signal, 'CHECKPOINT');
   member.step('waiting for the standbys to be sync');
   await pollUntil(signal, POLL_MS, async () => {
@@ -90,8 +97,6 @@ async function tighten(member: Member, standbys: readonly string[], signal: Abor
 
 /** ALTER SYSTEM and reload; returns when this session, which is told like every other, has the new value. */
 async function applySetting(control: Session, value: string, signal: AbortSignal): Promise<void> {
-  const [now] = await control.query(signal, `SHOW synchronous_standby_names`);
-  if (now?.['synchronous_standby_names'] === value && value === '') return;
   await control.query(signal, `ALTER SYSTEM SET synchronous_standby_names = ${pg.escapeLiteral(value)}`);
   await control.query(signal, 'SELECT pg_reload_conf()');
   const wanted = parseStandbyList(value).join();

@@ -11,9 +11,9 @@ export type ToolOutput = { readonly code: number; readonly stdout: string; reado
 
 /** Environment and user of everything that the adapter starts. */
 export function processOptions(context: PostgresContext): { env: NodeJS.ProcessEnv; uid?: number; gid?: number } {
-  const env: NodeJS.ProcessEnv = { ...process.env, ...context.env, LC_ALL: 'C', PGAPPNAME: `continuum-${context.region}` };
   // A PGHOST or PGOPTIONS of the operator's shell must not steer the controller's tools.
-  for (const name of Object.keys(env)) if (/^PG(?!APPNAME)/.test(name)) delete env[name];
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('PG'));
+  const env: NodeJS.ProcessEnv = { ...Object.fromEntries(inherited), ...context.env, LC_ALL: 'C' };
   return context.runAs === null ? { env } : { env, uid: context.runAs.uid, gid: context.runAs.gid };
 }
 
