@@ -211,6 +211,7 @@ function driveDatabase(draft: Draft): void {
   const { phase, grant, view, policy } = state;
   if (view === null || state.databaseAction !== null) return;
   if (phase.kind === 'rejoining') return driveRejoin(draft);
+  if (phase.kind === 'standby') return driveStandbyStart(draft);
   if (grant === null || !holdsGrant(draft) || !draft.databaseFree()) return;
   const { epoch } = grant;
   if (phase.kind === 'promoting') {
@@ -238,6 +239,16 @@ function driveRejoin(draft: Draft): void {
   if (!draft.databaseFree() || !draft.due(state.retryRejoinMs)) return;
   const preserve = isInSync(state.view, state.policy.region) && database.shape === 'standby';
   draft.run({ kind: 'rejoin', epoch: state.view.epoch, source, preserve }, REJOIN_TIMEOUT_MS);
+}
+
+/** Nobody holds the lease and the register counts on this standby: it must run to be able to take over, with nobody to follow. */
+function driveStandbyStart(draft: Draft): void {
+  const { view, policy } = draft.state;
+  const database = freshDatabase(draft);
+  if (view === null || database?.role !== 'down' || database.shape !== 'standby') return;
+  const source = policy.regions.find((region) => region !== policy.region);
+  if (source === undefined || !isLeaseFree(draft) || !isInSync(view, policy.region) || !draft.databaseFree()) return;
+  draft.run({ kind: 'rejoin', epoch: view.epoch, source, preserve: true }, REJOIN_TIMEOUT_MS);
 }
 
 /** For whom commits should wait, or null when it is so: all that the register promises, and all that stream steadily. */
