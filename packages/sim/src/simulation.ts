@@ -44,7 +44,8 @@ export class Simulation {
     this.at(this.nowMs + delayMs, run);
   }
 
-  runUntil(endMs: number): void {
+  runUntil(untilMs: number): void {
+    const endMs = Math.ceil(untilMs * GRAINS_PER_MS) / GRAINS_PER_MS;
     for (;;) {
       const next = this.#heap.peek();
       if (next === undefined || next.atMs > endMs) break;

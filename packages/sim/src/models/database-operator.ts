@@ -69,11 +69,14 @@ export class DatabaseOperator {
     });
   }
 
-  /** Work of the server: ends with the server. */
-  #inServer(delayMs: number, run: () => void): void {
+  /** Work of the server: goes on when nobody waits for it any more, ends with the server, and whoever waits is told. */
+  #inServer(operation: Operation, delayMs: number, run: () => void): void {
     const { process, sim } = this.#database;
     const { generation } = process;
-    sim.after(delayMs, () => process.deliver(run, generation));
+    sim.after(delayMs, () => {
+      if (process.alive && process.generation === generation) process.deliver(run, generation);
+      else operation.done(failed('CTM_DATABASE_SERVER_DIED', 'the server ended meanwhile'));
+    });
   }
 
   // --- promote -------------------------------------------------------------------------------------------------------
@@ -119,15 +122,15 @@ export class DatabaseOperator {
     database.synchronous = [];
     if (database.role === 'primary') {
       database.settleWaiting();
-      return this.#inServer(times.promoteMs / 10 + extraMs, () => this.#prove(operation, epoch));
+      return this.#inServer(operation, times.promoteMs / 10 + extraMs, () => this.#prove(operation, epoch));
     }
     if (database.role === 'down') {
       const wasStandby = database.shape === 'standby';
       database.process.start();
       database.setRole('starting');
-      return this.#inServer(times.startMs + extraMs, () => this.#becomePrimary(operation, epoch, wasStandby));
+      return this.#inServer(operation, times.startMs + extraMs, () => this.#becomePrimary(operation, epoch, wasStandby));
     }
-    this.#inServer(times.promoteMs + extraMs, () => this.#becomePrimary(operation, epoch, database.role === 'standby'));
+    this.#inServer(operation, times.promoteMs + extraMs, () => this.#becomePrimary(operation, epoch, database.role === 'standby'));
   }
 
   #becomePrimary(operation: Operation, epoch: number, newTimeline: boolean): void {
@@ -136,7 +139,7 @@ export class DatabaseOperator {
     database.dropReceiver();
     if (newTimeline) database.head = append(database.head, { timeline: database.head.timeline + 1 });
     database.runAsPrimary();
-    this.#inServer(database.times.promoteMs / 10, () => this.#prove(operation, epoch));
+    this.#inServer(operation, database.times.promoteMs / 10, () => this.#prove(operation, epoch));
   }
 
   /** The write that proves it, with the epoch's own check in SQL. */
@@ -170,11 +173,11 @@ export class DatabaseOperator {
     database.flush();
     const stopWhenSent = (): void => {
       const behind = [...database.senders.values()].some((stream) => stream.alive && stream.replayed.index < checkpoint.index);
-      if (behind) return this.#inServer(timeoutMs / POLLS / 4, stopWhenSent);
+      if (behind) return this.#inServer(operation, timeoutMs / POLLS / 4, stopWhenSent);
       database.stop();
       this.#giveToken(operation);
     };
-    this.#inServer(database.times.stopMs, stopWhenSent);
+    this.#inServer(operation, database.times.stopMs, stopWhenSent);
   }
 
   #giveToken(operation: Operation): void {
@@ -190,7 +193,10 @@ export class DatabaseOperator {
     const database = this.#database;
     const source = this.#peers.get(region);
     if (source === undefined) return operation.done(failed('CTM_DATABASE_SOURCE_UNKNOWN', region));
-    if (database.faults.hung) return;
+    if (database.faults.hung) {
+      const fail = (): void => operation.done(failed('CTM_DATABASE_TIMEOUT', 'the server did not stop in time'));
+      return this.#later(operation, 4 * database.times.startMs, fail);
+    }
     if (preserve) {
       if (database.shape !== 'standby') {
         return operation.done(failed('CTM_DATABASE_WOULD_DISCARD', `a ${database.shape}-shaped member may not be kept as a standby`));
@@ -242,7 +248,7 @@ export class DatabaseOperator {
     database.source = source;
     database.process.start();
     database.setRole('starting');
-    this.#inServer(database.times.startMs, () => {
+    this.#inServer(operation, database.times.startMs, () => {
       database.runAsStandby(source);
       operation.done({ ok: true, token: null, detail: method });
     });
@@ -267,14 +273,14 @@ export class DatabaseOperator {
     if (database.role !== 'primary' || database.faults.hung) {
       return operation.done(failed('CTM_DATABASE_NOT_PRIMARY', `the database is ${database.role}`));
     }
-    this.#inServer(database.times.promoteMs / 20, () => {
+    this.#inServer(operation, database.times.promoteMs / 20, () => {
       if (database.role !== 'primary') return operation.done(failed('CTM_DATABASE_NOT_PRIMARY', 'it stopped'));
       database.synchronous = standbys;
       database.settleWaiting();
       const wait = (): void => {
         if (operation.over) return;
         if (database.caughtUp) return operation.done(done_);
-        this.#inServer(timeoutMs / POLLS, wait);
+        this.#inServer(operation, timeoutMs / POLLS, wait);
       };
       wait();
     });
