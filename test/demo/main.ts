@@ -8,6 +8,8 @@ import { checkTimings, deriveTimings } from '@continuum/core';
 import { runFolder, stopAll } from '../rig/process.ts';
 import { REGIONS, startSite } from '../rig/site.ts';
 import type { Site } from '../rig/site.ts';
+import { createLiveView } from './live-view.ts';
+import { createPicture } from './picture.ts';
 import { renderReport } from './report-html.ts';
 import { runDemo } from './run.ts';
 import { duration } from './timeline.ts';
@@ -24,27 +26,32 @@ await main();
 
 async function main(): Promise<void> {
   const options = readOptions();
-  const say = (line: string): void => void process.stdout.write(`${new Date().toISOString().slice(11, 23)}  ${line}\n`);
+  const { ttlMs } = deriveTimings(options.rtoMs);
   const folder = runFolder('demo');
+  const view = createLiveView(process.stdout);
+  const picture = createPicture(view, ttlMs);
   let site: Site | null = null;
   try {
-    say(`objective ${duration(options.rtoMs)}: lease ${duration(deriveTimings(options.rtoMs).ttlMs)}; starting real parts`);
-    site = await startSite({ folder, rtoMs: options.rtoMs, say: (line) => say(`  ${line}`) });
-    say('both regions run: r1 serves, r2 is in sync');
+    picture.say(`objective ${duration(options.rtoMs)}, lease ${duration(ttlMs)}: starting real parts`);
+    const started = await startSite({ folder, rtoMs: options.rtoMs, say: picture.say });
+    site = started;
+    picture.say('both regions run: r1 serves, r2 is in sync');
     const { timeline, report } = await runDemo({
       site,
       rtoMs: options.rtoMs,
       once: options.once,
-      say,
-      onWrite: () => undefined,
-      onSample: () => undefined,
+      say: picture.say,
+      onWrite: (write) => picture.counted(write.outcome, write.endMs),
+      onSample: (sampler) => picture.sampled(started, sampler),
     });
+    view.close();
     writeFileSync(options.html, renderReport(timeline, report));
     if (options.report !== null) writeFileSync(options.report, `${JSON.stringify(report, null, 2)}\n`);
     process.stdout.write(`\n${verdict(report)}\n  picture: ${options.html}\n`);
     process.exitCode = report.ok ? 0 : 1;
     if (options.keep) await keep(site);
   } finally {
+    view.close();
     await site?.stop();
     await stopAll();
   }

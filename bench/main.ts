@@ -1,0 +1,50 @@
+// `npm run bench -- NAME --report FILE`: measures, beside the peers, in one run. Nothing here is asserted in a test.
+
+import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { stopAll } from '../test/rig/process.ts';
+import { benchFailover } from './failover.ts';
+import { table } from './report.ts';
+import type { BenchReport } from './report.ts';
+
+type Sizes = { readonly kills: number; readonly switchovers: number; readonly peerKills: number };
+
+const BENCHES: Readonly<Record<string, (sizes: Sizes, say: (line: string) => void) => Promise<BenchReport>>> = {
+  failover: (sizes, say) => benchFailover({ ...sizes, say }),
+};
+
+const USAGE = `npm run bench -- NAME [options]
+  names: ${Object.keys(BENCHES).join(', ')}
+  --report FILE      the rows as JSON
+  --kills N          kills per objective (20)
+  --switchovers N    switchovers (20)
+  --peer-kills N     kills and switchovers of the peer per setting (3)`;
+
+await main();
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      report: { type: 'string' },
+      kills: { type: 'string', default: '20' },
+      switchovers: { type: 'string', default: '20' },
+      'peer-kills': { type: 'string', default: '3' },
+    },
+  });
+  const bench = BENCHES[positionals[0] ?? ''];
+  const sizes = { kills: Number(values.kills), switchovers: Number(values.switchovers), peerKills: Number(values['peer-kills']) };
+  if (bench === undefined || positionals.length !== 1 || Object.values(sizes).some((size) => !Number.isInteger(size) || size < 0)) {
+    process.stderr.write(`${USAGE}\n`);
+    process.exit(2);
+  }
+  try {
+    const report = await bench(sizes, (line) => process.stderr.write(`${line}\n`));
+    process.stdout.write(`${table(report)}\n`);
+    if (values.report !== undefined) writeFileSync(resolve(values.report), `${JSON.stringify(report, null, 2)}\n`);
+    if (report.rows.some((one) => one.met === false)) process.exitCode = 1;
+  } finally {
+    await stopAll();
+  }
+}
