@@ -18,6 +18,9 @@ const STATEMENT_TIMEOUT_MS = 3_000;
 /** Ends our wait, whatever PostgreSQL waits for: a commit that hangs on the standby is unknown after this. */
 const QUERY_TIMEOUT_MS = 4_000;
 const CONNECTIONS_MAX = 20;
+/** Open connections kept ready, and how often that is looked after. */
+const CONNECTIONS_WARM = 8;
+const WARM_EVERY_MS = 500;
 /** Longer than the gateway keeps an idle connection (30 s): the gateway must be the one that closes it. */
 const KEEP_ALIVE_MS = 90_000;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -55,6 +58,9 @@ const pool = new pg.Pool({
 pool.on('error', (error) => process.stderr.write(`idle database connection lost: ${error.message}\n`));
 // One in use fails its statement as well; without a listener the event would end the process.
 pool.on('connect', (client) => client.on('error', () => undefined));
+
+// Connections are made before they are needed, as any service does: a standby's pool must not be cold when it takes over.
+setInterval(() => void warm(), WARM_EVERY_MS).unref();
 
 const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
   request.resume();
@@ -117,6 +123,12 @@ async function run(text: string, parameters: readonly string[]): Promise<Outcome
     client.off('notice', onNotice);
     client.release(broken);
   }
+}
+
+async function warm(): Promise<void> {
+  const missing = CONNECTIONS_WARM - pool.totalCount;
+  const opened = await Promise.allSettled(Array.from({ length: Math.max(0, missing) }, () => pool.connect()));
+  for (const one of opened) if (one.status === 'fulfilled') one.value.release();
 }
 
 function answer(response: ServerResponse, outcome: Outcome): void {
