@@ -126,8 +126,9 @@ async function run(text: string, parameters: readonly string[]): Promise<Outcome
 }
 
 async function warm(): Promise<void> {
-  const missing = CONNECTIONS_WARM - pool.totalCount;
-  const opened = await Promise.allSettled(Array.from({ length: Math.max(0, missing) }, () => pool.connect()));
+  if (pool.totalCount >= CONNECTIONS_WARM) return;
+  // All at once: an idle connection would be handed out before a new one is made.
+  const opened = await Promise.allSettled(Array.from({ length: CONNECTIONS_WARM }, () => pool.connect()));
   for (const one of opened) if (one.status === 'fulfilled') one.value.release();
 }
 
