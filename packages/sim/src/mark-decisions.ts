@@ -1,6 +1,8 @@
 // Reads the marks off the decisions themselves: what was refused, given up, lost or rejoined is already in what a controller records.
 
 import type { Action, ControllerEvent, ControllerState } from '@continuum/core';
+import { Draft } from '@continuum/core/failover/draft';
+import { takeoverConditions } from '@continuum/core/failover/facts';
 import type { Controller } from './models/controller.ts';
 import type { World } from './world.ts';
 
@@ -21,11 +23,22 @@ export function watchDecision(
       marks.set(event.result.code === 'CTM_DATABASE_TIMEOUT' ? 'promotion-hung' : 'promotion-failed');
     }
   }
-  if (event.kind === 'traffic-done' && !event.ok && !controller.trafficFails) marks.set('stale-weights-rejected');
   const { phase } = controller.state;
+  if (event.kind === 'tick' && (phase.kind === 'standby' || phase.kind === 'fenced')) watchRefusal(world, controller);
   if (phase.kind === before.phase.kind) return;
   if (phase.kind === 'fenced' && world.witness.faults.down) marks.set('fence-while-witness-down');
   if (phase.kind === 'handing-over' && phase.step === 'returning') marks.set('handover-returned');
+}
+
+/** Why a region does not take a lease that is free. */
+function watchRefusal(world: World, controller: Controller): void {
+  const { view } = controller.state;
+  if (view === null || world.witness.isHeld) return;
+  const { preconditions } = takeoverConditions(new Draft(controller.state));
+  const failed = preconditions.filter((one) => !one.ok).map((one) => one.name);
+  if (failed.includes('lease-free')) return;
+  if (failed.includes('replay-lag')) world.marks.set('refused-lag-unknown');
+  if (failed.length === 1 && failed[0] === 'hold-down') world.marks.set('takeover-held-down');
 }
 
 function watchRecord(world: World, action: Recorded): void {

@@ -15,6 +15,7 @@ import { Controller } from './models/controller.ts';
 import { Database } from './models/database.ts';
 import { DatabaseOperator } from './models/database-operator.ts';
 import { Gate } from './models/gateway.ts';
+import { contains } from './models/history.ts';
 import { Witness } from './models/witness.ts';
 import { Link } from './network.ts';
 import type { WorldOptions } from './options.ts';
@@ -56,11 +57,11 @@ export class World {
   constructor(options: WorldOptions) {
     this.options = options;
     this.sim = new Simulation(options.seed, options.traced);
-    this.lease = new LeaseChecker(this.sim, this.marks);
+    this.lease = new LeaseChecker(this.sim, this.marks, options.timings.holdDownMs, (name) => this.region(name).controller.process.generation);
     this.resources = new ResourceChecker(this.sim, this.lease);
     this.validity = new ValidityChecker(this.sim, this.marks);
     this.validity.exclusive = options.defences.guard;
-    this.history = new HistoryChecker(this.sim, this.marks, this.lease);
+    this.history = new HistoryChecker(this.sim, this.lease);
     this.witnessMachine = new Machine(this.sim, 'w', options.rateErrors[0], 0);
     this.witness = this.#witness();
     this.regions = REGIONS.map((name, index) => this.#region(name, options.rateErrors[index + 1] ?? 0));
@@ -71,6 +72,7 @@ export class World {
       this.regions.map(({ edge }) => edge),
       { meanMs: options.writeMeanMs, timeoutMs: CLIENT_TIMEOUT_MS, ttlMs },
       {
+        forwarded: () => this.marks.set('request-forwarded'),
         ended: (writeId, outcome, region) => {
           if (outcome !== 'ok') this.sim.note('clients', () => `write ${writeId} at ${region} ended ${outcome}`);
           this.history.ended(writeId, outcome);
@@ -218,6 +220,7 @@ export class World {
       region: name,
       push: (event: LeaseEventKind, view: LeaseView) => {
         const { controller, down } = this.region(name);
+        if (event === 'expired' && down.isCut) this.marks.set('push-missed-at-expiry');
         down.send(() => controller.feed({ kind: 'lease-pushed', event, view }));
       },
     }));
@@ -248,6 +251,12 @@ export class World {
       epochTaken: (which, epoch) => this.resources.accepted(`${which.region}/database`, epoch),
       diverged: (standby, source) => sim.violate('I3', `${standby.region} streams from ${source.region} over another history of the same timeline`),
       streams: (standby, source) => this.history.streams(standby, source),
+      discarded: (which, by) => {
+        const { head, cancelledVisible } = which;
+        if (head !== null && !contains(by, head)) this.marks.set('timelines-diverged');
+        if (cancelledVisible !== null && !contains(by, cancelledVisible)) this.marks.set('cancelled-write-vanished');
+        which.cancelledVisible = null;
+      },
     });
     this.databases.set(name, database);
     const operator = new DatabaseOperator(database, this.databases);

@@ -1,7 +1,6 @@
 // I3 and I10: what was acknowledged is in every later primary, exactly once, and nobody is promoted who was never seen streaming. And
 // the clients' own books at the end of a run: ok is there once, refused is not there, unknown may be either.
 
-import type { Marks } from '../marks.ts';
 import type { WriteOutcome } from '../models/clients.ts';
 import type { Database } from '../models/database.ts';
 import { contains } from '../models/history.ts';
@@ -12,7 +11,6 @@ import type { LeaseChecker } from './lease.ts';
 export class HistoryChecker {
   readonly outcomes: Record<WriteOutcome, number> = { ok: 0, refused: 0, unknown: 0 };
   readonly #sim: Simulation;
-  readonly #marks: Marks;
   readonly #lease: LeaseChecker;
   /** Last acknowledged entry of every branch; more than one only after a loss. */
   #tips: LogEntry[] = [];
@@ -22,9 +20,8 @@ export class HistoryChecker {
   #forgiven = false;
   #primary: { readonly region: string; readonly streamed: Set<string> } | null = null;
 
-  constructor(sim: Simulation, marks: Marks, lease: LeaseChecker) {
+  constructor(sim: Simulation, lease: LeaseChecker) {
     this.#sim = sim;
-    this.#marks = marks;
     this.#lease = lease;
   }
 
@@ -64,8 +61,6 @@ export class HistoryChecker {
     // A standby may have connected between the promotion and its proof.
     const streamed = new Set(database.senders.keys());
     if (before?.region !== database.region) this.#primary = { region: database.region, streamed };
-    const { cancelledVisible } = database;
-    if (cancelledVisible !== null && !contains(head, cancelledVisible)) this.#marks.set('cancelled-write-vanished');
   }
 
   /** The books at the end, against the primary that is left. */

@@ -7,6 +7,9 @@ import type { Simulation } from '../simulation.ts';
 
 export type Granted = { readonly region: string; readonly forced: boolean; readonly planned: boolean; readonly atMs: number };
 
+/** The hold-down counts on the region's own clock. */
+const HOLD_DOWN_SHARE = 0.98;
+
 /** One command as a caller saw it, for the linearizability check. */
 export type RegisterCall = {
   readonly kind: LeaseCommand['kind'];
@@ -24,9 +27,16 @@ export class LeaseChecker {
   readonly #sim: Simulation;
   readonly #marks: Marks;
 
-  constructor(sim: Simulation, marks: Marks) {
+  readonly #holdDownMs: number;
+  /** Which life of a region's controller this is: a restarted one has forgotten what it saw. */
+  readonly #generationOf: (region: string) => number;
+  #automatic: { readonly from: string; readonly atMs: number; readonly generation: number } | null = null;
+
+  constructor(sim: Simulation, marks: Marks, holdDownMs: number, generationOf: (region: string) => number) {
     this.#sim = sim;
     this.#marks = marks;
+    this.#holdDownMs = holdDownMs;
+    this.#generationOf = generationOf;
   }
 
   applied(before: LeaseRecord, after: LeaseRecord, command: LeaseCommand, reply: LeaseReply): void {
@@ -36,6 +46,7 @@ export class LeaseChecker {
     if (!reply.outcome.ok) return this.#refused(reply.outcome.code);
     if (after.revision === before.revision) return;
     if (command.kind === 'release') this.#marks.set('lease-released');
+    if (command.kind === 'answerSwitchover' && command.answer === 'refused') this.#marks.set('switchover-refused-by-target');
     if (command.kind === 'setInSync') {
       this.#marks.set(after.inSync.length < before.inSync.length ? 'in-sync-narrowed' : 'in-sync-widened');
     }
@@ -64,6 +75,19 @@ export class LeaseChecker {
     this.failovers++;
     this.lastChangeMs = this.#sim.nowMs;
     this.#marks.set(forced ? 'forced-takeover' : 'automatic-failover');
+    if (!forced) this.#checkFlapping(last, holder);
+  }
+
+  /** L2: who lost the lease to a takeover does not take it back within the hold-down, unless it forgot. */
+  #checkFlapping(last: string, holder: string): void {
+    const before = this.#automatic;
+    const atMs = this.#sim.nowMs;
+    this.#automatic = { from: last, atMs, generation: this.#generationOf(last) };
+    if (before === null || before.from !== holder || before.generation !== this.#generationOf(holder)) return;
+    const sinceMs = atMs - before.atMs;
+    if (sinceMs < this.#holdDownMs * HOLD_DOWN_SHARE) {
+      this.#sim.violate('L2', `${holder} took the lease back by itself after ${Math.round(sinceMs)} ms`);
+    }
   }
 
   #refused(code: string): void {

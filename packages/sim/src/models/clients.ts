@@ -21,7 +21,10 @@ export type RegionEdge = {
 
 export type ResolverFaults = { readonly wrong: boolean; readonly stale: boolean; readonly dark: boolean };
 
-export type ClientHooks = { readonly ended: (writeId: number, outcome: WriteOutcome, region: string | null) => void };
+export type ClientHooks = {
+  readonly forwarded: () => void;
+  readonly ended: (writeId: number, outcome: WriteOutcome, region: string | null) => void;
+};
 
 const APPLICATION_MS = 2;
 
@@ -98,6 +101,7 @@ export class Clients {
     const target = this.#edges.find(({ region }) => region === outcome.to);
     const there = edge.forward.get(outcome.to);
     if (target === undefined || there === undefined || there.isCut) return answer('refused');
+    this.#hooks.forwarded();
     there.send(() =>
       target.gate.request(true, (second) => {
         const back = target.forward.get(edge.region) as Link;

@@ -1,7 +1,7 @@
 // One region's controller: the shell around the real `decide`. It feeds events one at a time and carries actions out in
 // order, as the daemon does; it can die between any two actions, and knows after a restart only what was durable.
 
-import type { Action, ControllerEvent, ControllerState, GateDirective, GateObservation, Policy } from '@continuum/core';
+import type { Action, ControllerEvent, ControllerState, DatabaseAction, GateDirective, GateObservation, Policy, Weights } from '@continuum/core';
 import { decide, epoch, initialState } from '@continuum/core';
 import type { Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
@@ -53,6 +53,9 @@ export class Controller {
   /** Each event waits up to so long in the mailbox. */
   slowMs = 0;
   trafficFails = false;
+  /** What it last set out to do, for the nemesis that lets it arrive late. */
+  lastDatabaseAction: DatabaseAction | null = null;
+  lastWeights: Weights | null = null;
   readonly parts: ControllerParts;
   readonly #sim: Simulation;
   #wakeAtMono = Number.POSITIVE_INFINITY;
@@ -191,6 +194,7 @@ export class Controller {
 
   #database(action: Extract<Action, { kind: 'database' }>): void {
     const { generation } = this.process;
+    this.lastDatabaseAction = action.action;
     this.parts.operator.run(action.action, action.timeoutMs, (result) =>
       this.process.deliver(() => this.feed({ kind: 'database-done', id: action.id, result }), generation),
     );
@@ -230,23 +234,26 @@ export class Controller {
   #asked(applied: number, held: number, take: (instruction: GateInstruction | null) => void): void {
     this.process.deliver(() => {
       this.#lastAskMono = this.parts.machine.now().monoMs;
-      const directive = this.#directive;
-      if (directive === null) take(null);
-      else {
-        take({
-          version: this.#version,
-          epoch: directive.epoch,
-          mode: directive.mode,
-          activeRegion: directive.activeRegion,
-          holdForwarded: directive.holdForwarded,
-          holdMsMax: this.policy.timings.holdMsMax,
-          remainingMs: Math.max(0, directive.validUntilMs - this.parts.machine.now().monoMs),
-        });
-      }
+      take(this.instruction());
       const inForce = this.#versions.get(applied);
       const mode = inForce?.mode ?? null;
       this.#reportGate({ connected: true, held, mode, epoch: inForce?.epoch ?? epoch(0) });
     });
+  }
+
+  /** The instruction that stands now, as an earlier life of this controller would still give it. */
+  instruction(): GateInstruction | null {
+    const directive = this.#directive;
+    if (directive === null) return null;
+    return {
+      version: this.#version,
+      epoch: directive.epoch,
+      mode: directive.mode,
+      activeRegion: directive.activeRegion,
+      holdForwarded: directive.holdForwarded,
+      holdMsMax: this.policy.timings.holdMsMax,
+      remainingMs: Math.max(0, directive.validUntilMs - this.parts.machine.now().monoMs),
+    };
   }
 
   #watchGate(): void {
@@ -290,6 +297,7 @@ export class Controller {
 
   #traffic(action: Extract<Action, { kind: 'traffic' }>): void {
     const { id, weights } = action;
+    this.lastWeights = weights;
     this.process.after(this.#sim.prng.between(1, 20), () => {
       const ok = !this.trafficFails && this.parts.gate.setWeights(weights);
       this.feed({ kind: 'traffic-done', id, ok, detail: ok ? 'written' : 'CTM_TRAFFIC_WRITE_FAILED' });

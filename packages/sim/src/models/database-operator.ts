@@ -48,6 +48,15 @@ export class DatabaseOperator {
     else this.#setSynchronous(operation, action.standbys, timeoutMs);
   }
 
+  /** An action of an earlier life of the controller arrives late; nobody waits for it. False: refused. */
+  stray(action: DatabaseAction): boolean {
+    if (action.kind === 'prewarm') return false;
+    const earlier = this.#current;
+    if (!this.#take(action.epoch)) return false;
+    this.#current = earlier;
+    return true;
+  }
+
   /** The controller that asked is gone. What the server itself has begun goes on. */
   abandon(): void {
     if (this.#current !== null) this.#current.over = true;
@@ -218,6 +227,7 @@ export class DatabaseOperator {
         database.shape = 'empty';
         return this.#unreachable(operation);
       }
+      database.hooks.discarded(database, source.head);
       database.head = source.head;
       database.replayed = source.head;
       database.shape = 'standby';
@@ -230,6 +240,7 @@ export class DatabaseOperator {
     database.shape = 'empty';
     this.#later(operation, database.times.copyMs, () => {
       if (!this.#reaches(source) || source.head === null) return this.#unreachable(operation);
+      database.hooks.discarded(database, source.head);
       database.head = source.head;
       database.replayed = source.head;
       database.shape = 'standby';

@@ -100,6 +100,11 @@ export class Gate {
     if (outcome === 'changed' && this.#held.length > 0) this.#judgeHeld();
   }
 
+  /** An answer of an earlier life of the controller; the question it answers was asked just now. */
+  stray(instruction: GateInstruction): void {
+    this.process.deliver(() => this.#take(instruction, this.process.machine.now()));
+  }
+
   // --- requests ------------------------------------------------------------------------------------------------------
 
   request(forwarded: boolean, settle: (outcome: RouteOutcome) => void): void {

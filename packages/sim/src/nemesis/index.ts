@@ -4,6 +4,7 @@ import type { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import { rateChange, suspend, wallStep, witnessClockBack } from './clock.ts';
 import { badPromotion, cancelledWaits, hungDatabase, oddStandby } from './database.ts';
+import { lateActions } from './late.ts';
 import type { Nemesis } from './nemesis.ts';
 import { clog, flakyWitnessPath, partition, slowReplication } from './network.ts';
 import { differentPolicy, forcedTakeover, lyingResolver, stuckWeights, switchovers } from './operator.ts';
@@ -42,6 +43,7 @@ export const NEMESES: readonly Nemesis[] = [
   cancelledWaits,
   oddStandby,
   hungDatabase,
+  lateActions,
   switchovers,
   forcedTakeover,
   differentPolicy,
