@@ -24,7 +24,7 @@ export type ControlData = {
 };
 
 export const rewindMarker = (context: PostgresContext): string => `${context.dataDir}.rewinding`;
-export const epochFile = (context: PostgresContext): string => `${context.dataDir}.epoch`;
+export const epochStore = (context: PostgresContext): string => `${context.dataDir}.epoch`;
 export const incomingDirectory = (context: PostgresContext): string => `${context.dataDir}.incoming`;
 
 export async function shapeOf(context: PostgresContext): Promise<Shape> {

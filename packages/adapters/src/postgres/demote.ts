@@ -4,19 +4,19 @@
 
 import type { DemotionToken, Epoch } from '@continuum/core';
 import { readControlData, shapeOf } from './cluster.ts';
-import { acceptInFile, acceptInTable } from './fence.ts';
+import { acceptInStore, acceptInTable } from './fence.ts';
 import type { Member } from './member.ts';
 import { readServerState } from './server-state.ts';
 import { findPostmaster, stopPostmaster } from './postmaster.ts';
 import { DatabaseProblem, fromOutside } from './problem.ts';
 
-/** A primary that does not answer is stopped all the same: then the file alone guards the epoch. */
+/** A primary that does not answer is stopped all the same: then the store alone guards the epoch. */
 const ASK_MS_MAX = 500;
 const IMMEDIATE_MS_MAX = 1_000;
 
 export async function demote(member: Member, request: { readonly epoch: Epoch }, signal: AbortSignal): Promise<DemotionToken> {
   const { context } = member;
-  await acceptInFile(context, request.epoch, 0);
+  await acceptInStore(context, request.epoch, 0);
   if ((await findPostmaster(context)) !== null) {
     await assertMayDemote(member, request.epoch, signal);
     member.step('waiting for the fast shutdown');
@@ -37,7 +37,7 @@ async function assertMayDemote({ control, context }: Member, epoch: Epoch, signa
   try {
     const state = await readServerState(control, bounded);
     if (state.standby) throw notPrimary('it is a standby');
-    await acceptInFile(context, epoch, state.epoch);
+    await acceptInStore(context, epoch, state.epoch);
     await acceptInTable(control, epoch, context.region, bounded);
   } catch (error) {
     if (error instanceof DatabaseProblem && error.code !== 'CTM_DATABASE_UNREACHABLE') throw error;

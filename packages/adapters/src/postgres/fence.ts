@@ -1,10 +1,10 @@
-// The epoch check in the resource itself. The file guards the member whatever state it is in; the table guards it among
+// The epoch check in the resource itself. The store beside the directory guards the member whatever state it is in; the table guards it among
 // its sessions and travels with the log. Both only ever go up.
 
 import type { Epoch, Lsn, RegionId } from '@continuum/core';
 import { lsn } from '@continuum/core';
-import { epochFile } from './cluster.ts';
-import { readEpochFile, writeEpochFile } from './files.ts';
+import { epochStore } from './cluster.ts';
+import { raiseEpoch } from './epoch-store.ts';
 import type { PostgresContext } from './options.ts';
 import { DatabaseProblem } from './problem.ts';
 import type { Session } from './session.ts';
@@ -12,12 +12,10 @@ import type { Session } from './session.ts';
 export const stale = (asked: number, accepted: number | string): DatabaseProblem =>
   new DatabaseProblem('CTM_EPOCH_STALE', `epoch ${asked} is refused: this database has accepted epoch ${accepted}`);
 
-/** Raises the file to `epoch`, durably, or refuses. `inTable` is what the table says, when it could be read. */
-export async function acceptInFile(context: PostgresContext, epoch: Epoch, inTable: number): Promise<void> {
-  const inFile = await readEpochFile(epochFile(context));
-  const accepted = Math.max(inFile, inTable);
+/** Raises the stored epoch, durably, or refuses. `inTable` is what the table says, when it could be read. */
+export async function acceptInStore(context: PostgresContext, epoch: Epoch, inTable: number): Promise<void> {
+  const accepted = await raiseEpoch(epochStore(context), Math.max(epoch, inTable));
   if (accepted > epoch) throw stale(epoch, accepted);
-  if (inFile < epoch) await writeEpochFile(epochFile(context), epoch);
 }
 
 /**

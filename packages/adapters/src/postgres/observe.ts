@@ -2,9 +2,9 @@
 // the directory. It never throws, and what cannot be learned in time is `unknown`, never "down" and never 0.
 
 import type { DatabaseObservation } from '@continuum/core';
-import { epochFile, shapeOf } from './cluster.ts';
+import { epochStore, shapeOf } from './cluster.ts';
 import type { ControlData, Shape } from './cluster.ts';
-import { readEpochFile, writeEpochFile } from './files.ts';
+import { highestEpoch, raiseEpoch } from './epoch-store.ts';
 import type { PostgresContext } from './options.ts';
 import { findPostmaster } from './postmaster.ts';
 import { fromOutside } from './problem.ts';
@@ -45,7 +45,7 @@ async function look(observer: Observer, signal: AbortSignal): Promise<DatabaseOb
   const { context } = observer;
   const [shape, fileEpoch, postmaster] = await Promise.all([
     shapeOf(context),
-    readEpochFile(epochFile(context)),
+    highestEpoch(epochStore(context)),
     findPostmaster(context),
   ]);
   if (postmaster === null) return whenDown(observer, shape, fileEpoch, signal);
@@ -55,7 +55,7 @@ async function look(observer: Observer, signal: AbortSignal): Promise<DatabaseOb
   try {
     const { standby, ...state } = await readServerState(observer.session, signal);
     // Keeps the epoch that came with the log also for the time when the server is down.
-    if (state.epoch > fileEpoch) await writeEpochFile(epochFile(context), state.epoch);
+    if (state.epoch > fileEpoch) await raiseEpoch(epochStore(context), state.epoch);
     return {
       ...state,
       role: standby ? 'standby' : 'primary',

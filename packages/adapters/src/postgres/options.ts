@@ -10,7 +10,7 @@ export type PostgresOptions = {
   /** Merged into the environment of every one of them, for example LD_LIBRARY_PATH. */
   readonly env: Readonly<Record<string, string>>;
   /**
-   * The data directory. Its parent must be writable: the epoch file, a base backup under way and a divergent cluster that
+   * The data directory. Its parent must be writable: the accepted epoch, a base backup under way and a divergent cluster that
    * was kept stand beside it (`<dataDir>.epoch`, `.rewinding`, `.incoming`, `.diverged-<epoch>`). Not a mount point itself.
    */
   readonly dataDir: string;

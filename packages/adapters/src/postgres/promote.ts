@@ -4,7 +4,7 @@ import { lsnBytes } from '@continuum/core';
 import type { DemotionToken, Epoch, Lsn, RegionId } from '@continuum/core';
 import { localHistory, readControlData, shapeOf } from './cluster.ts';
 import type { Member } from './member.ts';
-import { acceptInFile, acceptInTable, commitCanary, stale } from './fence.ts';
+import { acceptInStore, acceptInTable, commitCanary, stale } from './fence.ts';
 import { readServerState } from './server-state.ts';
 import type { ServerState } from './server-state.ts';
 import { replayTimeline } from './replay-timeline.ts';
@@ -20,13 +20,13 @@ const POLL_MS = 5;
 
 export async function promote(member: Member, request: PromoteRequest, signal: AbortSignal): Promise<{ timeline: number; lsn: Lsn }> {
   const { context, control } = member;
-  await acceptInFile(context, request.epoch, 0);
+  await acceptInStore(context, request.epoch, 0);
   if ((await findPostmaster(context)) === null) await startForPromotion(member, request, signal);
   else await ensureRunning(context, signal);
 
   member.step('reading the state before the promotion');
   const before = await readServerState(control, signal);
-  await acceptInFile(context, request.epoch, before.epoch);
+  await acceptInStore(context, request.epoch, before.epoch);
   if (!before.standby && before.epoch === request.epoch) return confirm(member, request, before, signal);
 
   if (before.standby) await promoteStandby(member, request, before, signal);

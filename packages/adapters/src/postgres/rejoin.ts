@@ -5,7 +5,7 @@ import type { Epoch, RegionId } from '@continuum/core';
 import type { RejoinReport } from '@continuum/ports';
 import { takeBaseBackup } from './base-backup.ts';
 import { assertParentUsable, localHistory, markStandby, readControlData, shapeOf } from './cluster.ts';
-import { acceptInFile } from './fence.ts';
+import { acceptInStore } from './fence.ts';
 import { followRunning, pointTo } from './follow.ts';
 import type { FollowOutcome } from './follow.ts';
 import { findLocalEnd } from './local-end.ts';
@@ -40,7 +40,7 @@ type Task = {
 export async function rejoin(member: Member, request: RejoinRequest, signal: AbortSignal): Promise<RejoinReport> {
   const { context } = member;
   await assertParentUsable(context);
-  await acceptInFile(context, request.epoch, 0);
+  await acceptInStore(context, request.epoch, 0);
   if (request.preserve) return startPreserved(member, request, signal);
   member.step('asking the source who it is');
   const source = await readSource(context, request.source, signal);
@@ -164,7 +164,7 @@ async function runningRole(member: Member, epoch: Epoch, signal: AbortSignal): P
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS_MAX)]);
   try {
     const state = await readServerState(member.control, bounded);
-    await acceptInFile(member.context, epoch, state.epoch);
+    await acceptInStore(member.context, epoch, state.epoch);
     return state.standby ? 'standby' : 'other';
   } catch (error) {
     if (error instanceof DatabaseProblem && error.code === 'CTM_EPOCH_STALE') throw error;

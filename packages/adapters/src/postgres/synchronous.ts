@@ -11,7 +11,7 @@
 
 import pg from 'pg';
 import type { Epoch, RegionId } from '@continuum/core';
-import { acceptInFile, acceptInTable, commitCanary } from './fence.ts';
+import { acceptInStore, acceptInTable, commitCanary } from './fence.ts';
 import { CANARY_NAME } from './member.ts';
 import type { Member } from './member.ts';
 import { readServerState } from './server-state.ts';
@@ -37,10 +37,10 @@ export async function setSynchronous(member: Member, request: SynchronousRequest
     );
   }
   member.step('checking the epoch');
-  await acceptInFile(context, request.epoch, 0);
+  await acceptInStore(context, request.epoch, 0);
   const state = await readServerState(control, signal);
   if (state.standby) throw new DatabaseProblem('CTM_DATABASE_NOT_PRIMARY', 'this member is a standby: nothing commits here');
-  await acceptInFile(context, request.epoch, state.epoch);
+  await acceptInStore(context, request.epoch, state.epoch);
   await acceptInTable(control, request.epoch, context.region, signal);
   await endOldCanaries(control, signal);
   if (request.standbys.length === 0) {
