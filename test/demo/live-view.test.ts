@@ -26,7 +26,10 @@ function screen(size: { columns?: number; rows?: number; isTTY?: boolean } = {})
   return { stream, written, text: () => written.join('') };
 }
 
-const withoutCodes = (text: string): string => text.replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, '').replaceAll('\r', '');
+const ESCAPE = '\u001b';
+const CODE = new RegExp(`${ESCAPE}\\[[0-9;?]*[A-Za-z]`, 'g');
+const COLOUR = new RegExp(`${ESCAPE}\\[[0-9;]+m`);
+const withoutCodes = (text: string): string => text.replaceAll(CODE, '').replaceAll('\r', '');
 
 test('the picture shows lease, validity, roles, lag, gates, DNS, writes and events', async (t) => {
   const { stream, text } = screen();
@@ -46,7 +49,7 @@ test('a redraw goes back over the picture before it, and the cursor comes back a
   view.close();
   view.close();
   view.update(state);
-  t.match(written[0], /\u001b\[\?25l/);
+  t.equal(written[0], `${ESCAPE}[?25l`);
   t.ok((written.at(-2) as string).startsWith(`\u001b[${lines}A`));
   t.ok(text().endsWith('\u001b[?25h'));
   t.equal(written.length, 4, 'hide, draw, last draw, show: nothing after it is closed');
@@ -82,8 +85,8 @@ test('NO_COLOR leaves the picture without colour, empty it means nothing', async
     view.close();
     return text();
   };
-  t.notMatch(drawn({ NO_COLOR: '1' }), /\u001b\[[0-9;]+m/);
-  t.match(drawn({ NO_COLOR: '' }), /\u001b\[[0-9;]+m/);
+  t.notMatch(drawn({ NO_COLOR: '1' }), COLOUR);
+  t.match(drawn({ NO_COLOR: '' }), COLOUR);
 });
 
 test('text from other processes cannot steer the terminal', async (t) => {
@@ -93,7 +96,7 @@ test('text from other processes cannot steer the terminal', async (t) => {
     view.update({ ...state, events: [{ atMs: 1, text: 'x\u001b]0;evil\u0007\u009b31m\ny' }] });
     view.close();
     t.match(text(), /x\?\]0;evil\?\?31m\?y/);
-    t.notMatch(text(), /\u0007|\u009b|\u001b\]/);
+    t.ok(['\u0007', '\u009b', `${ESCAPE}]`].every((code) => !text().includes(code)));
   }
 });
 
@@ -102,7 +105,7 @@ test('without a terminal there is a line for each change, and none for what alwa
   const view = createLiveView(stream, {});
   view.update(state);
   const first = text();
-  t.notMatch(first, /\u001b/);
+  t.notOk(first.includes(ESCAPE));
   t.match(first, /14\.5 s {2}== r1 is dead/);
   t.match(first, /lease: r2, epoch 2/);
   t.match(first, /9\.4 s {2}r1 killed/);
@@ -116,7 +119,7 @@ test('without a terminal there is a line for each change, and none for what alwa
 test('a dumb terminal gets plain lines', async (t) => {
   const { stream, text } = screen();
   createLiveView(stream, { TERM: 'dumb' }).update(state);
-  t.notMatch(text(), /\u001b/);
+  t.notOk(text().includes(ESCAPE));
 });
 
 test('a process that ends without closing gives the cursor back', async (t) => {

@@ -228,7 +228,7 @@ function regionStyle(state: LiveState, region: string): Style {
 }
 
 /** Names and messages come from other processes: none of them may steer the terminal. */
-const printable = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, '?');
 const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
 
 function bytes(count: number): string {

@@ -26,6 +26,6 @@ const REPLACEMENTS: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt
 /** For text and for attributes in quotes. Control characters, which XML forbids, become a visible mark. */
 export function escapeText(text: string): string {
   return text
-    .replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '\ufffd')
+    .replaceAll(/(?![\t\n\r])\p{Cc}/gu, '\ufffd')
     .replaceAll(/[&<>"']/g, (character) => REPLACEMENTS[character] as string);
 }

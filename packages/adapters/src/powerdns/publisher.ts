@@ -49,43 +49,10 @@ const statistics = z.array(z.object({ name: z.string(), value: z.unknown() }));
 type StoredZone = z.infer<typeof storedZone>;
 
 export function createPowerdnsPublisher(options: PowerdnsOptions): PowerdnsPublisher {
-  const { random = Math.random, tries = TRIES_DEFAULT, retryMs = RETRY_MS_DEFAULT } = options;
-  const api = `${options.url.replace(/\/$/, '')}/api/v1/servers/localhost`;
-  let writes = 0;
-
-  /** One exchange, tried again while the server says 500. */
-  async function call(method: 'GET' | 'PATCH' | 'POST', path: string, body: unknown, signal: AbortSignal): Promise<Result<Reply>> {
-    for (let attempt = 1; ; attempt++) {
-      if (method !== 'GET') writes++;
-      const reply = await exchange(method, `${api}${path}`, body, options.apiKey, signal);
-      if (!reply.ok || reply.value.status < 500) return reply;
-      if (attempt === tries) return failure('CTM_DNS_SERVER_ERROR', `${method} ${path}: ${describe(reply.value)}, ${tries} times`);
-      try {
-        await delay(retryMs * 2 ** (attempt - 1) * (0.5 + random()), undefined, { signal });
-      } catch (cause) {
-        return failure('CTM_DNS_TIMEOUT', `${method} ${path}: no time left after ${describe(reply.value)}`, cause);
-      }
-    }
-  }
-
-  async function readZone(zone: string, signal: AbortSignal): Promise<Result<StoredZone>> {
-    const path = zonePath(zone);
-    const reply = await call('GET', path, undefined, signal);
-    return reply.ok ? parse(storedZone, reply.value, `GET ${path}`) : reply;
-  }
-
-  async function replace(zone: string, rrsets: readonly Rrset[], signal: AbortSignal): Promise<Result<Publication>> {
-    const patch = {
-      rrsets: rrsets.map((rrset) => ({ ...encode(rrset), changetype: 'REPLACE' })),
-    };
-    const reply = await call('PATCH', zonePath(zone), patch, signal);
-    if (!reply.ok) return reply;
-    if (reply.value.status !== 204) return rejected(`PATCH ${zonePath(zone)}`, reply.value);
-    return readBack(zone, rrsets, signal);
-  }
+  const api = createApi(options);
 
   async function readBack(zone: string, rrsets: readonly Rrset[], signal: AbortSignal): Promise<Result<Publication>> {
-    const stored = await readZone(zone, signal);
+    const stored = await readZone(api, zone, signal);
     if (!stored.ok) return stored;
     const lacking = rrsets.filter((rrset) => !holds(stored.value, rrset));
     if (lacking.length === 0) return success({ written: true, serial: stored.value.serial });
@@ -94,18 +61,21 @@ export function createPowerdnsPublisher(options: PowerdnsOptions): PowerdnsPubli
   }
 
   async function publish(zone: string, rrsets: readonly Rrset[], signal: AbortSignal): Promise<Result<Publication>> {
-    const stored = await readZone(zone, signal);
+    const stored = await readZone(api, zone, signal);
     if (!stored.ok) return stored;
     const changed = rrsets.filter((rrset) => !holds(stored.value, rrset));
     if (changed.length === 0) return success({ written: false, serial: stored.value.serial });
-    return replace(zone, changed, signal);
+    const body = { rrsets: changed.map((rrset) => ({ ...encode(rrset), changetype: 'REPLACE' })) };
+    const reply = await api.call('PATCH', zonePath(zone), body, signal);
+    if (!reply.ok) return reply;
+    return reply.value.status === 204 ? readBack(zone, changed, signal) : rejected(`PATCH ${zonePath(zone)}`, reply.value);
   }
 
   async function ensureZone(zone: string, rrsets: readonly Rrset[], signal: AbortSignal): Promise<Result<Publication>> {
     const found = await publish(zone, rrsets, signal);
     if (found.ok || found.failure.code !== 'CTM_DNS_ZONE_MISSING') return found;
     const body = { name: absolute(zone), kind: 'Native', nameservers: [], rrsets: rrsets.map(encode) };
-    const reply = await call('POST', '/zones', body, signal);
+    const reply = await api.call('POST', '/zones', body, signal);
     if (!reply.ok) return reply;
     // 409: somebody made it in between, or our own first try did and its reply was a 500.
     if (reply.value.status === 409) return publish(zone, rrsets, signal);
@@ -115,28 +85,65 @@ export function createPowerdnsPublisher(options: PowerdnsOptions): PowerdnsPubli
   return {
     ensureZone,
     publish,
-    writes: () => writes,
+    writes: api.writes,
     serial: async (zone, signal) => {
-      const stored = await readZone(zone, signal);
+      const stored = await readZone(api, zone, signal);
       return stored.ok ? success(stored.value.serial) : stored;
     },
     version: async (signal) => {
-      const reply = await call('GET', '', undefined, signal);
-      if (!reply.ok) return reply;
-      const parsed = parse(server, reply.value, 'GET server');
-      return parsed.ok ? success(parsed.value.version) : parsed;
+      const answer = await read(api, '', server, signal);
+      return answer.ok ? success(answer.value.version) : answer;
     },
-    statistic: async (name, signal) => {
-      const path = `/statistics?statistic=${encodeURIComponent(name)}`;
-      const reply = await call('GET', path, undefined, signal);
-      if (!reply.ok) return reply;
-      if (reply.value.status === 422) return success(null);
-      const parsed = parse(statistics, reply.value, `GET ${path}`);
-      if (!parsed.ok) return parsed;
-      const value = Number(parsed.value[0]?.value);
-      return success(Number.isFinite(value) ? value : null);
+    statistic: (name, signal) => readStatistic(api, name, signal),
+  };
+}
+
+type Api = {
+  readonly call: (method: 'GET' | 'PATCH' | 'POST', path: string, body: unknown, signal: AbortSignal) => Promise<Result<Reply>>;
+  readonly writes: () => number;
+};
+
+/** One exchange at a time, each tried again while the server says 500. */
+function createApi(options: PowerdnsOptions): Api {
+  const { random = Math.random, tries = TRIES_DEFAULT, retryMs = RETRY_MS_DEFAULT } = options;
+  const api = `${options.url.replace(/\/$/, '')}/api/v1/servers/localhost`;
+  let writes = 0;
+  return {
+    writes: () => writes,
+    call: async (method, path, body, signal) => {
+      for (let attempt = 1; ; attempt++) {
+        if (method !== 'GET') writes++;
+        const reply = await exchange(method, `${api}${path}`, body, options.apiKey, signal);
+        if (!reply.ok || reply.value.status < 500) return reply;
+        if (attempt === tries) return failure('CTM_DNS_SERVER_ERROR', `${method} ${path}: ${describe(reply.value)}, ${tries} times`);
+        try {
+          await delay(retryMs * 2 ** (attempt - 1) * (0.5 + random()), undefined, { signal });
+        } catch (cause) {
+          return failure('CTM_DNS_TIMEOUT', `${method} ${path}: no time left after ${describe(reply.value)}`, cause);
+        }
+      }
     },
   };
+}
+
+async function read<T>(api: Api, path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<Result<T>> {
+  const reply = await api.call('GET', path, undefined, signal);
+  return reply.ok ? parse(schema, reply.value, `GET ${path}`) : reply;
+}
+
+const readZone = (api: Api, zone: string, signal: AbortSignal): Promise<Result<StoredZone>> =>
+  read(api, zonePath(zone), storedZone, signal);
+
+async function readStatistic(api: Api, name: string, signal: AbortSignal): Promise<Result<number | null>> {
+  const path = `/statistics?statistic=${encodeURIComponent(name)}`;
+  const reply = await api.call('GET', path, undefined, signal);
+  if (!reply.ok) return reply;
+  // 422: it has no counter of that name.
+  if (reply.value.status === 422) return success(null);
+  const parsed = parse(statistics, reply.value, `GET ${path}`);
+  if (!parsed.ok) return parsed;
+  const value = Number(parsed.value[0]?.value);
+  return success(Number.isFinite(value) ? value : null);
 }
 
 async function exchange(

@@ -34,7 +34,8 @@ function parseIpv6(text: string): IpAddress | null {
   if (head === null || head === undefined || tail === null) return null;
   if (tail === undefined) return head.length === 8 ? { family: 6, groups: head } : null;
   const missing = 8 - head.length - tail.length;
-  return missing >= 1 ? { family: 6, groups: [...head, ...new Array<number>(missing).fill(0), ...tail] } : null;
+  const zeros = Array.from({ length: Math.max(0, missing) }, () => 0);
+  return missing >= 1 ? { family: 6, groups: [...head, ...zeros, ...tail] } : null;
 }
 
 function parseGroups(text: string): number[] | null {
