@@ -20,6 +20,8 @@ export type Part = {
   readonly systemFolders: readonly string[];
   /** A loadable module that must be found, and the variable that names its folder. */
   readonly modules?: { readonly file: string; readonly variable: string };
+  /** Root starts it under `unprivilegedUser()`, who must be able to reach it. */
+  readonly neverAsRoot?: boolean;
   /** Not set up for the demo. */
   readonly testOnly?: boolean;
   readonly source: DebianSource | WheelSource;

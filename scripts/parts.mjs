@@ -6,9 +6,10 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
-import { basename, delimiter, dirname, join, resolve } from 'node:path';
-import { cacheFolder, unprivilegedUser } from './bootstrap/cache.mjs';
+import { existsSync, readFileSync } from 'node:fs';
+import { delimiter, dirname, join, resolve } from 'node:path';
+import { cacheFolder, unprivilegedUser, unreachable } from './bootstrap/cache.mjs';
+import { expand, isUsable } from './bootstrap/files.mjs';
 import { compareVersions, numbers, satisfies } from './bootstrap/version-range.mjs';
 
 export { unprivilegedUser };
@@ -42,6 +43,7 @@ export const PARTS = [
       folders: ['usr/lib/postgresql/*/bin'],
     },
     probe: { kind: 'version', pattern: /PostgreSQL\) (\d+(?:\.\d+)*)/ },
+    neverAsRoot: true,
   },
   {
     name: 'pdns_server',
@@ -220,6 +222,14 @@ function fromVariable(part, env) {
         `set it to ${part.variable.holds === 'folder' ? 'a folder with these programs' : `the path of ${part.command}`}, or unset it`,
     );
   }
+  const wall = closedTo(part, command);
+  if (wall !== null) {
+    throw new PartError(
+      'CTM_PART_OVERRIDE',
+      `${part.variable.name}="${value}": user "${unprivilegedUser()?.name}", under whom ${part.name} runs when you are root, ` +
+        `cannot enter ${wall}; chmod o+x it, or name a folder elsewhere`,
+    );
+  }
   const moduleDir = findModules(part, command, env);
   if (moduleDir === null) {
     throw new PartError(
@@ -262,6 +272,7 @@ function fromSystem(part, env) {
   for (const dir of folders) {
     const command = join(dir, part.command);
     if (![command, ...(part.siblings ?? []).map((tool) => join(dir, tool))].every(isUsable)) continue;
+    if (closedTo(part, command) !== null) continue;
     const moduleDir = findModules(part, command, env);
     if (moduleDir === null) continue;
     const candidate = { command, dir, env: {}, ...(moduleDir === undefined ? {} : { moduleDir }) };
@@ -292,6 +303,16 @@ function unpackedCandidate(part, root, libraryFolders) {
     return { command, dir, env, ...(moduleDir === undefined ? {} : { moduleDir }) };
   }
   return null;
+}
+
+/**
+ * What keeps the user that a part runs under from its program, or null.
+ * @param {Part} part
+ * @param {string} command
+ */
+function closedTo(part, command) {
+  const user = part.neverAsRoot === true ? unprivilegedUser() : null;
+  return user === null ? null : unreachable(command, user);
 }
 
 /**
@@ -374,47 +395,6 @@ function readManifest(file) {
     if (error instanceof SyntaxError) return null;
     throw error;
   }
-}
-
-/** @param {string} file */
-function isUsable(file) {
-  try {
-    if (!statSync(file).isFile()) return false;
-    accessSync(file, basename(file).includes('.so') ? constants.R_OK : constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * The existing folders that a path with `*` in it names, sorted.
- * @param {string} pattern
- * @returns {string[]}
- */
-function expand(pattern) {
-  let folders = ['/'];
-  for (const segment of pattern.split('/').filter((part) => part !== '')) {
-    folders = folders.flatMap((folder) =>
-      segment.includes('*') ? matching(folder, segment) : existsSync(join(folder, segment)) ? [join(folder, segment)] : [],
-    );
-  }
-  return folders;
-}
-
-/**
- * @param {string} folder
- * @param {string} segment
- */
-function matching(folder, segment) {
-  const [before = '', after = ''] = segment.split('*');
-  const names = readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
-    .map((entry) => entry.name);
-  return names
-    .filter((name) => name.startsWith(before) && name.endsWith(after))
-    .sort()
-    .map((name) => join(folder, name));
 }
 
 function systemRelease() {

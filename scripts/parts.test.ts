@@ -60,6 +60,15 @@ t.test("a binary of the user's own that cannot be used is an error that names va
   });
 });
 
+t.test('root is told when the user of PostgreSQL cannot reach what was named', async (t) => {
+  const home = t.testdir();
+  const folder = postgresFolder(join(home, 'bin'), '17.2');
+  chmodSync(home, 0o700);
+  const tried = () => resolvePart(part('postgres'), { CONTINUUM_POSTGRES_BIN_DIR: folder }, home);
+  if (process.getuid?.() === 0) t.throws(tried, { code: 'CTM_PART_OVERRIDE', message: /cannot enter .*; chmod o\+x it/ });
+  else t.match(tried(), { version: '17.2' });
+});
+
 t.test('an empty variable counts as unset', async (t) => {
   t.equal(resolvePart(part('envoy'), { ...BARE, CONTINUUM_ENVOY: '' }, t.testdir()), null);
 });

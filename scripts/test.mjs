@@ -93,10 +93,10 @@ async function lint() {
  * @param {Totals} totals
  */
 async function runTests(files, timeoutS, totals) {
-  let ended = 0;
-  const live = createLiveLine(() => `${ended}/${files.length} files, ${totals.passed} passed, ${totals.failed} failed`);
+  const running = new Set(files.map((file) => relative(PROJECT_ROOT, file)));
+  const live = createLiveLine(() => `${files.length - running.size}/${files.length} files, ${totals.passed} passed, ${totals.failed} failed`);
   const reader = createTapReader((result) => {
-    ended++;
+    running.delete(result.file);
     totals.passed += result.passed;
     totals.failed += result.failures.length;
     totals.skipped.push(...result.skipped.map((name) => `${result.file}: ${name}`));
@@ -107,7 +107,7 @@ async function runTests(files, timeoutS, totals) {
   });
   const tap = join(PROJECT_ROOT, 'node_modules/tap/dist/esm/run.mjs');
   const options = ['--reporter=tap', '--no-color', `--jobs=${JOBS}`, `--timeout=${timeoutS}`];
-  const child = spawn(process.execPath, [tap, 'run', ...options, ...files.map((file) => relative(PROJECT_ROOT, file))], {
+  const child = spawn(process.execPath, [tap, 'run', ...options, ...running], {
     cwd: PROJECT_ROOT,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -118,9 +118,9 @@ async function runTests(files, timeoutS, totals) {
     new Promise((settle) => reader.once('complete', settle)),
   ]);
   live.clear();
-  if (ended < files.length || (code !== 0 && totals.failed === 0 && totals.skipped.length === 0)) {
+  if (running.size > 0 || (code !== 0 && totals.failed === 0 && totals.skipped.length === 0)) {
     totals.failed++;
-    print(`FAIL  the test runner ended with ${code} after ${ended} of ${files.length} files`);
+    print(`FAIL  the test runner ended with ${code}; without a result: ${[...running].join(', ') || 'nothing'}`);
   }
 }
 

@@ -64,7 +64,7 @@ t.test('a second Ctrl-C ends a task that does not end, and what it started', asy
   const again = setInterval(() => child.kill('SIGINT'), 100);
   t.equal(await exited, 'code 137');
   clearInterval(again);
-  t.ok(isGone(below));
+  await waitFor('what it started to be gone', () => isGone(below));
 });
 
 t.test('a task that was killed leaves nothing behind', async (t) => {
@@ -75,7 +75,7 @@ t.test('a task that was killed leaves nothing behind', async (t) => {
      setTimeout(() => process.kill(process.pid, 'SIGKILL'), 50);`,
   );
   t.equal(await exited, 'code 137');
-  t.ok(isGone(pidIn(said())));
+  await waitFor('what it started to be gone', () => isGone(pidIn(said())));
 });
 
 t.test('when the runner itself is killed the task is asked to end', async (t) => {

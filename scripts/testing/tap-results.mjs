@@ -10,6 +10,12 @@ import { Parser } from 'tap-parser';
  * @typedef {{ readonly file: string, readonly passed: number, readonly failures: readonly Failure[], readonly skipped: readonly string[], readonly durationMs: number }} FileResult
  */
 
+/** What tap says of a file that ended without a test, which it takes for a skip. */
+const NOTHING_RAN = 'no tests found';
+
+/** How tap started a file: of no use to whoever reads why it failed. */
+const HIDDEN = new Set(['source', 'compare', 'tapCaught', 'test', 'stdio', 'cwd', 'externalID', 'command', 'args', 'jobId']);
+
 const SHOWN_CHARACTERS = 2_000;
 
 /**
@@ -55,8 +61,8 @@ export function createTapReader(onFile) {
 function summarise(result, counts) {
   const { passed, skipped } = counts;
   const failures = [...counts.failures];
-  const empty = passed + skipped.length + failures.length === 0;
-  if (result.skip !== false) skipped.push('(the whole file)');
+  const empty = passed + skipped.length + failures.length === 0 && (result.skip === false || result.skip === NOTHING_RAN);
+  if (result.skip !== false && !empty) skipped.push('(the whole file)');
   else if ((!result.ok && failures.length === 0) || empty) {
     const what = result.ok ? 'no test in this file ran' : 'the file failed outside of its tests';
     failures.push({ name: `(${what})`, diagnostics: diagnosticsOf(result) });
@@ -93,9 +99,10 @@ function describe({ name, diagnostics }) {
 /** @param {Result} result */
 function diagnosticsOf(result) {
   if (result.diag === null || typeof result.diag !== 'object') return '';
-  const { at, stack, source: _source, compare: _compare, tapCaught: _caught, ...rest } = result.diag;
+  const { at, stack, ...rest } = result.diag;
   const place = at === undefined ? '' : `at ${at.fileName}:${at.lineNumber}:${at.columnNumber}\n`;
-  const values = Object.entries(rest).map(([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const shown = Object.entries(rest).filter(([key, value]) => !HIDDEN.has(key) && value !== null);
+  const values = shown.map(([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
   const trace = typeof stack === 'string' && place === '' ? stack : '';
   return `${place}${values.join('\n')}${trace === '' ? '' : `\n${trace}`}`.trim().slice(0, SHOWN_CHARACTERS);
 }

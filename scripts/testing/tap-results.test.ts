@@ -66,8 +66,8 @@ not ok 1 - a.test.ts
   exitCode: 7
   ...
 # Subtest: b.test.ts
-    1..0
-ok 2 - b.test.ts
+    1..0 # no tests found
+ok 2 - b.test.ts # SKIP no tests found
 not ok 3 - c.test.ts
   ---
   exitCode: 1
