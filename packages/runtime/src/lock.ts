@@ -1,7 +1,7 @@
 // One process per state directory. The lock names its owner by pid and start time, so that neither a crash nor a reused
-// pid leaves a lock that nobody holds.
+// pid leaves a lock that nobody holds. It comes into being whole: nobody can take one that is being written for a stale one.
 
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 
 /** Somebody else runs on this directory. */
 export class LockedError extends Error {
@@ -17,30 +17,31 @@ export function takeLock(file: string): () => void {
   for (let attempt = 0; attempt < 3; attempt++) {
     if (create(file)) return () => unlinkSync(file);
     const owner = readOwner(file);
-    if (owner !== null && startTime(owner.pid) === owner.started) throw new LockedError(file, owner.pid);
+    if (owner !== null && isAlive(owner)) throw new LockedError(file, owner.pid);
     removeStale(file);
   }
   throw new LockedError(file, 0);
 }
 
 function create(file: string): boolean {
-  let descriptor: number;
+  const draft = `${file}.${process.pid}`;
+  writeFileSync(draft, JSON.stringify({ pid: process.pid, started: startTime(process.pid) }), { mode: 0o600 });
   try {
-    descriptor = openSync(file, 'wx', 0o600);
+    linkSync(draft, file);
+    return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
+  } finally {
+    unlinkSync(draft);
   }
-  writeSync(descriptor, JSON.stringify({ pid: process.pid, started: startTime(process.pid) }));
-  closeSync(descriptor);
-  return true;
 }
 
 function readOwner(file: string): { pid: number; started: string } | null {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as { pid: number; started: string };
   } catch {
-    // Gone meanwhile, or its owner died between creating and writing it: nobody holds it.
+    // Gone meanwhile, or not a lock of this program: nobody holds it.
     return null;
   }
 }
@@ -53,11 +54,18 @@ function removeStale(file: string): void {
   }
 }
 
-/** Field 22 of /proc/pid/stat: clock ticks since boot when the process started; null when there is no such process. */
+function isAlive(owner: { pid: number; started: string }): boolean {
+  const started = startTime(owner.pid);
+  return started !== null && started === owner.started;
+}
+
+/** Field 22 of /proc/pid/stat: clock ticks since boot when the process started; null when there is no such process any more. */
 function startTime(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+    const [state = '', ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // A zombie is dead, and stays where nobody reaps it.
+    return state === 'Z' || state === 'X' ? null : (fields[18] ?? null);
   } catch {
     return null;
   }

@@ -2,7 +2,7 @@
 // what was written last, or an error that says so; a half-written file can never be taken for a whole one.
 
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** The file is there and cannot be trusted. An operator decides; nothing starts anew over it. */
@@ -25,7 +25,8 @@ export function writeStateFile(file: string, value: unknown): void {
   const next = `${file}.next`;
   const descriptor = openSync(next, 'w', 0o600);
   try {
-    writeSync(descriptor, text);
+    // Not writeSync: on a disk that is filling up one call may write a part, and that is no error.
+    writeFileSync(descriptor, text);
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
@@ -40,8 +41,9 @@ export function readStateFile(file: string): unknown {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return null;
+    throw new StateFileError(file, `cannot be read (${code ?? String(error)})`, error);
   }
   let outer: { sha256?: unknown; body?: unknown };
   try {
