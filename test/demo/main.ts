@@ -44,6 +44,7 @@ async function main(): Promise<void> {
       onWrite: (write) => picture.counted(write.outcome, write.endMs),
       onSample: (sampler) => picture.sampled(started, sampler),
     });
+    picture.stop();
     view.close();
     writeFileSync(options.html, renderReport(timeline, report));
     if (options.report !== null) writeFileSync(options.report, `${JSON.stringify(report, null, 2)}\n`);
@@ -51,6 +52,7 @@ async function main(): Promise<void> {
     process.exitCode = report.ok ? 0 : 1;
     if (options.keep) await keep(site);
   } finally {
+    picture.stop();
     view.close();
     await site?.stop();
     await stopAll();

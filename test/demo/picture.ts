@@ -15,9 +15,12 @@ export type Picture = {
   readonly say: (line: string) => void;
   readonly counted: (outcome: Outcome, endMs: number) => void;
   readonly sampled: (site: Site, sampler: Sampler) => void;
+  readonly stop: () => void;
 };
 
 const EVENTS_MAX = 200;
+/** Time passes on the picture even while nothing happens. */
+const TICK_MS = 250;
 
 export function createPicture(view: LiveView, ttlMs: number): Picture {
   const startMs = monotonicMs();
@@ -30,7 +33,9 @@ export function createPicture(view: LiveView, ttlMs: number): Picture {
 
   const draw = (): void =>
     view.update({ elapsedMs: monotonicMs() - startMs, step, lease, ttlMs, regions, resolvers, writes: seconds, events });
+  const ticking = setInterval(draw, TICK_MS);
   return {
+    stop: () => clearInterval(ticking),
     say: (line) => {
       const atMs = monotonicMs() - startMs;
       if (events.length < EVENTS_MAX) events.push({ atMs, text: `${step.name}: ${duration(atMs - step.startedMs)}` });
