@@ -211,7 +211,7 @@ function driveDatabase(draft: Draft): void {
   const { phase, grant, view, policy } = state;
   if (view === null || state.databaseAction !== null) return;
   if (phase.kind === 'rejoining') return driveRejoin(draft);
-  if (phase.kind === 'standby') return driveStandbyStart(draft);
+  if (phase.kind === 'standby' || phase.kind === 'fenced') return driveStandbyStart(draft);
   if (grant === null || !holdsGrant(draft) || !draft.databaseFree()) return;
   const { epoch } = grant;
   if (phase.kind === 'promoting') {
