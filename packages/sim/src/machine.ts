@@ -10,6 +10,8 @@ const MS_PER_DAY = 86_400_000;
 export class Machine {
   readonly name: string;
   readonly processes: Process[] = [];
+  /** Timers that wait for the machine to wake. */
+  onResume: (() => void)[] = [];
   up = true;
   suspendedSinceMs: number | null = null;
   /** Total time that the monotonic clock missed while the machine was suspended. */
@@ -60,6 +62,9 @@ export class Machine {
     this.suspendedMs += this.#sim.nowMs - this.suspendedSinceMs;
     this.suspendedSinceMs = null;
     this.#baseTrueMs = this.#sim.nowMs;
+    const timers = this.onResume;
+    this.onResume = [];
+    for (const timer of timers) timer();
     for (const process of this.processes) process.drain();
   }
 
@@ -166,9 +171,8 @@ export class Process {
   }
 
   #schedule(mono: number, fire: () => void): void {
-    const { suspendedSinceMs } = this.machine;
-    // While suspended nothing can be said about when; looking again each second of true time is enough.
-    const atMs = suspendedSinceMs === null ? this.machine.trueAt(mono) : this.#sim.nowMs + 1_000;
-    this.#sim.at(Math.max(atMs, this.#sim.nowMs + 0.125), fire);
+    // While the machine sleeps nothing can be said about when.
+    if (this.machine.suspendedSinceMs !== null) this.machine.onResume.push(() => this.#schedule(mono, fire));
+    else this.#sim.at(Math.max(this.machine.trueAt(mono), this.#sim.nowMs + 0.125), fire);
   }
 }

@@ -1,8 +1,8 @@
 // One region's controller: the shell around the real `decide`. It feeds events one at a time and carries actions out in
 // order, as the daemon does; it can die between any two actions, and knows after a restart only what was durable.
 
-import type { Action, ControllerEvent, ControllerState, DatabaseAction, GateDirective, GateObservation, Policy, Weights } from '@continuum/core';
-import { decide, epoch, initialState } from '@continuum/core';
+import type { Action, ControllerEvent, ControllerState, DatabaseAction, GateDirective, GateObservation, Now, Policy, Weights } from '@continuum/core';
+import { SUSPEND_TOLERANCE_MS, decide, epoch, initialState, wallAheadMs } from '@continuum/core';
 import type { Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
 import type { Link } from '../network.ts';
@@ -60,6 +60,7 @@ export class Controller {
   readonly #sim: Simulation;
   #wakeAtMono = Number.POSITIVE_INFINITY;
   #directive: GateDirective | null = null;
+  #directiveSet: Now;
   #version = 0;
   #versions = new Map<number, GateDirective>();
   #reported: GateObservation | null = null;
@@ -73,6 +74,7 @@ export class Controller {
     this.process = new Process(parts.sim, parts.machine, `${this.region}/controller`);
     this.process.onKill = () => parts.operator.abandon();
     this.state = this.#initial();
+    this.#directiveSet = parts.machine.now();
     parts.gate.ask = (applied, held, take) => this.#asked(applied, held, take);
   }
 
@@ -219,6 +221,7 @@ export class Controller {
   #setDirective(directive: GateDirective): void {
     const before = this.#directive;
     this.#directive = directive;
+    this.#directiveSet = this.parts.machine.now();
     const same =
       before !== null &&
       before.epoch === directive.epoch &&
@@ -245,6 +248,9 @@ export class Controller {
   instruction(): GateInstruction | null {
     const directive = this.#directive;
     if (directive === null) return null;
+    const now = this.parts.machine.now();
+    // As the gate link does: nothing is left when this machine slept since the directive was set.
+    const slept = wallAheadMs(this.#directiveSet, now) > SUSPEND_TOLERANCE_MS;
     return {
       version: this.#version,
       epoch: directive.epoch,
@@ -252,7 +258,7 @@ export class Controller {
       activeRegion: directive.activeRegion,
       holdForwarded: directive.holdForwarded,
       holdMsMax: this.policy.timings.holdMsMax,
-      remainingMs: Math.max(0, directive.validUntilMs - this.parts.machine.now().monoMs),
+      remainingMs: slept ? 0 : Math.max(0, directive.validUntilMs - now.monoMs),
     };
   }
 
