@@ -66,6 +66,8 @@ export async function checkOptions(options: WitnessRegisterOptions): Promise<Che
   const plain = { url, lease, region, heartbeatMs };
   const parsed = schema.safeParse(plain);
   const problems = parsed.success ? [] : fieldProblems(parsed.error.issues, plain);
+  const badKeyId = fixOf(() => keyRegion(options.keyId));
+  if (badKeyId !== null) throw new RegisterOptionsError([...problems, { path: 'keyId', value: options.keyId, fix: badKeyId }]);
   const key = await importSigningKey(options.keyId, options.privateKey).catch(collect(problems, 'privateKey'));
   const witnessKeys = await importKeyRing(options.witnessPublicKeys).catch(collect(problems, 'witnessPublicKeys'));
   if (key !== null && keyRegion(key.keyId) !== region) {
@@ -81,6 +83,16 @@ function isUsableUrl(text: string): boolean {
   const url = new URL(text);
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
+}
+
+function fixOf(check: () => unknown): string | null {
+  try {
+    check();
+    return null;
+  } catch (error) {
+    if (!(error instanceof KeyError)) throw error;
+    return error.message;
+  }
 }
 
 function collect(problems: FieldProblem[], path: string): (error: unknown) => null {
