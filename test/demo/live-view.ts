@@ -116,14 +116,14 @@ function createPlainView(stream: LiveStream): LiveView {
   return {
     update: (state) => {
       if (closed) return;
+      for (const event of state.events.slice(eventsSaid)) say(event.atMs, event.text);
+      eventsSaid = state.events.length;
       for (const [subject, value] of facts(state)) {
         if (said.get(subject) === value) continue;
         const before = said.get(subject);
         said.set(subject, value);
         say(state.elapsedMs, subject === 'step' ? `== ${value}` : `${subject}: ${before === undefined ? '' : `${before} -> `}${value}`);
       }
-      for (const event of state.events.slice(eventsSaid)) say(event.atMs, event.text);
-      eventsSaid = state.events.length;
     },
     close: () => {
       closed = true;

@@ -34,7 +34,10 @@ const LABEL_LENGTH_MAX = 23;
 const BAND_HEIGHT = 17;
 const CHARACTER_WIDTH = 6.1;
 const LANE_HEIGHT = 11;
-const LANES_MAX = 12;
+const LANES_HEIGHT_MAX = 132;
+const LANES_MAX = 40;
+/** Bars above this many writes are cut and carry their number: a burst of released requests must not flatten the rest. */
+const BAR_WRITES_MAX = 5;
 /** Two shapes closer than this on one line would hide each other. */
 const SHAPE_WIDTH = 9;
 const STYLED_REGIONS = 4;
@@ -131,37 +134,51 @@ function acknowledgedBy(writes: readonly WriteRecord[]): readonly (Span & { read
 /** Overview: acknowledged writes stand on the line, the others hang below it. */
 function writeBars(timeline: Timeline, options: ChartOptions, scale: Scale): Row {
   const buckets = writesPerBucket(timeline);
-  const peak = Math.max(2, ...buckets.map((bucket) => Math.max(bucket.acknowledged, bucket.refused + bucket.unknown)));
-  const unit = 46 / peak;
+  const unit = (count: number): number => (Math.min(count, BAR_WRITES_MAX) * 44) / BAR_WRITES_MAX;
   const width = bucketWidth(options, BUCKET_MS);
   const bars = buckets.flatMap((bucket, index) => {
     const atMs = index * BUCKET_MS;
-    if (atMs < options.fromMs || atMs + BUCKET_MS > options.toMs) return [];
+    const { acknowledged, refused, unknown } = bucket;
+    if (atMs < options.fromMs || atMs + BUCKET_MS > options.toMs || acknowledged + refused + unknown === 0) return [];
     const x = round(scale(atMs));
-    const bar = (style: string, y: number, count: number): Markup | null =>
-      count === 0 ? null : markup`<rect class="${style}" x="${x}" y="${round(y)}" width="${round(width)}" height="${round(count * unit)}"/>`;
-    if (bucket.acknowledged + bucket.refused + bucket.unknown === 0) return [];
-    return markup`<g>${bar('acknowledged', 48 - bucket.acknowledged * unit, bucket.acknowledged)}${bar('refused', 49, bucket.refused)}${bar('unknown', 49 + bucket.refused * unit, bucket.unknown)}<title>${duration(atMs)}: ${bucket.acknowledged} acknowledged, ${bucket.refused} refused, ${bucket.unknown} unknown</title></g>`;
+    const bar = (style: string, y: number, height: number): Markup | null =>
+      height <= 0 ? null : markup`<rect class="${style}" x="${x}" y="${round(y)}" width="${round(width)}" height="${round(height)}"/>`;
+    const number = (count: number, y: number): Markup | null =>
+      count <= BAR_WRITES_MAX ? null : markup`<text class="small" x="${x}" y="${y}">${count}</text>`;
+    const up = unit(acknowledged);
+    const down = unit(refused + unknown);
+    const shareOfRefused = refused === 0 ? 0 : (down * refused) / (refused + unknown);
+    return markup`<g>${bar('acknowledged', 54 - up, up)}${number(acknowledged, 8)}${bar('refused', 55, shareOfRefused)}${bar('unknown', 55 + shareOfRefused, down - shareOfRefused)}${number(refused + unknown, 110)}<title>${duration(atMs)}: ${acknowledged} acknowledged, ${refused} refused, ${unknown} unknown</title></g>`;
   });
-  const line = markup`<line class="zero" x1="${LEFT}" x2="${LEFT + PLOT}" y1="48.5" y2="48.5"/>`;
-  return { label: `writes / ${BUCKET_MS} ms`, group: true, height: 82, body: [line, ...bars] };
+  const deepest = Math.max(0, ...buckets.map((bucket) => bucket.refused + bucket.unknown));
+  const line = markup`<line class="zero" x1="${LEFT}" x2="${LEFT + PLOT}" y1="54.5" y2="54.5"/>`;
+  return { label: `writes / ${BUCKET_MS} ms`, group: true, height: deepest > BAR_WRITES_MAX ? 114 : 58 + unit(deepest), body: [line, ...bars] };
 }
 
 /** Detail: one line per write, from sent to answered, with a shape for the outcome. Writes that wait side by side stack up. */
 function writeLanes(timeline: Timeline, options: ChartOptions, scale: Scale): Row {
   const freeFrom: number[] = [];
-  const inView = timeline.writes.filter((write) => write.endMs >= options.fromMs && write.atMs <= options.toMs);
-  const drawn = inView.map((write) => {
-    const [from, to] = [scale(write.atMs), scale(write.endMs)];
-    const free = freeFrom.findIndex((x) => x <= from);
-    const lane = free === -1 ? Math.min(freeFrom.length, LANES_MAX - 1) : free;
-    freeFrom[lane] = to + SHAPE_WIDTH;
-    const y = 7 + lane * LANE_HEIGHT;
-    const by = write.region === null ? '' : ` by ${write.region}`;
-    const title = `sent ${duration(write.atMs)}, ${write.outcome} after ${duration(write.endMs - write.atMs)}${by}${write.reason === undefined ? '' : `: ${write.reason}`}`;
-    return markup`<g class="write ${write.outcome}"><line x1="${round(from)}" x2="${round(to)}" y1="${y}" y2="${y}"/>${shapeOf(write.outcome, round(to), y)}<title>${title}</title></g>`;
-  });
-  return { label: 'each write', group: options.phases.length > 0, height: Math.max(1, freeFrom.length) * LANE_HEIGHT + 4, body: drawn };
+  const placed = timeline.writes
+    .filter((write) => write.endMs >= options.fromMs && write.atMs <= options.toMs)
+    .map((write) => {
+      const from = scale(write.atMs);
+      const free = freeFrom.findIndex((x) => x <= from);
+      const lane = free === -1 ? Math.min(freeFrom.length, LANES_MAX - 1) : free;
+      freeFrom[lane] = scale(write.endMs) + SHAPE_WIDTH;
+      return { write, lane };
+    });
+  const laneHeight = Math.min(LANE_HEIGHT, LANES_HEIGHT_MAX / Math.max(1, freeFrom.length));
+  const drawn = placed.map(({ write, lane }) => drawWrite(write, 7 + lane * laneHeight, scale));
+  const height = Math.max(1, freeFrom.length) * laneHeight + 6;
+  return { label: 'each write', group: options.phases.length > 0, height, body: drawn };
+}
+
+function drawWrite(write: WriteRecord, laneY: number, scale: Scale): Markup {
+  const [from, to, y] = [round(scale(write.atMs)), round(scale(write.endMs)), round(laneY)];
+  const by = write.region === null ? '' : ` by ${write.region}`;
+  const why = write.reason === undefined ? '' : `: ${write.reason}`;
+  const title = `sent ${duration(write.atMs)}, ${write.outcome} after ${duration(write.endMs - write.atMs)}${by}${why}`;
+  return markup`<g class="write ${write.outcome}"><line x1="${from}" x2="${to}" y1="${y}" y2="${y}"/>${shapeOf(write.outcome, to, y)}<title>${title}</title></g>`;
 }
 
 /** Filled circle, cross, or hollow diamond: legible without colour. */
