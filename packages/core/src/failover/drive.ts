@@ -100,7 +100,7 @@ function nextCommand(draft: Draft): LeaseCommand | null {
   }
   if (isNamedHolder(state) && !isLeaseFree(draft)) {
     const { epoch } = view;
-    if (phase.kind === 'releasing') return { kind: 'release', ...from, epoch };
+    if (phase.kind === 'releasing') return isGateShut(draft) ? { kind: 'release', ...from, epoch } : null;
     if (renewalDue(draft)) {
       return { kind: 'renew', ...from, epoch, ttlMs: policy.timings.ttlMs, policyHash: policy.hash };
     }
@@ -110,6 +110,12 @@ function nextCommand(draft: Draft): LeaseCommand | null {
     }
   }
   return intentCommand(draft, from);
+}
+
+/** A gate that still serves keeps the lease from being given back: it then runs out, and the gate's validity before it (I4). */
+function isGateShut(draft: Draft): boolean {
+  const { connected, mode } = draft.state.gate;
+  return connected && mode !== null && mode !== 'open';
 }
 
 type From = { readonly region: RegionId; readonly seq: number; readonly instance: string };
