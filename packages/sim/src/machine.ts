@@ -47,7 +47,7 @@ export class Machine {
   }
 
   setRateError(rateError: number): void {
-    this.#rebase(this.#sim.nowMs);
+    if (this.suspendedSinceMs === null) this.#rebase(this.#sim.nowMs);
     this.rateError = rateError;
   }
 
