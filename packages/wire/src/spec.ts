@@ -5,13 +5,16 @@ import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { checkTimings, deriveTimings, regionId, RTO_MS_MAX, RTO_MS_MIN } from '@continuum/core';
 import type { Policy, Timings } from '@continuum/core';
-import { LineCounter, parseDocument } from 'yaml';
+import { LineCounter, parseDocument, visit } from 'yaml';
+import type { Document } from 'yaml';
 import { z } from 'zod';
 
 export const API_VERSION = 'continuum.dev/v1alpha1';
 
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m)$/;
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000 } as const;
+/** Timers of Node take no more than 24.8 days; nothing here needs a day. */
+const DURATION_MS_MAX = 86_400_000;
 
 const duration = z
   .string('use a duration such as 500ms, 10s or 1m')
@@ -19,14 +22,18 @@ const duration = z
   .transform((text) => {
     const [, amount, unit] = DURATION.exec(text) as unknown as [string, string, keyof typeof UNIT_MS];
     return Math.round(Number(amount) * UNIT_MS[unit]);
-  });
+  })
+  .pipe(z.number().max(DURATION_MS_MAX, 'use at most 1440m'));
+const someTime = duration.pipe(z.number().min(1, 'use more than nothing'));
 const name = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?$/, 'use 1 to 31 of a-z, 0-9 and -');
 const address = z.string().refine((text) => isIP(text) !== 0, 'use an IPv4 or IPv6 address');
 const port = z.number('use a port number').int('use a whole number').min(1, 'use 1 to 65535').max(65_535, 'use 1 to 65535');
 const host = z.string().min(1, 'name a host').max(253).regex(/^[A-Za-z0-9.:_-]+$/, 'use a host name or an address');
 const file = z.string().min(1, 'name a file').max(4_096);
 const hostname = z.string().max(253).regex(/^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$/, 'use a domain name in lower case, without a dot at its end');
-const httpUrl = z.url({ protocol: /^https?$/, error: 'use an http or https URL' });
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'use an http or https URL' })
+  .refine((text) => !URL.canParse(text) || isOrigin(new URL(text)), 'use the origin only: no user, no path, no query');
 
 const region = z.strictObject({
   name,
@@ -35,14 +42,14 @@ const region = z.strictObject({
 });
 
 const timings = z.strictObject({
-  ttl: duration.optional(),
-  renew: duration.optional(),
+  ttl: someTime.optional(),
+  renew: someTime.optional(),
   guard: duration.optional(),
-  command: duration.optional(),
-  promoteBudget: duration.optional(),
-  holdMax: duration.optional(),
+  command: someTime.optional(),
+  promoteBudget: someTime.optional(),
+  holdMax: someTime.optional(),
   drain: duration.optional(),
-  standbyLoss: duration.optional(),
+  standbyLoss: someTime.optional(),
   standbyStable: duration.optional(),
   holdDown: duration.optional(),
   dnsTtlSeconds: z.number().int().min(0).max(3_600).optional(),
@@ -84,9 +91,9 @@ const local = z.strictObject({
     routeFile: file,
     admin: z.strictObject({ address, port }),
     /** Longest time the application takes for one request. */
-    appTimeout: duration.default(15_000),
+    appTimeout: someTime.default(15_000),
     /** The gate's own bound on a hold, as in its configuration. */
-    holdLimit: duration.default(15_000),
+    holdLimit: someTime.default(15_000),
   }),
   database: z.strictObject({
     binDir: file,
@@ -133,32 +140,26 @@ const FIELD_OF: Partial<Record<string, string>> = {
   'objective.rto': 'spec.objective.rto',
 };
 
+type LineOf = (path: readonly PropertyKey[]) => number | null;
+
 /** Parses a specification. Reports every problem at once; a value under a key that names a secret is never quoted. */
 export function parseConfig(text: string): ParsedConfig {
   const lines = new LineCounter();
   const yaml = parseDocument(text, { lineCounter: lines, strict: true, uniqueKeys: true });
-  if (yaml.errors.length > 0) {
-    const problems = yaml.errors.map((error) => ({
-      path: '(file)',
-      value: 'not YAML',
-      fix: error.message.split('\n')[0] ?? 'use YAML',
-      line: error.linePos?.[0].line ?? null,
-    }));
-    return { ok: false, problems };
-  }
+  const unusable = notPlainYaml(yaml, lines);
+  if (unusable.length > 0) return { ok: false, problems: unusable };
   const raw: unknown = yaml.toJS({ maxAliasCount: 0 });
-  const parsed = document.safeParse(raw);
-  const lineOf = (path: readonly PropertyKey[]): number | null => {
+  const parsed = document.safeParse(raw, { error: sayWhatBelongs });
+  const lineOf: LineOf = (path) => {
     const node: unknown = yaml.getIn(path as readonly unknown[], true);
     const range = node !== null && typeof node === 'object' && 'range' in node ? (node.range as number[] | null) : null;
     return range?.[0] === undefined ? null : lines.linePos(range[0]).line;
   };
-  if (!parsed.success) {
-    return { ok: false, problems: parsed.error.issues.flatMap((issue) => describe(issue, raw, lineOf)) };
-  }
-  const config = parsed.data;
-  const problems = crossChecks(config, lineOf);
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, config, policy: policyOf(config) };
+  const problems = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describe(issue, raw, lineOf));
+  problems.push(...crossChecks(raw, lineOf));
+  if (parsed.success && problems.length === 0) return { ok: true, config: parsed.data, policy: policyOf(parsed.data) };
+  const last = Number.MAX_SAFE_INTEGER;
+  return { ok: false, problems: problems.sort((a, b) => (a.line ?? last) - (b.line ?? last)) };
 }
 
 /** The problems as an operator reads them. */
@@ -171,7 +172,10 @@ export function formatProblems(file: string, problems: readonly ConfigProblem[])
 
 /** The timings of a configuration: derived from the objective, each replaced by the one set by hand. */
 export function timingsOf(config: ContinuumConfig): Timings {
-  const set = config.spec.timings;
+  return deriveFrom(config.spec.objective.rto, config.spec.timings);
+}
+
+function deriveFrom(rtoMs: number, set: z.infer<typeof timings>): Timings {
   const given: Record<string, number | undefined> = {
     ttlMs: set.ttl,
     renewMs: set.renew,
@@ -186,7 +190,7 @@ export function timingsOf(config: ContinuumConfig): Timings {
     dnsTtlSeconds: set.dnsTtlSeconds,
   };
   const overrides = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return deriveTimings(config.spec.objective.rto, overrides as Partial<Timings>);
+  return deriveTimings(rtoMs, overrides as Partial<Timings>);
 }
 
 function policyOf(config: ContinuumConfig): Policy {
@@ -202,22 +206,35 @@ function policyOf(config: ContinuumConfig): Policy {
   };
 }
 
-function crossChecks(config: ContinuumConfig, lineOf: (path: readonly PropertyKey[]) => number | null): ConfigProblem[] {
-  const { spec: given, local: own } = config;
+/** What relates one part of the file to another. Each relation is checked as soon as its own parts can be read. */
+function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  const names = given.regions.map((one) => one.name);
   const add = (path: readonly PropertyKey[], value: string, fix: string): void => {
     problems.push({ path: dotted(path), value, fix, line: lineOf(path) });
   };
-  if (new Set(names).size !== names.length) add(['spec', 'regions'], names.join(', '), 'give each region its own name');
-  if (!names.includes(own.region)) add(['local', 'region'], own.region, `use one of ${names.join(', ')}`);
-  if (!own.witness.keyId.startsWith(`${own.region}/`)) {
-    add(['local', 'witness', 'keyId'], own.witness.keyId, `use a key of region ${own.region}: ${own.region}/<label>`);
+  const regions = readable(z.array(z.looseObject({ name })), raw, ['spec', 'regions']);
+  const names = regions?.map((one) => one.name) ?? null;
+  if (names !== null && new Set(names).size !== names.length) add(['spec', 'regions'], names.join(', '), 'give each region its own name');
+  for (const part of ['gateway', 'database'] as const) {
+    const ends = (regions ?? []).map((one) => JSON.stringify(one[part]));
+    if (regions?.length === 2 && regions[0]?.[part] !== undefined && ends[0] === ends[1]) {
+      add(['spec', 'regions', 1, part], shown(['spec', 'regions', 1, part], raw), `give each region a ${part} of its own`);
+    }
   }
-  if (Object.keys(given.witness.publicKeys).length === 0) {
+  const own = readable(name, raw, ['local', 'region']);
+  const keyId = readable(z.string(), raw, ['local', 'witness', 'keyId']);
+  if (own !== null && names !== null && !names.includes(own)) add(['local', 'region'], own, `use one of ${names.join(', ')}`);
+  if (own !== null && keyId !== null && !keyId.startsWith(`${own}/`)) {
+    add(['local', 'witness', 'keyId'], '(not shown)', `use a key of region ${own}: ${own}/<label>`);
+  }
+  const publicKeys = readable(z.record(z.string(), z.unknown()), raw, ['spec', 'witness', 'publicKeys']);
+  if (publicKeys !== null && Object.keys(publicKeys).length === 0) {
     add(['spec', 'witness', 'publicKeys'], '{}', 'pin at least one public key of the witness');
   }
-  for (const problem of checkTimings(timingsOf(config), given.objective.rto)) {
+  const objective = readable(spec.shape.objective, raw, ['spec', 'objective']);
+  const set = readable(spec.shape.timings, raw, ['spec', 'timings']);
+  if (objective === null || set === null) return problems;
+  for (const problem of checkTimings(deriveFrom(objective.rto, set), objective.rto)) {
     const path = FIELD_OF[problem.field] ?? `spec.timings.${problem.field}`;
     const value = problem.field === 'dnsTtlSeconds' ? `${problem.value} s` : `${problem.value} ms`;
     problems.push({ path, value, fix: problem.problem, line: lineOf(path.split('.')) });
@@ -225,10 +242,38 @@ function crossChecks(config: ContinuumConfig, lineOf: (path: readonly PropertyKe
   return problems;
 }
 
+/** One part of the file, when it is as it must be; null when it is not (which `document` reports). */
+function readable<T>(schema: z.ZodType<T>, raw: unknown, path: readonly PropertyKey[]): T | null {
+  const parsed = schema.safeParse(valueAt(raw, path));
+  return parsed.success ? parsed.data : null;
+}
+
+/** What makes the file as a whole unusable. The parser's own words may quote the file: only their beginning is kept. */
+function notPlainYaml(yaml: Document.Parsed, lines: LineCounter): ConfigProblem[] {
+  const problems: ConfigProblem[] = yaml.errors.map((error) => ({
+    path: '(file)',
+    value: 'not YAML',
+    fix: (error.message.split('\n')[0] ?? '').split(':')[0]?.replace(/ at line .*$/, '') ?? 'use YAML',
+    line: error.linePos?.[0].line ?? null,
+  }));
+  visit(yaml, {
+    Alias: (_key, { range }) => {
+      const line = range === undefined || range === null ? null : lines.linePos(range[0]).line;
+      problems.push({ path: '(file)', value: 'an alias', fix: 'write the value out: anchors and aliases are not read', line });
+    },
+  });
+  return problems;
+}
+
+const WORD_OF: Partial<Record<string, string>> = { object: 'a map', record: 'a map', array: 'a list', string: 'a text', number: 'a number', int: 'a whole number', boolean: 'true or false' };
+
+const sayWhatBelongs: z.core.$ZodErrorMap = (issue) =>
+  issue.code === 'invalid_type' ? `give ${WORD_OF[issue.expected] ?? issue.expected} here` : undefined;
+
 function describe(
   issue: z.core.$ZodIssue,
   raw: unknown,
-  lineOf: (path: readonly PropertyKey[]) => number | null,
+  lineOf: LineOf,
 ): ConfigProblem[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
@@ -236,7 +281,10 @@ function describe(
       return { path: dotted(path), value: shown(path, raw), fix: 'unknown key: remove it, or correct its name', line: lineOf(path) };
     });
   }
-  return [{ path: dotted(issue.path), value: shown(issue.path, raw), fix: issue.message, line: lineOf(issue.path) }];
+  // Where a map belongs, a text is most often something that was put one level too high: nobody knows what.
+  const text = issue.code === 'invalid_type' && ['object', 'record', 'array'].includes(issue.expected) && typeof valueAt(raw, issue.path) === 'string';
+  const value = text ? '(a text)' : shown(issue.path, raw);
+  return [{ path: dotted(issue.path), value, fix: issue.message, line: lineOf(issue.path) }];
 }
 
 function dotted(path: readonly PropertyKey[]): string {
@@ -244,12 +292,26 @@ function dotted(path: readonly PropertyKey[]): string {
   return text === '' ? '(file)' : text.replace(/^\./, '');
 }
 
-/** What stands at a path, in short. Values are never quoted where somebody may have put a secret by mistake. */
+const SECRET_NAME = /key|token|pass|secret|credential|auth/i;
+
+/** What stands at a path, in short. Nothing is quoted where somebody may have put a secret by mistake. */
 function shown(path: readonly PropertyKey[], raw: unknown): string {
+  const value = valueAt(raw, path);
+  if (value === undefined) return '(nothing)';
+  if (path.some((key) => SECRET_NAME.test(String(key)))) return '(not shown)';
+  if (Array.isArray(value)) return '(a list)';
+  if (value !== null && typeof value === 'object') return '(a map)';
+  const text = JSON.stringify(value);
+  if (/-----BEGIN|:\/\/[^/]*@/.test(text)) return '(not shown)';
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
   let value: unknown = raw;
   for (const key of path) value = value !== null && typeof value === 'object' ? Reflect.get(value, key) : undefined;
-  if (value === undefined) return '(nothing)';
-  if (/key|token|password|secret/i.test(String(path.at(-1) ?? ''))) return '(not shown)';
-  const text = JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  return value;
+}
+
+function isOrigin(url: URL): boolean {
+  return url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '' && url.password === '';
 }
