@@ -177,7 +177,8 @@ t.test('a body that is too large, with and without a length in front', async (t)
 
 t.test('a body that is not JSON', async (t) => {
   await refused(t, { body: '{"kind":', key: r1 }, 400, 'CTM_WITNESS_BODY_INVALID');
-  await refused(t, { body: new Uint8Array([0x22, 0xff, 0xfe, 0x22]), key: r1 }, 400, 'CTM_WITNESS_BODY_INVALID');
+  const latin1 = { ...acquire('r1', 3), force: { reason: 'd\u00e9sastre', estimatedLoss: 'none' } };
+  await refused(t, { body: Buffer.from(JSON.stringify(latin1), 'latin1'), key: r1 }, 400, 'CTM_WITNESS_BODY_INVALID');
   await refused(t, { path: COMMANDS, method: 'POST', key: r1 }, 400, 'CTM_WITNESS_BODY_INVALID');
   await refused(t, { body: 'null', key: r1 }, 400, 'CTM_WITNESS_BODY_INVALID');
 });
