@@ -129,7 +129,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const changes = happened.filter((one) => one.kind !== 'rejoin').length;
   const checks = [
     ...checkPromises({ logs, rows, writes, changes, dnsAnswers, dnsWritesDuring: site.dnsWrites() - dnsWritesBefore }),
-    ...events.flatMap((event) => checkEvent(event, options.rtoMs)),
+    ...events.flatMap((event, index) => checkEvent(event, options.rtoMs, reasonsOf(happened[index], writes, reads))),
   ];
   const ledger = ledgerOf(writes, rows);
   const endMs = relative(monotonicMs());
@@ -228,14 +228,24 @@ function rejoinSteps(logs: Measured['logs'], startMs: number, region: string, ho
   ];
 }
 
-function checkEvent(event: DemoEvent, rtoMs: number): Check[] {
+/** Why requests failed while it happened, each reason once with its count. */
+function reasonsOf(happened: Happened | undefined, writes: readonly Write[], reads: readonly Read[]): string {
+  if (happened === undefined) return '';
+  const failed = [...writes.filter((write) => write.outcome !== 'acknowledged'), ...reads.filter((read) => !read.ok)];
+  const during = failed.filter((one) => one.endMs >= happened.startMs && one.sentMs <= happened.endMs);
+  const counts = new Map<string, number>();
+  for (const { detail } of during) counts.set(detail, (counts.get(detail) ?? 0) + 1);
+  return [...counts].map(([detail, count]) => `${count} x ${detail}`).join('; ');
+}
+
+function checkEvent(event: DemoEvent, rtoMs: number, reasons: string): Check[] {
   if (event.kind === 'failover') {
     const evidence = `${event.rtoMs ?? 'no'} ms from the kill to the first acknowledged write; objective ${rtoMs} ms`;
     return [{ name: 'failover within the objective', passed: event.rtoMs !== null && event.rtoMs <= rtoMs, evidence }];
   }
   if (event.kind === 'rejoin') return [];
   return [
-    { name: 'switchover: no failed request', passed: event.failedRequests === 0, evidence: `${event.failedRequests} requests failed` },
+    { name: 'switchover: no failed request', passed: event.failedRequests === 0, evidence: `${event.failedRequests} requests failed${reasons === '' ? '' : `: ${reasons}`}` },
     {
       name: 'switchover: under 1 s of write disruption',
       passed: event.writeGapMs < SWITCHOVER_GAP_MS_MAX,
