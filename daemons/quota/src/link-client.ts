@@ -51,7 +51,7 @@ export function createLinkClient(options: LinkClientOptions): LinkClient {
       },
       ended: (reason) => {
         connection = null;
-        if (open) options.onDisconnected(reason);
+        if (open && !closed) options.onDisconnected(reason);
         open = false;
         if (closed) return;
         const backOffMs = RECONNECT_MS_LEAST + options.random() * (RECONNECT_MS_MOST - RECONNECT_MS_LEAST);

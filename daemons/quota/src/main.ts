@@ -48,24 +48,19 @@ async function main(): Promise<void> {
   const log = pino({ level: config.logLevel, base: { region: config.region, lease: config.leaseName } });
   const stop = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   const { gate, link, firstAnswer } = startGate(config, saved.epoch, log);
-  try {
-    const metricsServer = await serveMetrics(gate.metrics.registry, config.metricsListen);
-    // A restarted gate that answered before it had asked would refuse what it may serve.
-    await Promise.race([firstAnswer, stop]);
-    const server = await serveAuthorization({
-      ...config.listen,
-      leaseName: config.leaseName,
-      onCheck: (arrival) => admit(gate, arrival),
-    });
-    log.info({ listen: config.listen, epoch: saved.epoch }, 'gate listens');
-    await stop;
-    await shutDown(gate, link, server);
-    metricsServer.close();
-    metricsServer.closeAllConnections();
-  } catch (error) {
-    link.close();
-    return exit(EXIT_UNAVAILABLE, `CTM_GATE_LISTEN: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  const metricsServer = await listening('metricsListen', config.metricsListen, () =>
+    serveMetrics(gate.metrics.registry, config.metricsListen),
+  );
+  // A restarted gate that answered before it had asked would refuse what it may serve.
+  await Promise.race([firstAnswer, stop]);
+  const server = await listening('listen', config.listen, () =>
+    serveAuthorization({ ...config.listen, leaseName: config.leaseName, onCheck: (arrival) => admit(gate, arrival) }),
+  );
+  log.info({ listen: config.listen, epoch: saved.epoch }, 'gate listens');
+  await stop;
+  await shutDown(gate, link, server);
+  metricsServer.close();
+  metricsServer.closeAllConnections();
 }
 
 function startGate(
@@ -162,6 +157,16 @@ async function shutDown({ room, log }: Gate, link: LinkClient, server: Authoriza
   log.info({ sentBack }, 'gate stops');
   await closed;
   link.close();
+}
+
+async function listening<T>(setting: string, at: { host: string; port: number }, serve: () => Promise<T>): Promise<T> {
+  try {
+    return await serve();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const fix = 'Stop what uses it, or choose another port';
+    return exit(EXIT_UNAVAILABLE, `CTM_GATE_LISTEN: cannot listen on ${setting} ${at.host}:${at.port}: ${reason}. ${fix}.`);
+  }
 }
 
 function exit(code: number, message: string): never {

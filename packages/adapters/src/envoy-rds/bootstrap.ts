@@ -75,8 +75,6 @@ function connectionManager(options: BootstrapOptions): object {
     '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
     stat_prefix: HTTP_STAT_PREFIX,
     use_remote_address: true,
-    // Nobody is inside: an x-envoy-retry-on of a client would send a write twice.
-    internal_address_config: { unix_sockets: false },
     normalize_path: true,
     // They would count the hold: a held request must live as long as the gate holds it.
     request_timeout: '0s',
@@ -89,9 +87,17 @@ function connectionManager(options: BootstrapOptions): object {
         path_config_source: { path: options.routeFile, watched_directory: { path: options.routeFolder } },
       },
     },
-    http_filters: [...gate, router],
+    http_filters: [typed('envoy.filters.http.header_mutation', withoutEnvoyHeaders()), ...gate, router],
     local_reply_config: { mappers: refusalMappers() },
     access_log: [accessLog(options.accessLogFile)],
+  };
+}
+
+/** A client's x-envoy-retry-on would make Envoy send a write again; none of these headers is a client's to set. */
+function withoutEnvoyHeaders(): object {
+  return {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation',
+    mutations: { request_mutations: [{ remove_on_match: { key_matcher: { prefix: 'x-envoy-' } } }] },
   };
 }
 
@@ -115,6 +121,9 @@ function externalAuthorization(options: BootstrapOptions): object {
         num_retries: GATE_RETRIES,
         retry_back_off: { base_interval: '0.025s', max_interval: '0.2s' },
       },
+      // Envoy takes max_interval for the time-out of one try as well (its issue 38847), and would ask anew every 0.2 s
+      // about a request that is held. This header, read by Envoy itself, wins over that.
+      initial_metadata: [{ key: 'x-envoy-upstream-rq-per-try-timeout-ms', value: String(gateTimeoutMs(options.holdMsLimit)) }],
     },
   };
 }
