@@ -175,7 +175,8 @@ function rejoining(draft: Draft): Phase | null {
 }
 
 function promote(draft: Draft): Phase {
-  const returnable = freshDatabase(draft)?.role === 'standby';
+  // By its shape, not by whether it runs: a target that restarts meanwhile must still prove the giver's history.
+  const returnable = freshDatabase(draft)?.shape === 'standby';
   return { kind: 'promoting', sinceMs: draft.nowMs, returnable };
 }
 
