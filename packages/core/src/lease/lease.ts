@@ -138,7 +138,8 @@ function execute(record: LeaseRecord, command: LeaseCommand, at: WallMs): Change
       return renew(record, command, at);
     case 'release':
       return asHolder(record, command, at, () => ({
-        record: { ...record, holder: null, instance: null, expiresAtMs: at, intent: null },
+        // The instance stays: it says who held the lease last.
+        record: { ...record, holder: null, expiresAtMs: at, intent: null },
         events: ['released'],
       }));
     case 'transfer':
@@ -166,7 +167,8 @@ function acquire(record: LeaseRecord, command: Of<'acquire'>, at: WallMs): Chang
       return refuse('not-in-sync', `region ${command.region} is not in the in-sync set [${record.inSync.join(', ')}]`);
     }
     // The last holder may come back with a changed specification, as it may renew with one: or nobody could, once it was changed back.
-    if (record.holder !== command.region && command.policyHash !== record.policyHash) {
+    const heldLast = record.holder === command.region || (record.holder === null && record.instance === command.instance);
+    if (!heldLast && command.policyHash !== record.policyHash) {
       return refuse('policy-mismatch', `your specification differs from the last holder's (${record.policyHash})`);
     }
   }
