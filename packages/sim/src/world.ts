@@ -251,6 +251,7 @@ export class World {
       epochTaken: (which, epoch) => this.resources.accepted(`${which.region}/database`, epoch),
       diverged: (standby, source) => sim.violate('I3', `${standby.region} streams from ${source.region} over another history of the same timeline`),
       streams: (standby, source) => this.history.streams(standby, source),
+      demoted: (entry) => this.history.demoted(entry),
       discarded: (which, by) => {
         const { head, cancelledVisible } = which;
         if (head !== null && !contains(by, head)) this.marks.set('timelines-diverged');
@@ -262,7 +263,10 @@ export class World {
     const operator = new DatabaseOperator(database, this.databases);
     operator.fenced = options.defences.databaseFence;
     const gate = new Gate(sim, machine, name, options.askMs, {
-      allowed: (which) => this.validity.allowed(which, this.witness),
+      allowed: (which) => {
+        this.validity.allowed(which, this.witness);
+        this.history.verified(which.region, which.state.instruction?.epoch ?? 0);
+      },
       epochTaken: (which, epoch) => this.resources.accepted(`${which.region}/gate`, epoch),
       staleRefused: () => this.marks.set('stale-instruction-rejected'),
       released: () => this.#released(name),
@@ -309,6 +313,7 @@ export class World {
         decided: (controller, event, before, actions) => {
           this.#mixState(controller.state, actions.length);
           this.validity.believers(this.regions.map((region) => region.controller));
+          this.resources.decided(controller, actions);
           watchDecision(this, controller, event, before, actions);
         },
         sent: (controller, seq) => this.validity.sent(controller.region, seq, machine),

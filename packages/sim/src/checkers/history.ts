@@ -16,6 +16,8 @@ export class HistoryChecker {
   #tips: LogEntry[] = [];
   readonly #ok = new Set<number>();
   readonly #refused = new Set<number>();
+  readonly #promotedEpochs = new Map<string, number>();
+  #ended: LogEntry | null = null;
   /** Writes that an operator chose to lose. */
   #forgiven = false;
   #primary: { readonly region: string; readonly streamed: Set<string> } | null = null;
@@ -43,10 +45,26 @@ export class HistoryChecker {
     if (this.#primary?.region === source.region) this.#primary.streamed.add(standby.region);
   }
 
+  /** The server of a planned switchover's giver has stopped, and ends here. */
+  demoted(entry: LogEntry): void {
+    this.#ended = entry;
+  }
+
+  /** The gate lets requests through: the region's database was proved a primary under this epoch. */
+  verified(region: string, epoch: number): void {
+    if (this.#promotedEpochs.get(region) === epoch) return;
+    this.#sim.violate('I8', `${region} let a request through in epoch ${epoch} before its promotion was verified`);
+  }
+
   promoted(database: Database, epoch: number): void {
     const head = database.head as LogEntry;
     const grant = this.#lease.grants.get(epoch);
     const forced = grant?.forced === true;
+    this.#promotedEpochs.set(database.region, epoch);
+    if (grant?.planned === true && this.#ended !== null && !contains(head, this.#ended)) {
+      this.#sim.violate('I3', `${database.region} was promoted in the planned epoch ${epoch} without all of the giver's history`);
+    }
+    this.#ended = null;
     const lost = this.#tips.filter((tip) => !contains(head, tip));
     if (lost.length > 0 && forced) {
       this.#forgiven = true;

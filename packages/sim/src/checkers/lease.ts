@@ -45,6 +45,9 @@ export class LeaseChecker {
     if (!mayEnterEpoch(before.epoch, after.epoch)) sim.violate('I6', `the witness went from epoch ${before.epoch} to ${after.epoch}`);
     if (!reply.outcome.ok) return this.#refused(reply.outcome.code);
     if (after.revision === before.revision) return;
+    if (command.kind === 'renew' && after.clockMs >= before.expiresAtMs) {
+      sim.violate('I4', `epoch ${after.epoch} was renewed after it had expired`);
+    }
     if (command.kind === 'release') this.#marks.set('lease-released');
     if (command.kind === 'answerSwitchover' && command.answer === 'refused') this.#marks.set('switchover-refused-by-target');
     if (command.kind === 'setInSync') {

@@ -1,7 +1,8 @@
 // I2 and I6 in every store and resource that takes an epoch, and I9 for weights.
 
-import type { Weights } from '@continuum/core';
+import type { Action, Weights } from '@continuum/core';
 import { areWeightsSound, mayEnterEpoch } from '@continuum/core';
+import type { Controller } from '../models/controller.ts';
 import type { Simulation } from '../simulation.ts';
 import type { LeaseChecker } from './lease.ts';
 
@@ -21,6 +22,22 @@ export class ResourceChecker {
     if (!mayEnterEpoch(highest, epoch)) this.#sim.violate('I2', `${resource} accepted epoch ${epoch} after ${highest}`);
     this.#highest.set(resource, epoch);
     if (epoch > 0 && !this.#lease.grants.has(epoch)) this.#sim.violate('I6', `${resource} accepted epoch ${epoch}, which was never granted`);
+  }
+
+  /** What an action list must be, whatever led to it: an epoch counts once it is on disk, and unknown lag is no lag (I6, I8). */
+  decided(controller: Controller, actions: readonly Action[]): void {
+    let persisted = controller.persistedEpoch;
+    for (const action of actions) {
+      if (action.kind === 'persist') persisted = action.epoch;
+      if (action.kind === 'gate' && action.directive.mode === 'open' && action.directive.epoch !== persisted) {
+        this.#sim.violate('I6', `${controller.region} opens in epoch ${action.directive.epoch} with ${persisted} on disk`);
+      }
+      if (action.kind !== 'register' || action.request.kind !== 'acquire' || action.request.force !== null) continue;
+      const { database } = controller.state;
+      if (database === null || (database.shape === 'standby' && database.replayLsn === null)) {
+        this.#sim.violate('I8', `${controller.region} asks for the lease with an unknown lag`);
+      }
+    }
   }
 
   weights(region: string, weights: Weights): void {

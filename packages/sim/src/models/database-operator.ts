@@ -184,6 +184,7 @@ export class DatabaseOperator {
       const behind = [...database.senders.values()].some((stream) => stream.alive && stream.replayed.index < checkpoint.index);
       if (behind) return this.#inServer(operation, timeoutMs / POLLS / 4, stopWhenSent);
       database.stop();
+      database.hooks.demoted(checkpoint);
       this.#giveToken(operation);
     };
     this.#inServer(operation, database.times.stopMs, stopWhenSent);

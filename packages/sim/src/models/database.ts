@@ -65,6 +65,7 @@ export type DatabaseHooks = {
   readonly epochTaken: (database: Database, epoch: number) => void;
   readonly diverged: (standby: Database, source: Database) => void;
   readonly streams: (standby: Database, source: Database) => void;
+  readonly demoted: (entry: LogEntry) => void;
   /** What this member had is replaced by that history. */
   readonly discarded: (database: Database, by: LogEntry) => void;
 };
