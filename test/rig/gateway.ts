@@ -36,6 +36,8 @@ export type GatewayOptions = {
   readonly holdMsLimit?: number;
   /** False: no gate, the weights alone decide. */
   readonly gated?: boolean;
+  /** More environment of the gate, for example a clock of its own. */
+  readonly gateEnvironment?: Readonly<Record<string, string>>;
 };
 
 export type Gateway = {
@@ -149,6 +151,7 @@ async function runGate(options: GatewayOptions, config: string): Promise<Started
     name: `${options.region} gate`,
     command: process.execPath,
     args: [GATE_MAIN, '--config', config],
+    env: options.gateEnvironment ?? {},
     logFile: join(options.folder, 'gate.log'),
   });
   await untilReady(gate, () => accepts(options.address, options.gatePort));

@@ -37,6 +37,10 @@ export type SiteOptions = {
   readonly folder: string;
   readonly rtoMs: number;
   readonly mode?: Mode;
+  /** More environment of a region's controller and gate (and of what they start), for example a clock of its own. */
+  readonly environment?: (region: RegionName) => Readonly<Record<string, string>>;
+  /** Where the regions find the witness, given where it is: for something that stands in between. One for both, as in one spec. */
+  readonly witnessVia?: (url: string) => Promise<string>;
   /** Progress, one line a step. */
   readonly say?: (line: string) => void;
 };
@@ -65,6 +69,7 @@ type Shared = {
   readonly secrets: { readonly dnsApiKey: string; readonly token: string; readonly passFile: string };
   readonly resolvers: readonly Recursor[];
   readonly witness: Witness;
+  readonly witnessUrl: string;
   readonly record: readonly Rrset[];
 };
 
@@ -97,7 +102,8 @@ export async function startSite(options: SiteOptions): Promise<Site> {
     port: await freePort('127.8.8.8', '127.1.1.1', '127.9.9.9'),
     forward: [{ zone: ZONE, servers: REGIONS.map((region) => ({ address: ADDRESS[region], port: ports.dns })) }],
   });
-  const shared: Shared = { options, ports, secrets, resolvers, witness, record: dnsRecord(dnsName, ports.gateway, timings) };
+  const witnessUrl = (await options.witnessVia?.(witness.url)) ?? witness.url;
+  const shared: Shared = { options, ports, secrets, resolvers, witness, witnessUrl, record: dnsRecord(dnsName, ports.gateway, timings) };
   for (const region of REGIONS) {
     const home = subfolder(folder, region);
     writeFileSync(join(home, 'key.pem'), keys[region].privateKey, { mode: 0o600 });
@@ -143,6 +149,8 @@ export type Region = {
   readonly pids: () => number[];
   readonly part: (name: PartOfRegion) => Started;
   readonly startController: () => Promise<void>;
+  /** Another gate process, after the one before it ended. */
+  readonly startGate: () => Promise<void>;
   readonly gateway: () => Gateway;
   readonly configFile: string;
   readonly auditFile: string;
@@ -217,6 +225,7 @@ function createRegion(name: RegionName, shared: Shared): Region {
       name: `${name} controller`,
       command: process.execPath,
       args: [CONTROLLER_MAIN, '--config', configFile],
+      env: options.environment?.(name) ?? {},
       logFile: join(home, 'controller.log'),
     });
     parts.set('controller', controller);
@@ -252,6 +261,10 @@ function createRegion(name: RegionName, shared: Shared): Region {
       return found;
     },
     startController,
+    startGate: async () => {
+      if (gateway === null) throw new Error(`${name} has no gateway`);
+      parts.set('gate', await gateway.startGate());
+    },
     gateway: () => {
       if (gateway === null) throw new Error(`${name} has no gateway`);
       return gateway;
@@ -278,7 +291,7 @@ async function settled(regions: Site['regions'], holder: RegionName): Promise<vo
 }
 
 function controllerConfig(name: RegionName, shared: Shared): object {
-  const { options, ports, resolvers, witness } = shared;
+  const { options, ports, resolvers, witness, witnessUrl } = shared;
   const home = join(options.folder, name);
   const database = databaseOptions(shared, name);
   const { LD_LIBRARY_PATH: libraryPath } = database.env;
@@ -298,7 +311,7 @@ function controllerConfig(name: RegionName, shared: Shared): object {
       database: { kind: 'postgres' },
       gateway: { kind: 'envoy' },
       dns: { name: `counter.${ZONE}`, resolvers: resolvers.map(({ server }) => ({ ...server })) },
-      witness: { url: witness.url, lease: LEASE, publicKeys: witness.publicKeys },
+      witness: { url: witnessUrl, lease: LEASE, publicKeys: witness.publicKeys },
     },
     local: {
       region: name,
@@ -332,6 +345,7 @@ function gatewayOptions(name: RegionName, { options, ports }: Shared): Parameter
     controllerSocket: join(options.folder, name, 'gate.sock'),
     peers: REGIONS.filter((region) => region !== name).map((region) => ({ region, address: ADDRESS[region], port: ports.gateway })),
     leaseName: LEASE,
+    gateEnvironment: options.environment?.(name) ?? {},
   };
 }
 
