@@ -2,13 +2,15 @@
 // interrupted takes its tool with it.
 
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 
 const KEPT_CHARACTERS = 64 * 1024;
 const SHOWN_LINES = 15;
 
+const SIGNALS = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
+
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set();
-let hooked = false;
 
 /** A tool that could not be run or failed; the message ends with what it said last. */
 export class ToolError extends Error {
@@ -30,14 +32,13 @@ export class ToolError extends Error {
  * @returns {Promise<string>} everything that it printed
  */
 export function runTool(command, args, { cwd, env = {}, onSpawn } = {}) {
-  hookSignals();
   return new Promise((resolve, reject) => {
     const child = spawn(command, [...args], {
       ...(cwd === undefined ? {} : { cwd }),
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    running.add(child);
+    track(child);
     onSpawn?.(child.pid);
     let output = '';
     /** @param {Buffer} chunk */
@@ -47,11 +48,11 @@ export function runTool(command, args, { cwd, env = {}, onSpawn } = {}) {
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     child.once('error', (cause) => {
-      running.delete(child);
+      untrack(child);
       reject(new ToolError(`cannot run ${command}: ${cause.message}`, ''));
     });
     child.once('close', (code, signal) => {
-      running.delete(child);
+      untrack(child);
       onSpawn?.(undefined);
       if (code === 0) return resolve(output);
       const last = output.trimEnd().split('\n').slice(-SHOWN_LINES).join('\n  ');
@@ -60,15 +61,23 @@ export function runTool(command, args, { cwd, env = {}, onSpawn } = {}) {
   });
 }
 
-function hookSignals() {
-  if (hooked) return;
-  hooked = true;
-  /** @type {readonly (readonly [NodeJS.Signals, number])[]} */
-  const exits = [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]];
-  for (const [signal, code] of exits) {
-    process.once(signal, () => {
-      for (const child of running) child.kill('SIGTERM');
-      if (running.size > 0) process.exit(code);
-    });
-  }
+/** @param {import('node:child_process').ChildProcess} child */
+function track(child) {
+  if (running.size === 0) for (const signal of SIGNALS) process.on(signal, end);
+  running.add(child);
+}
+
+/**
+ * Without a tool at work a signal ends this process as it would any other.
+ * @param {import('node:child_process').ChildProcess} child
+ */
+function untrack(child) {
+  running.delete(child);
+  if (running.size === 0) for (const signal of SIGNALS) process.off(signal, end);
+}
+
+/** @param {NodeJS.Signals} signal */
+function end(signal) {
+  for (const child of running) child.kill('SIGTERM');
+  process.exit(128 + constants.signals[signal]);
 }
