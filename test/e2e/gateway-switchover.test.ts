@@ -16,7 +16,7 @@ const soon = (): AbortSignal => AbortSignal.timeout(5_000);
 const held = (region: GatewayRegion, count: number): Promise<true> =>
   waitFor(`${count} held in ${region.name}`, async () => (await region.metric('continuum_gate_held_requests')) === count, { timeoutMs: 30_000 });
 const many = (count: number, make: () => Promise<Reply>): Promise<Reply>[] => Array.from({ length: count }, make);
-const servedBy = (replies: readonly Reply[]): string[] => [...new Set(replies.map(({ status, echo }) => `${status} ${echo?.region}`))];
+const servedBy = (replies: readonly Reply[]): string[] => [...new Set(replies.map(({ status, echo, headers }) => `${status} ${echo?.region ?? String(headers['x-continuum-refused'])}`))];
 
 t.test('a request of the other region is forwarded to the active one, and says where it came from', async (t) => {
   await r1.tell({ mode: 'open' }, 600_000);
@@ -95,18 +95,22 @@ t.test('a hold is bounded in number, and a client that leaves gives its place ba
 t.test('a restart of the gate fails no request, held or not', async (t) => {
   await r1.tell({ mode: 'open', epoch: 2 }, 600_000);
   let done = false;
-  const replies: Reply[] = [];
-  const client = async (): Promise<void> => {
+  const clients = Array.from({ length: 8 }, () => [] as Reply[]);
+  const run = async (replies: Reply[]): Promise<void> => {
     while (!done) replies.push(await r1.get('/', {}, 'POST'));
   };
+  // Each of them, not just the quick ones: a request must outlive one restart, not three in a row.
+  const everyoneServed = async (when: string): Promise<void> => {
+    const counts = clients.map(({ length }) => length);
+    await waitFor(`everyone to be served ${when}`, () => clients.every(({ length }, index) => length > (counts[index] ?? 0) + 1));
+  };
   const before = r1.app.served();
-  const clients = Array.from({ length: 8 }, client);
+  const running = clients.map(run);
   let gate = r1.gateway.gate;
   for (const how of ['stop', 'kill'] as const) {
     await gate?.[how]();
     gate = await r1.gateway.startGate();
-    const count = replies.length;
-    await waitFor(`requests after the ${how}`, () => replies.length > count + 20);
+    await everyoneServed(`after the ${how}`);
   }
   await r1.tell({ mode: 'hold', holdMsMax: 20_000, epoch: 2 });
   await held(r1, 8);
@@ -114,10 +118,10 @@ t.test('a restart of the gate fails no request, held or not', async (t) => {
   gate = await r1.gateway.startGate();
   await held(r1, 8);
   await r1.tell({ mode: 'open', epoch: 2 }, 600_000);
-  const count = replies.length;
-  await waitFor('requests after the hold', () => replies.length > count + 20);
+  await everyoneServed('after the hold');
   done = true;
-  await Promise.all(clients);
+  await Promise.all(running);
+  const replies = clients.flat();
   t.same(servedBy(replies), ['200 r1']);
   t.equal(r1.app.served(), before + replies.length, 'each was executed once');
 });

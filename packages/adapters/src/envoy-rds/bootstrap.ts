@@ -12,8 +12,8 @@ export const HTTP_STAT_PREFIX = 'continuum';
 const GATE_TIMEOUT_MARGIN_MS = 10_000;
 /** Default limits (1,024) fail held requests, and then the application's side fails the burst when they are released. */
 const REQUESTS_MAX = 100_000;
-/** Together about 3 s: longer than a restart of the gate, after which a request would be refused. */
-const GATE_RETRIES = 30;
+/** Together about 5 s: a request outlives a restart of the gate, also on a busy machine, and is refused after that. */
+const GATE_RETRIES = 50;
 
 export type Endpoint = { readonly address: string; readonly port: number };
 
