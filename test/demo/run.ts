@@ -16,7 +16,7 @@ import type { Sampler } from './sampler.ts';
 import { longestGap, spansOf } from './timeline.ts';
 import type { Check, DemoEvent, DemoReport, EventKind, Timeline, WriteRecord } from './timeline.ts';
 import { createClient, startReaders, startWriter } from './writer.ts';
-import type { Read, Write } from './writer.ts';
+import type { Client, Read, Write } from './writer.ts';
 
 const WRITE_EVERY_MS = 100;
 const READS_PER_SECOND = 200;
@@ -46,123 +46,144 @@ type Happened = {
   readonly firstWriteMs: number | null;
 };
 
+/** What a run collects while it goes on. */
+type Run = {
+  readonly options: DemoOptions;
+  readonly startMs: number;
+  readonly writes: Write[];
+  readonly reads: Read[];
+  readonly happened: Happened[];
+  readonly kills: { readonly atMs: number; readonly region: RegionName }[];
+  /** The first write that `region` acknowledged after `sinceMs`. */
+  readonly acknowledgedBy: (region: RegionName, sinceMs: number) => Promise<Write>;
+};
+
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
-  const { site, say, once } = options;
+  const { site, once } = options;
   const startedAtWallMs = Date.now();
-  const startMs = monotonicMs();
-  const writes: Write[] = [];
-  const reads: Read[] = [];
-  const happened: Happened[] = [];
-  const kills: { atMs: number; region: RegionName }[] = [];
   const dnsWritesBefore = site.dnsWrites();
-  const sampler: Sampler = startSampler(site, () => options.onSample(sampler));
-  const timeoutMs = site.timings.holdMsMax + 5_000;
-  const client = (index: number) => {
-    const resolver = site.resolvers[index];
-    if (resolver === undefined) throw new Error(`no resolver ${index}`);
-    return createClient({ dns: createCachingClient({ server: resolver.server }), name: site.dnsName, port: site.gatewayPort, timeoutMs });
+  const writes: Write[] = [];
+  const run: Run = {
+    options,
+    startMs: monotonicMs(),
+    writes,
+    reads: [],
+    happened: [],
+    kills: [],
+    acknowledgedBy: (region, sinceMs) =>
+      waitFor(`an acknowledged write in ${region}`, () => firstAcknowledged(writes, region, sinceMs), { timeoutMs: 3 * options.rtoMs + 10_000 }),
   };
-  const [writing, reading] = [client(0), client(1)];
+  const sampler: Sampler = startSampler(site, () => options.onSample(sampler));
+  const [writing, reading] = [clientOf(site, 0), clientOf(site, 1)];
   const writer = startWriter(writing, WRITE_EVERY_MS, (write) => {
     writes.push(write);
     options.onWrite(write);
   });
-  const acknowledgedBy = (region: RegionName, sinceMs: number) =>
-    waitFor(
-      `an acknowledged write in ${region}`,
-      () => writes.filter((one) => one.outcome === 'acknowledged' && one.region === region && one.endMs > sinceMs).sort((a, b) => a.endMs - b.endMs)[0],
-      { timeoutMs: 3 * options.rtoMs + 10_000 },
-    );
-
   await pause(SETTLE_MS);
-  if (once !== 'switchover') {
-    say('KILL r1: SIGKILL to every process of the region at once, in the middle of its writes');
-    const killMs = monotonicMs();
-    kills.push({ atMs: killMs, region: 'r1' });
-    await site.regions.r1.kill();
-    const first = await acknowledgedBy('r2', killMs);
-    say(`r2 acknowledged a write ${Math.round(first.endMs - killMs)} ms after the kill`);
-    happened.push({ kind: 'failover', startMs: killMs, endMs: first.endMs, from: 'r1', to: 'r2', firstWriteMs: first.endMs });
-    await pause(SETTLE_MS);
-    say('r1 comes back: fenced, it learns the newer epoch and becomes the standby');
-    const returnMs = monotonicMs();
-    await site.regions.r1.start();
-    await site.settled('r2');
-    happened.push({ kind: 'rejoin', startMs: returnMs, endMs: monotonicMs(), from: 'r1', to: 'r2', firstWriteMs: null });
-    say(`r1 streams and is in the in-sync set again, ${Math.round(monotonicMs() - returnMs)} ms after its start`);
-  }
-  if (once !== 'failover') {
-    const [from, to] = once === 'switchover' ? (['r1', 'r2'] as const) : (['r2', 'r1'] as const);
-    const readers = startReaders(reading, READS_PER_SECOND, (read) => reads.push(read));
-    await pause(SETTLE_MS);
-    say(`planned switchover ${from} -> ${to}, under the writer and ${READS_PER_SECOND} reads/s`);
-    const askedMs = monotonicMs();
-    await askSwitchover(site, from, to);
-    const first = await acknowledgedBy(to, askedMs);
-    await site.settled(to);
-    await pause(SETTLE_MS);
-    await readers.stop();
-    happened.push({ kind: 'switchover', startMs: askedMs, endMs: monotonicMs(), from, to, firstWriteMs: first.endMs });
-    say(`${to} is active, ${from} is its standby again`);
-  }
+  if (once !== 'switchover') await killAndReturn(run);
+  if (once !== 'failover') await switchOver(run, reading);
   await writer.stop();
   await sampler.stop();
   await Promise.all([writing.close(), reading.close()]);
+  return judge(run, { startedAtWallMs, sampler, dnsWritesDuring: site.dnsWrites() - dnsWritesBefore });
+}
 
+function firstAcknowledged(writes: readonly Write[], region: RegionName, sinceMs: number): Write | undefined {
+  const acknowledged = writes.filter((one) => one.outcome === 'acknowledged' && one.region === region && one.endMs > sinceMs);
+  return acknowledged.sort((a, b) => a.endMs - b.endMs)[0];
+}
+
+function clientOf(site: Site, index: number): Client {
+  const resolver = site.resolvers[index];
+  if (resolver === undefined) throw new Error(`no resolver ${index}`);
+  const dns = createCachingClient({ server: resolver.server });
+  return createClient({ dns, name: site.dnsName, port: site.gatewayPort, timeoutMs: site.timings.holdMsMax + 5_000 });
+}
+
+async function killAndReturn(run: Run): Promise<void> {
+  const { site, say } = run.options;
+  say('KILL r1: SIGKILL to every process of the region at once, in the middle of its writes');
+  const killMs = monotonicMs();
+  run.kills.push({ atMs: killMs, region: 'r1' });
+  await site.regions.r1.kill();
+  const first = await run.acknowledgedBy('r2', killMs);
+  say(`r2 acknowledged a write ${Math.round(first.endMs - killMs)} ms after the kill`);
+  run.happened.push({ kind: 'failover', startMs: killMs, endMs: first.endMs, from: 'r1', to: 'r2', firstWriteMs: first.endMs });
+  await pause(SETTLE_MS);
+  say('r1 comes back: fenced, it learns the newer epoch and becomes the standby');
+  const returnMs = monotonicMs();
+  await site.regions.r1.start();
+  await site.settled('r2');
+  run.happened.push({ kind: 'rejoin', startMs: returnMs, endMs: monotonicMs(), from: 'r1', to: 'r2', firstWriteMs: null });
+  say(`r1 streams and is in the in-sync set again, ${Math.round(monotonicMs() - returnMs)} ms after its start`);
+}
+
+async function switchOver(run: Run, reading: Client): Promise<void> {
+  const { site, say, once } = run.options;
+  const [from, to] = once === 'switchover' ? (['r1', 'r2'] as const) : (['r2', 'r1'] as const);
+  const readers = startReaders(reading, READS_PER_SECOND, (read) => run.reads.push(read));
+  await pause(SETTLE_MS);
+  say(`planned switchover ${from} -> ${to}, under the writer and ${READS_PER_SECOND} reads/s`);
+  const askedMs = monotonicMs();
+  await askSwitchover(site, from, to);
+  const first = await run.acknowledgedBy(to, askedMs);
+  await site.settled(to);
+  await pause(SETTLE_MS);
+  await readers.stop();
+  run.happened.push({ kind: 'switchover', startMs: askedMs, endMs: monotonicMs(), from, to, firstWriteMs: first.endMs });
+  say(`${to} is active, ${from} is its standby again`);
+}
+
+type Judged = { readonly startedAtWallMs: number; readonly sampler: Sampler; readonly dnsWritesDuring: number };
+
+/** The verdict: from the table in the surviving database, the evidence of both regions, and what the client was told. */
+async function judge(run: Run, { startedAtWallMs, sampler, dnsWritesDuring }: Judged): Promise<DemoResult> {
+  const { options, writes, reads, happened } = run;
+  const { site, rtoMs } = options;
   const survivor = happened.at(-1)?.to ?? 'r1';
-  say(`reading the table in ${survivor}, and the evidence of both regions`);
+  options.say(`reading the table in ${survivor}, and the evidence of both regions`);
   const rows = await readRows(site.regions[survivor].databaseUrl());
   const logs = readLogs(site);
   const stored = new Set(rows.map((row) => row.writeId));
-  const relative = (ms: number): number => Math.round((ms - startMs) * 10) / 10;
-  const records: WriteRecord[] = writes.map((write) => ({
-    id: write.id,
-    atMs: relative(write.sentMs),
-    endMs: relative(write.endMs),
-    outcome: write.outcome,
-    region: write.region,
-    reason: write.detail,
-    stored: stored.has(write.id),
-  }));
+  const relative = (ms: number): number => Math.round((ms - run.startMs) * 10) / 10;
+  const records: WriteRecord[] = writes.map(({ id, sentMs, endMs, outcome, region, detail }) => {
+    return { id, atMs: relative(sentMs), endMs: relative(endMs), outcome, region, reason: detail, stored: stored.has(id) };
+  });
   const events = happened.map((one) => describeEvent(one, { logs, records, writes, reads, relative }));
   const dnsAnswers = sampler.answers.flatMap((one) => (one.addresses === null ? [] : [one.addresses.join(',')]));
   const changes = happened.filter((one) => one.kind !== 'rejoin').length;
   const checks = [
-    ...checkPromises({ logs, rows, writes, changes, dnsAnswers, dnsWritesDuring: site.dnsWrites() - dnsWritesBefore }),
-    ...events.flatMap((event, index) => checkEvent(event, options.rtoMs, reasonsOf(happened[index], writes, reads))),
+    ...checkPromises({ logs, rows, writes, changes, dnsAnswers, dnsWritesDuring }),
+    ...events.flatMap((event, index) => checkEvent(event, rtoMs, reasonsOf(happened[index], writes, reads))),
   ];
-  const ledger = ledgerOf(writes, rows);
+  const { acknowledged, unknown, refused, lost, duplicated } = ledgerOf(writes, rows);
   const endMs = relative(monotonicMs());
   const report: DemoReport = {
     ok: checks.every((one) => one.passed),
-    objective: { rtoMs: options.rtoMs },
+    objective: { rtoMs },
     regions: [...REGIONS],
     durationMs: endMs,
-    writes: {
-      acknowledged: ledger.acknowledged,
-      unknown: ledger.unknown,
-      refused: ledger.refused,
-      lost: ledger.lost,
-      duplicated: ledger.duplicated,
-    },
+    writes: { acknowledged, unknown, refused, lost, duplicated },
     events,
     checks,
-    parts: [
-      { name: 'node', version: process.versions.node },
-      ...locateAll().flatMap(({ name, located }) => (located === null ? [] : [{ name, version: located.version }])),
-    ],
+    parts: partsInUse(),
   };
   const timeline: Timeline = {
     startedAtWallMs,
     durationMs: endMs,
     regions: [...REGIONS],
     regionOfAddress: Object.fromEntries(REGIONS.map((name) => [site.regions[name].address, name])),
-    kills: kills.map(({ atMs, region }) => ({ atMs: relative(atMs), region })),
+    kills: run.kills.map(({ atMs, region }) => ({ atMs: relative(atMs), region })),
     writes: records,
     reads: readsPerBucket(reads, relative),
     ...bandsOf(sampler, relative, endMs),
   };
   return { timeline, report };
+}
+
+function partsInUse(): DemoReport['parts'] {
+  const located = locateAll().flatMap((part) => (part.located === null ? [] : [{ name: part.name, version: part.located.version }]));
+  return [{ name: 'node', version: process.versions.node }, ...located];
 }
 
 /** Asks the holder's controller for a switchover; throws with its reason when it refuses. */
@@ -269,7 +290,7 @@ function readsPerBucket(reads: readonly Read[], relative: (ms: number) => number
 
 /** The bands under the picture, from what was sampled. */
 function bandsOf(sampler: Sampler, relative: (ms: number) => number, endMs: number): Pick<Timeline, 'lease' | 'gates' | 'databaseRoles' | 'dns'> {
-  const seen = sampler.statuses.filter((sample) => sample.status?.lease != null);
+  const seen = sampler.statuses.filter(({ status }) => status !== null && status.lease !== null);
   const lease = seen.map(({ atMs, status }) => ({
     atMs: relative(atMs),
     value: { holder: (status?.lease?.remainingMs ?? 0) > (status?.lease?.ageMs ?? 0) ? (status?.lease?.holder ?? null) : null, epoch: status?.lease?.epoch ?? 0 },

@@ -164,89 +164,49 @@ export type Region = {
 
 export type PartOfRegion = 'controller' | 'gate' | 'envoy' | 'app' | 'pdns';
 
+/** One region while it runs: what was started, and what is left of the runs before. */
+type Running = {
+  readonly name: RegionName;
+  readonly home: string;
+  readonly configFile: string;
+  readonly shared: Shared;
+  readonly parts: Map<PartOfRegion, Started>;
+  gateway: Gateway | null;
+  dns: Authoritative | null;
+  earlierDnsWrites: number;
+};
+
 function createRegion(name: RegionName, shared: Shared): Region {
   const { options, ports, secrets } = shared;
-  const home = join(options.folder, name);
   const address = ADDRESS[name];
+  const home = join(options.folder, name);
   const configFile = join(home, 'continuum.yaml');
-  const dataDir = databaseOptions(shared, name).dataDir;
-  const parts = new Map<PartOfRegion, Started>();
-  let gateway: Gateway | null = null;
-  let dns: Authoritative | null = null;
-  let earlierWrites = 0;
+  const { dataDir } = databaseOptions(shared, name);
+  const running: Running = { name, home, configFile, shared, parts: new Map(), gateway: null, dns: null, earlierDnsWrites: 0 };
+  const { parts } = running;
   const postmaster = (): number[] => {
     const pid = postmasterPid(dataDir);
     return pid === null ? [] : [pid];
   };
   adopt(postmaster);
   writeFileSync(configFile, stringify(controllerConfig(name, shared)), { mode: 0o600 });
-
   const pids = (): number[] => {
     const roots = [...[...parts.values()].filter((one) => one.running()).map((one) => one.pid), ...postmaster()];
     return [...new Set(roots.flatMap((pid) => [pid, ...descendants(pid)]))];
   };
-  const startDns = async (): Promise<void> => {
-    earlierWrites += dns?.publisher.writes() ?? 0;
-    dns = await startAuthoritative({
-      folder: join(home, 'pdns'),
-      region: name,
-      address,
-      dnsPort: ports.dns,
-      apiPort: ports.dnsApi,
-      apiKey: secrets.dnsApiKey,
-      zone: ZONE,
-      nameServers: REGIONS.map((region) => ({ region, address: ADDRESS[region] })),
-      ...identity(),
-    });
-    const published = await dns.publisher.publish(ZONE, shared.record, AbortSignal.timeout(10_000));
-    if (!published.ok) throw new Error(`${name}: ${published.failure.code} ${published.failure.message}`);
-    await dns.warm(`counter.${ZONE}`);
-    parts.set('pdns', dns.started);
-  };
-  const startGatewayParts = async (): Promise<void> => {
-    gateway = await startGateway(gatewayOptions(name, shared));
-    parts.set('envoy', gateway.envoy);
-    if (gateway.gate !== null) parts.set('gate', gateway.gate);
-  };
-  const startApp = async (): Promise<void> => {
-    const args = ['--listen', `${address}:${ports.app}`, '--database', `${address}:${ports.database}`, '--user', APP_USER, '--region', name];
-    const app = await start({
-      name: `${name} application`,
-      command: process.execPath,
-      args: [APP_MAIN, ...args, '--database-name', APP_DATABASE],
-      env: { PGPASSFILE: secrets.passFile },
-      logFile: join(home, 'app.log'),
-    });
-    parts.set('app', app);
-    await waitFor(`${name} application`, async () => (await request(`http://${address}:${ports.app}/read`)).statusCode > 0);
-  };
-  const startController = async (): Promise<void> => {
-    const controller = await start({
-      name: `${name} controller`,
-      command: process.execPath,
-      args: [CONTROLLER_MAIN, '--config', configFile],
-      env: options.environment?.(name) ?? {},
-      logFile: join(home, 'controller.log'),
-    });
-    parts.set('controller', controller);
-    await waitFor(`${name} controller (see ${controller.logFile})`, async () => {
-      if (!controller.running()) throw new Error(`it ended: ${await controller.exited}`);
-      return (await request(`${api}/healthz`)).statusCode === 200;
-    });
-  };
-  const api = `http://${address}:${ports.api}`;
   return {
     name,
     address,
     folder: home,
     configFile,
     auditFile: join(home, 'state', 'audit.jsonl'),
-    api,
+    api: apiUrl(running),
     token: secrets.token,
-    databaseUrl: () => `postgres://${APP_USER}:${passwordOf(secrets.passFile, APP_USER)}@${address}:${ports.database}/${APP_DATABASE}`,
+    databaseUrl: () =>
+      `postgres://${APP_USER}:${passwordOf(secrets.passFile, APP_USER)}@${address}:${ports.database}/${APP_DATABASE}`,
     pids,
     start: async () => {
-      await Promise.all([startDns(), startGatewayParts(), startApp(), startController()]);
+      await Promise.all([startDns(running), startGatewayParts(running), startApp(running), startController(running)]);
     },
     kill: async () => {
       const started = [...parts.values()].filter((one) => one.running());
@@ -260,24 +220,90 @@ function createRegion(name: RegionName, shared: Shared): Region {
       if (found === undefined) throw new Error(`${name} has no ${part}`);
       return found;
     },
-    startController,
+    startController: () => startController(running),
     startGate: async () => {
-      if (gateway === null) throw new Error(`${name} has no gateway`);
-      parts.set('gate', await gateway.startGate());
+      if (running.gateway === null) throw new Error(`${name} has no gateway`);
+      parts.set('gate', await running.gateway.startGate());
     },
     gateway: () => {
-      if (gateway === null) throw new Error(`${name} has no gateway`);
-      return gateway;
+      if (running.gateway === null) throw new Error(`${name} has no gateway`);
+      return running.gateway;
     },
     status: async (timeoutMs = 1_000) => {
-      const reply = await request(`${api}/v1/status`, {
+      const reply = await request(`${apiUrl(running)}/v1/status`, {
         headers: { authorization: `Bearer ${secrets.token}` },
         signal: AbortSignal.timeout(timeoutMs),
       });
       return (await reply.body.json()) as Status;
     },
-    dnsWrites: () => earlierWrites + (dns?.publisher.writes() ?? 0),
+    dnsWrites: () => running.earlierDnsWrites + (running.dns?.publisher.writes() ?? 0),
   };
+}
+
+async function startDns(running: Running): Promise<void> {
+  const { name, home, shared } = running;
+  running.earlierDnsWrites += running.dns?.publisher.writes() ?? 0;
+  const dns = await startAuthoritative({
+    folder: join(home, 'pdns'),
+    region: name,
+    address: ADDRESS[name],
+    dnsPort: shared.ports.dns,
+    apiPort: shared.ports.dnsApi,
+    apiKey: shared.secrets.dnsApiKey,
+    zone: ZONE,
+    nameServers: REGIONS.map((region) => ({ region, address: ADDRESS[region] })),
+    ...identity(),
+  });
+  running.dns = dns;
+  running.parts.set('pdns', dns.started);
+  const published = await dns.publisher.publish(ZONE, shared.record, AbortSignal.timeout(10_000));
+  if (!published.ok) throw new Error(`${name}: ${published.failure.code} ${published.failure.message}`);
+  await dns.warm(`counter.${ZONE}`);
+}
+
+async function startGatewayParts(running: Running): Promise<void> {
+  const gateway = await startGateway(gatewayOptions(running.name, running.shared));
+  running.gateway = gateway;
+  running.parts.set('envoy', gateway.envoy);
+  if (gateway.gate !== null) running.parts.set('gate', gateway.gate);
+}
+
+async function startApp({ name, home, shared, parts }: Running): Promise<void> {
+  const { ports, secrets } = shared;
+  const [address, listen] = [ADDRESS[name], `${ADDRESS[name]}:${ports.app}`];
+  const app = await start({
+    name: `${name} application`,
+    command: process.execPath,
+    args: [
+      APP_MAIN,
+      ...['--listen', listen, '--database', `${address}:${ports.database}`, '--database-name', APP_DATABASE],
+      ...['--user', APP_USER, '--region', name],
+    ],
+    env: { PGPASSFILE: secrets.passFile },
+    logFile: join(home, 'app.log'),
+  });
+  parts.set('app', app);
+  await waitFor(`${name} application`, async () => (await request(`http://${listen}/read`)).statusCode > 0);
+}
+
+async function startController(running: Running): Promise<void> {
+  const { name, home, configFile, parts, shared } = running;
+  const controller = await start({
+    name: `${name} controller`,
+    command: process.execPath,
+    args: [CONTROLLER_MAIN, '--config', configFile],
+    env: shared.options.environment?.(name) ?? {},
+    logFile: join(home, 'controller.log'),
+  });
+  parts.set('controller', controller);
+  await waitFor(`${name} controller (see ${controller.logFile})`, async () => {
+    if (!controller.running()) throw new Error(`it ended: ${await controller.exited}`);
+    return (await request(`${apiUrl(running)}/healthz`)).statusCode === 200;
+  });
+}
+
+function apiUrl({ name, shared }: Running): string {
+  return `http://${ADDRESS[name]}:${shared.ports.api}`;
 }
 
 async function settled(regions: Site['regions'], holder: RegionName): Promise<void> {
