@@ -7,6 +7,7 @@ import type { Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { streamSSE } from 'hono/streaming';
 import { z } from 'zod';
+import { regionId } from '@continuum/core';
 import type { ControllerEvent, ControllerState, Now } from '@continuum/core';
 import type { AuditEntry } from '@continuum/runtime';
 import { planSwitchover, statusOf } from './status.ts';
@@ -15,6 +16,8 @@ const BODY_BYTES_MAX = 16_384;
 /** Followers of the event stream; one more is refused. */
 const STREAMS_MAX = 32;
 const KEEP_ALIVE_MS = 10_000;
+/** Entries that a follower has not taken yet; one that is further behind is left. */
+const BEHIND_MAX = 2_000;
 
 const switchoverRequest = z.strictObject({
   to: z.string('name the region that is to take over').min(1).max(31),
@@ -75,7 +78,7 @@ async function switchover(context: Context, options: ApiOptions): Promise<Respon
     return problem(context, 409, 'CTM_SWITCHOVER_REFUSED', detail, { preconditions: plan.preconditions });
   }
   const id = options.newId();
-  options.post({ kind: 'operator-asked', word: { kind: 'switchover', id, to: to as never, atMs: now.monoMs } });
+  options.post({ kind: 'operator-asked', word: { kind: 'switchover', id, to: regionId(to), atMs: now.monoMs } });
   return context.json({ id, plan }, 202);
 }
 
@@ -100,15 +103,27 @@ function events(context: Context, options: ApiOptions): Response | Promise<Respo
   if (streams >= STREAMS_MAX) return problem(context, 503, 'CTM_API_BUSY', `${STREAMS_MAX} followers already`);
   streams += 1;
   return streamSSE(context, async (stream) => {
-    const unfollow = options.follow((entry) => void stream.writeSSE({ id: String(entry.seq), event: entry.event, data: JSON.stringify(entry) }));
-    stream.onAbort(unfollow);
+    const waiting: AuditEntry[] = [];
+    let wake = Promise.withResolvers<void>();
+    const unfollow = options.follow((entry) => {
+      if (waiting.length >= BEHIND_MAX) return stream.abort();
+      waiting.push(entry);
+      wake.resolve();
+    });
+    waiting.push(...options.recent());
+    stream.onAbort(() => wake.resolve());
     try {
-      for (const entry of options.recent()) {
-        await stream.writeSSE({ id: String(entry.seq), event: entry.event, data: JSON.stringify(entry) });
-      }
       while (!stream.aborted && !stream.closed) {
-        await stream.sleep(KEEP_ALIVE_MS);
-        await stream.writeSSE({ event: 'keep-alive', data: '' });
+        const entry = waiting.shift();
+        if (entry !== undefined) {
+          await stream.writeSSE({ id: String(entry.seq), event: entry.event, data: JSON.stringify(entry) });
+          continue;
+        }
+        wake = Promise.withResolvers<void>();
+        const quiet = setTimeout(wake.resolve, KEEP_ALIVE_MS);
+        await wake.promise;
+        clearTimeout(quiet);
+        if (waiting.length === 0 && !stream.aborted) await stream.writeSSE({ event: 'keep-alive', data: '' });
       }
     } finally {
       unfollow();

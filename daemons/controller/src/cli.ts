@@ -74,7 +74,7 @@ function readArguments(): { values: Values; positionals: string[] } {
 
 function check(values: Values): void {
   if (values.config === undefined) quit(EXIT.usage, 'check needs --config FILE');
-  const parsed = parseConfig(readFileSync(values.config, 'utf8'));
+  const parsed = parseConfig(readGiven('--config', values.config));
   if (!parsed.ok) {
     if (values.output === 'json') say(JSON.stringify({ ok: false, problems: parsed.problems }, null, 2));
     quit(EXIT.refused, formatProblems(values.config, parsed.problems));
@@ -191,14 +191,22 @@ function target(values: Values): string {
 
 function findApi(values: Values): Api {
   if (values.api !== undefined && values['token-file'] !== undefined) {
-    return { url: values.api, token: readFileSync(values['token-file'], 'utf8').trim() };
+    return { url: values.api, token: readGiven('--token-file', values['token-file']).trim() };
   }
   if (values.config === undefined) quit(EXIT.usage, 'name the controller: --config FILE, or --api URL and --token-file FILE');
-  const parsed = parseConfig(readFileSync(values.config, 'utf8'));
+  const parsed = parseConfig(readGiven('--config', values.config));
   if (!parsed.ok) quit(EXIT.usage, formatProblems(values.config, parsed.problems));
   const { address, port, tokenFile } = parsed.config.local.api;
   const host = address.includes(':') ? `[${address}]` : address;
-  return { url: `http://${host}:${port}`, token: readFileSync(tokenFile, 'utf8').trim() };
+  return { url: `http://${host}:${port}`, token: readGiven('local.api.tokenFile', tokenFile).trim() };
+}
+
+function readGiven(field: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    return quit(EXIT.usage, `${field} ${file}: ${(error as Error).message}`);
+  }
 }
 
 async function call<T>(api: Api, method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {

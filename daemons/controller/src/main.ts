@@ -1,12 +1,14 @@
 // One region's controller in standalone mode: `main.ts --config continuum.yaml`. It reads its configuration once, takes
-// its state directory, opens its ports, and drives `decide`. Exit codes: 78 the configuration is wrong, 75 something
-// that it needs is taken (another controller, a port), 70 a programming error.
+// its state directory and its addresses, and only then drives `decide`: a second controller never acts. Exit codes: 78 the
+// configuration or the state file is wrong, 75 something that it needs is taken (another controller, a port), 70 a
+// programming error.
 
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serve } from '@hono/node-server';
+import type { ServerType } from '@hono/node-server';
 import { pino } from 'pino';
 import type { Action, ControllerState, Epoch, MonoMs, Now } from '@continuum/core';
 import { decide, initialState, monoMs } from '@continuum/core';
@@ -20,12 +22,16 @@ import { z } from 'zod';
 import { createApi } from './api.ts';
 import { createEffects } from './effects.ts';
 import { createMetrics } from './metrics.ts';
+import type { Metrics } from './metrics.ts';
 import { openPorts } from './ports.ts';
+import type { OpenPorts } from './ports.ts';
 
 const EXIT_CONFIG = 78;
 const EXIT_TAKEN = 75;
 const EXIT_BUG = 70;
 const RECENT_MAX = 500;
+/** Of the API's token. A shorter one can be guessed, an empty one would be sent by everybody. */
+const TOKEN_LENGTH_MIN = 16;
 /** How often the database is looked at. */
 const OBSERVE_MS = 100;
 const OBSERVE_TIMEOUT_MS = 1_000;
@@ -33,36 +39,20 @@ const OBSERVE_TIMEOUT_MS = 1_000;
 const savedState = z.strictObject({ instance: z.uuid(), epoch: z.number().int().nonnegative() });
 type SavedState = z.infer<typeof savedState>;
 
+const clock = systemClock;
 const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime });
 
 await main();
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) return fail(EXIT_CONFIG, 'CTM_CONFIG_MISSING', 'name the configuration: --config continuum.yaml');
-  const parsed = parseConfig(readFileSync(values.config, 'utf8'));
-  if (!parsed.ok) return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', formatProblems(values.config, parsed.problems));
-  const { config, policy } = parsed;
-  mkdirSync(config.local.stateDir, { recursive: true, mode: 0o700 });
-  const unlock = lock(join(config.local.stateDir, 'controller.lock'));
+  const { config, policy } = readConfig();
+  const token = readToken(config);
+  process.once('exit', lock(config.local.stateDir));
   const saved = restore(config);
-  const clock = systemClock;
-  const audit = openAudit(join(config.local.stateDir, 'audit.jsonl'), policy.region, clock.now());
-  const stopping = new AbortController();
-
-  const feed = createFeed();
-  const metrics = createMetrics(policy.name, policy.region);
-  const record = (now: Now, event: string, detail: Readonly<Record<string, unknown>>): void => {
-    feed.publish(audit.append(now, event, detail));
-    metrics.recorded(event);
-    metrics.auditLost(audit.lost());
-    log.info({ event, ...detail });
-  };
-  const crash = (error: unknown): never => {
-    log.fatal({ err: error }, 'a programming error: this process ends, its lease runs out and it is fenced');
-    process.exit(EXIT_BUG);
-  };
-
+  const { feed, metrics, record } = openEvidence(config, policy.name);
+  const ports = await open(config);
+  let api: ReturnType<typeof createApi> | null = null;
+  const server = await listen(config, (request) => api?.fetch(request) ?? new Response('starting\n', { status: 503 }));
   const gates = createGateEffect();
   const link = await createGateLink({
     socketPath: config.local.gate.socket,
@@ -71,11 +61,11 @@ async function main(): Promise<void> {
   });
   if (!link.ok) return fail(EXIT_TAKEN, link.failure.code, link.failure.message);
   gates.use(link.value);
-  const ports = await openPorts(config, log);
+  // From here on nothing is awaited: a gate that asks at once finds the loop.
 
-  const initial = initialState(policy, { instance: saved.instance, epoch: saved.epoch }, clock.now());
+  const stopping = new AbortController();
   const loop: Loop = startLoop({
-    initial,
+    initial: initialState(policy, { instance: saved.instance, epoch: saved.epoch }, clock.now()),
     decide,
     clock,
     onCrash: crash,
@@ -102,57 +92,125 @@ async function main(): Promise<void> {
   record(clock.now(), 'started', { instance: saved.instance, epoch: saved.epoch, pid: process.pid });
   ports.register.watch((push) => loop.post({ kind: 'lease-pushed', ...push }), stopping.signal);
   const looking = observe(loop, ports.database, stopping.signal).catch(crash);
-
-  const api = createApi({
-    token: readFileSync(config.local.api.tokenFile, 'utf8').trim(),
-    state: loop.state,
-    now: clock.now,
-    post: loop.post,
-    newId: randomUUID,
-    recent: feed.recent,
-    follow: feed.follow,
-    metrics: metrics.render,
-  });
-  const { address, port } = config.local.api;
-  const server = serve({ fetch: api.fetch, hostname: address, port }, () => log.info({ address, port }, 'API ready'));
-  server.on('error', (error: NodeJS.ErrnoException) => {
-    unlock();
-    fail(EXIT_TAKEN, 'CTM_API_LISTEN', `local.api ${address}:${port}: ${error.code === 'EADDRINUSE' ? 'the port is in use; stop what listens there or choose another' : error.message}`);
-  });
-
-  const shutDown = async (): Promise<void> => {
-    log.info('stopping: the gate counts down what it has, the database stays as it is');
+  const { recent, follow } = feed;
+  api = createApi({ token, state: loop.state, now: clock.now, post: loop.post, newId: randomUUID, recent, follow, metrics: metrics.render });
+  onStop(async () => {
     loop.stop();
     stopping.abort();
     server.close();
     await looking;
     await link.value.close();
     await ports.close();
-    unlock();
-    process.exit(0);
+  });
+}
+
+type Evidence = {
+  readonly feed: ReturnType<typeof createFeed>;
+  readonly metrics: Metrics;
+  /** Into the audit chain, to those who follow, to the metrics and to the log. */
+  readonly record: (now: Now, event: string, detail: Readonly<Record<string, unknown>>) => void;
+};
+
+function openEvidence({ local }: ContinuumConfig, name: string): Evidence {
+  const audit = openAudit(join(local.stateDir, 'audit.jsonl'), local.region, clock.now());
+  const feed = createFeed();
+  const metrics = createMetrics(name, local.region);
+  const record: Evidence['record'] = (now, event, detail) => {
+    feed.publish(audit.append(now, event, detail));
+    metrics.recorded(event);
+    metrics.auditLost(audit.lost());
+    log.info({ event, ...detail });
   };
-  process.once('SIGTERM', () => void shutDown().catch(crash));
-  process.once('SIGINT', () => void shutDown().catch(crash));
+  return { feed, metrics, record };
+}
+
+function onStop(close: () => Promise<void>): void {
+  const stop = (): void => {
+    log.info('stopping: the gate counts down what it has, the database stays as it is');
+    void close().then(() => process.exit(0), crash);
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+function crash(error: unknown): never {
+  log.fatal({ err: error }, 'a programming error: this process ends, its lease runs out and it is fenced');
+  process.exit(EXIT_BUG);
 }
 
 /** Looks at the database again and again, one look at a time. */
 async function observe(loop: Loop, database: Awaited<ReturnType<typeof openPorts>>['database'], signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const startedMs = systemClock.now().monoMs;
+    const startedMs = clock.now().monoMs;
     const observation = await database.observe(AbortSignal.any([signal, AbortSignal.timeout(OBSERVE_TIMEOUT_MS)]));
     loop.post({ kind: 'database-observed', startedMs, observation });
-    const restMs = OBSERVE_MS - (systemClock.now().monoMs - startedMs);
+    const restMs = OBSERVE_MS - (clock.now().monoMs - startedMs);
     await new Promise<void>((resolve) => setTimeout(resolve, Math.max(10, restMs)));
   }
 }
 
-function lock(file: string): () => void {
+function readConfig(): Extract<ReturnType<typeof parseConfig>, { ok: true }> {
+  const file = readArguments().config;
+  if (file === undefined) return fail(EXIT_CONFIG, 'CTM_CONFIG_MISSING', 'name the configuration: --config continuum.yaml');
+  const parsed = parseConfig(readGiven('--config', file));
+  return parsed.ok ? parsed : fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', formatProblems(file, parsed.problems));
+}
+
+function readArguments(): { config?: string | undefined } {
   try {
-    return takeLock(file);
+    return parseArgs({ options: { config: { type: 'string' } } }).values;
+  } catch (error) {
+    return fail(EXIT_CONFIG, 'CTM_CONFIG_MISSING', `${(error as Error).message}. Use --config continuum.yaml`);
+  }
+}
+
+function readToken(config: ContinuumConfig): string {
+  const { tokenFile } = config.local.api;
+  const token = readGiven('local.api.tokenFile', tokenFile).trim();
+  if (token.length >= TOKEN_LENGTH_MIN) return token;
+  return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', `local.api.tokenFile ${tokenFile}: its token has ${token.length} characters, use at least ${TOKEN_LENGTH_MIN}`);
+}
+
+function readGiven(field: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    return fail(EXIT_CONFIG, 'CTM_CONFIG_UNREADABLE', `${field} ${file}: ${(error as Error).message}`);
+  }
+}
+
+function lock(stateDir: string): () => void {
+  try {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    return takeLock(join(stateDir, 'controller.lock'));
   } catch (error) {
     if (error instanceof LockedError) return fail(EXIT_TAKEN, error.code, error.message);
-    throw error;
+    return fail(EXIT_CONFIG, 'CTM_CONFIG_UNREADABLE', `local.stateDir ${stateDir}: ${(error as Error).message}`);
   }
+}
+
+/** The ports open nothing that is waited for: what they throw is about their options, keys and files. */
+async function open(config: ContinuumConfig): Promise<OpenPorts> {
+  try {
+    return await openPorts(config, log);
+  } catch (error) {
+    return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', (error as Error).message);
+  }
+}
+
+/** Returns once the API's address is this process's own: whoever has it acts, a second controller ends here. */
+function listen(config: ContinuumConfig, answer: (request: Request) => Response | Promise<Response>): Promise<ServerType> {
+  const { address, port } = config.local.api;
+  return new Promise((resolve) => {
+    const server = serve({ fetch: answer, hostname: address, port }, () => {
+      log.info({ address, port }, 'API ready');
+      resolve(server);
+    });
+    server.on('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'EADDRINUSE' ? 'the port is in use; stop what listens there or choose another' : error.message;
+      fail(EXIT_TAKEN, 'CTM_API_LISTEN', `local.api ${address}:${port}: ${why}`);
+    });
+  });
 }
 
 /** The identity and the highest epoch of an earlier run. A damaged file ends the start: an epoch must not be forgotten. */
