@@ -33,7 +33,8 @@ t.test('a broken configuration is reported whole, without the secret', async (t)
     [{ LEASES: { shop: ['r1', 'r9'] } }, ['LEASES.shop']],
     [{ RESTORE: { shop: { epoch: 4, inSync: ['r9'] } } }, ['RESTORE.shop.inSync']],
     [{ WITNESS_KEY_ID: 'r1/a' }, ['WITNESS_KEY_ID']],
-    [{ WITNESS_SIGNING_KEY: 'secret' }, ['WITNESS_SIGNING_KEY']],
+    [{ WITNESS_SIGNING_KEY: 'Hunter2' }, ['WITNESS_SIGNING_KEY']],
+    [{ WITNESS_SIGNING_KEY: { d: 'Hunter2' } }, ['WITNESS_SIGNING_KEY']],
     [{ LOCATION_HINT: 'moon', JURISDICTION: 'mars', SIGNATURE_WINDOW_SECONDS: 1 }, ['LOCATION_HINT', 'JURISDICTION', 'SIGNATURE_WINDOW_SECONDS']],
   ];
   for (const [variables, paths] of problems) {
@@ -42,7 +43,7 @@ t.test('a broken configuration is reported whole, without the secret', async (t)
     t.match(problem, { status: 500, code: 'CTM_WITNESS_CONFIG_INVALID', retryable: false });
     t.same((problem.fields ?? []).map(({ path }) => path).sort(), [...paths].sort());
     t.ok((problem.fields ?? []).every(({ fix }) => fix.length > 5), 'each says what to do');
-    t.notMatch(answer, /PRIVATE KEY-----/);
+    t.notMatch(answer, /Hunter2|PRIVATE KEY-----/);
   }
 });
 

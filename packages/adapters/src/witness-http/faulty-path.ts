@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { request } from 'undici';
+import type { SignedRequest } from '@continuum/wire';
 
 export type Passing = { status: number; headers: Record<string, string>; body: Buffer };
 export type Path = { readonly url: string; readonly close: () => Promise<void> };
@@ -12,13 +13,13 @@ export type Path = { readonly url: string; readonly close: () => Promise<void> }
 /** Forwards each request; `onReply` may change the reply, or do with the connection what it likes and return null. */
 export async function httpPath(
   target: () => string,
-  onReply: (reply: Passing, response: ServerResponse) => Passing | null,
+  onReply: (reply: Passing, response: ServerResponse, sent: SignedRequest) => Passing | null | Promise<Passing | null>,
 ): Promise<Path & { readonly forwarded: () => number }> {
   let forwarded = 0;
   const server = createHttpServer((incoming, response) => {
-    void forward(target(), incoming).then((reply) => {
+    void forward(target(), incoming).then(async ({ reply, sent }) => {
       forwarded += 1;
-      const passed = onReply(reply, response);
+      const passed = await onReply(reply, response, sent);
       if (passed !== null) response.writeHead(passed.status, passed.headers).end(passed.body);
     });
   });
@@ -33,12 +34,14 @@ export async function httpPath(
 export async function tcpPath(
   target: () => string,
   toClient: (bytes: Buffer) => Buffer = (bytes) => bytes,
-): Promise<Path & { mute: boolean; readonly connections: () => number }> {
+): Promise<Path & { mute: boolean; readonly connections: () => number; readonly open: () => number }> {
   const sockets = new Set<Socket>();
   let connections = 0;
+  let open = 0;
   const state = { mute: false };
   const server = createTcpServer((client) => {
     connections += 1;
+    open += 1;
     const { hostname, port } = new URL(target());
     const upstream = connect(Number(port), hostname);
     for (const socket of [client, upstream]) {
@@ -48,19 +51,22 @@ export async function tcpPath(
     }
     client.on('data', (bytes) => void (state.mute || upstream.write(uncompressed(bytes))));
     upstream.on('data', (bytes) => void (state.mute || client.write(toClient(bytes))));
-    client.on('close', () => upstream.destroy());
+    client.on('close', () => {
+      open -= 1;
+      upstream.destroy();
+    });
     upstream.on('close', () => client.destroy());
   });
   const url = await listen(server);
   const close = () => closeServer(server, () => sockets.forEach((socket) => socket.destroy()));
-  return Object.assign(state, { url, connections: () => connections, close });
+  return Object.assign(state, { url, connections: () => connections, open: () => open, close });
 }
 
 function uncompressed(bytes: Buffer): Buffer {
   return Buffer.from(bytes.toString('latin1').replace('permessage-deflate', 'permessage-nothing'), 'latin1');
 }
 
-async function forward(target: string, incoming: IncomingMessage): Promise<Passing> {
+async function forward(target: string, incoming: IncomingMessage): Promise<{ reply: Passing; sent: SignedRequest }> {
   const chunks: Buffer[] = [];
   for await (const chunk of incoming) chunks.push(chunk as Buffer);
   const { connection: _, 'transfer-encoding': __, ...headers } = incoming.headers;
@@ -70,7 +76,10 @@ async function forward(target: string, incoming: IncomingMessage): Promise<Passi
     ...(chunks.length > 0 ? { body: Buffer.concat(chunks) } : {}),
   });
   const body = Buffer.from(await response.body.arrayBuffer());
-  return { status: response.statusCode, headers: response.headers as Record<string, string>, body };
+  const reply = { status: response.statusCode, headers: response.headers as Record<string, string>, body };
+  const url = `http://${incoming.headers.host}${incoming.url}`;
+  const fields = Object.entries(headers as Record<string, string>);
+  return { reply, sent: { method: incoming.method ?? '', url, headers: fields, body: new Uint8Array(Buffer.concat(chunks)) } };
 }
 
 async function listen(server: ReturnType<typeof createTcpServer> | ReturnType<typeof createHttpServer>): Promise<string> {

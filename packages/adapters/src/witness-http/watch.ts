@@ -2,8 +2,9 @@
 // with a jittered, bounded back-off. Every push is signed by the witness and names the handshake that opened its stream, so
 // one that was forged or recorded is dropped. Nothing depends on a push; a lost one costs the time until the next read.
 
-import { Agent, WebSocket } from 'undici';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Agent, WebSocket, buildConnector } from 'undici';
 import { failure } from '@continuum/ports';
 import type { Failure, LeasePush } from '@continuum/ports';
 import {
@@ -22,7 +23,8 @@ import type { Checked, WitnessRegisterOptions } from './options.ts';
 
 const HEARTBEAT_MS = 2_000;
 const BACK_OFF_FIRST_MS = 100;
-const BACK_OFF_MAX_MS = 5_000;
+const BACK_OFF_MAX_MS = 2_000;
+const CONNECT_MS_MAX = 5_000;
 const PING = 'ping';
 const PONG = 'pong';
 /** An envelope is a push written as JSON text inside JSON: every quote doubles. */
@@ -55,18 +57,19 @@ async function keepWatching(watch: Watch, random: () => number): Promise<void> {
     const ended = await watchOnce(watch);
     if (watch.signal.aborted) return;
     watch.onProblem(ended.failure);
-    failures = ended.heard ? 0 : failures + 1;
+    failures = ended.livedMs > BACK_OFF_MAX_MS ? 0 : failures + 1;
     await pause(backOffMs(failures, random()), watch.signal);
   }
 }
 
-/** Doubles from 0.1 s to 5 s; the last half of each step is random, so that two regions do not come back in step. */
+/** Doubles from 0.1 s to 2 s; the last half of each step is random, so that two regions do not come back in step. */
 export function backOffMs(failures: number, random: number): number {
   const step = Math.min(BACK_OFF_FIRST_MS * 2 ** Math.min(failures, 10), BACK_OFF_MAX_MS);
   return step / 2 + (step / 2) * random;
 }
 
-type Ended = { readonly heard: boolean; readonly failure: Failure };
+/** `livedMs`: from its opening; a connection that is closed as soon as it is open must not be opened again at once. */
+type Ended = { readonly livedMs: number; readonly failure: Failure };
 
 /** One connection, from the handshake until it is over. */
 async function watchOnce(watch: Watch): Promise<Ended> {
@@ -75,27 +78,26 @@ async function watchOnce(watch: Watch): Promise<Ended> {
   const url = `${checked.origin}/v1/leases/${checked.lease}/watch`;
   const plain: SignedRequest = { method: 'GET', url, headers: [], body: NO_BODY };
   const headers = await signRequest(checked.key, plain, { nonce, createdSeconds: Date.now() / 1_000 });
-  // An agent of its own: destroying it is the only way to be rid of a connection whose other end no longer answers.
-  const agent = new Agent();
-  const socket = new WebSocket(url.replace(/^http/, 'ws'), { headers: { ...headers }, dispatcher: agent });
+  const connection = ownConnection();
+  const socket = new WebSocket(url.replace(/^http/, 'ws'), { headers: { ...headers }, dispatcher: connection.agent });
   const receive = receiver(watch, nonce);
   const ended = Promise.withResolvers<Failure>();
   const end = (code: string, message: string) => ended.resolve(failure(code, message).failure);
-  let heard = false;
+  let openedAtMs = Number.POSITIVE_INFINITY;
   let heardAtMs = performance.now();
-  const hear = () => {
-    heard = true;
-    heardAtMs = performance.now();
-  };
   const beat = setInterval(() => {
     if (performance.now() - heardAtMs > 2 * heartbeatMs) end('CTM_REGISTER_TIMEOUT', 'the watch fell silent');
     else if (socket.readyState === WebSocket.OPEN) socket.send(PING);
   }, heartbeatMs);
   const abort = () => end('CTM_REGISTER_TIMEOUT', 'the watch was ended');
   signal.addEventListener('abort', abort, { once: true });
-  socket.addEventListener('open', hear);
+  // It may have been ended while the handshake was signed, when nobody listened.
+  if (signal.aborted) abort();
+  socket.addEventListener('open', () => {
+    openedAtMs = heardAtMs = performance.now();
+  });
   socket.addEventListener('message', ({ data }) => {
-    hear();
+    heardAtMs = performance.now();
     if (data !== PONG && !receive(data)) end('CTM_REGISTER_REPLY_INVALID', 'the watch was flooded');
   });
   socket.addEventListener('error', () => end('CTM_REGISTER_UNREACHABLE', 'the watch could not be opened, or broke'));
@@ -103,8 +105,35 @@ async function watchOnce(watch: Watch): Promise<Ended> {
   const reason = await ended.promise;
   clearInterval(beat);
   signal.removeEventListener('abort', abort);
-  await agent.destroy();
-  return { heard, failure: reason };
+  connection.destroy();
+  return { livedMs: performance.now() - openedAtMs, failure: reason };
+}
+
+/**
+ * An agent for one connection that can be cut at any time. Closing the WebSocket waits for the other end, and destroying the
+ * agent does not reach a connection that has become a WebSocket: neither helps against an end that no longer answers.
+ */
+function ownConnection(): { readonly agent: Agent; readonly destroy: () => void } {
+  const connector = buildConnector({ timeout: CONNECT_MS_MAX });
+  let raw: Socket | null = null;
+  let destroyed = false;
+  const agent = new Agent({
+    connect: (options, callback) =>
+      connector(options, (...[error, socket]) => {
+        raw = socket;
+        if (destroyed) raw?.destroy();
+        if (error === null) callback(null, socket);
+        else callback(error, null);
+      }),
+  });
+  return {
+    agent,
+    destroy: () => {
+      destroyed = true;
+      raw?.destroy();
+      void agent.destroy();
+    },
+  };
 }
 
 /** Checks messages one after the other, so that pushes keep their order. False when too many wait: a flood. */
