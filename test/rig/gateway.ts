@@ -63,7 +63,7 @@ export type Gateway = {
 
 /** Returns when Envoy is live and the gate listens. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { folder, region, address } = options;
+  const { folder, address } = options;
   const routeFolder = join(folder, 'routes');
   mkdirSync(routeFolder, { recursive: true });
   const paths = {

@@ -96,6 +96,11 @@ function converse(
     on.ended(reason);
   };
 
+  const refuse = (what: string): void => {
+    options.onGarbage();
+    end(`the controller sent ${what}`);
+  };
+
   const ask = (): void => {
     if (next !== null) clearTimeout(next);
     next = null;
@@ -114,11 +119,7 @@ function converse(
       else askAgain = true;
       return;
     }
-    if (pending === null || message.answer !== pending.number) {
-      options.onGarbage();
-      end(`answer ${message.answer} to no question of mine`);
-      return;
-    }
+    if (pending === null || message.answer !== pending.number) return refuse(`answer ${message.answer} to no question`);
     const { asked } = pending;
     pending = null;
     if (silence !== null) clearTimeout(silence);
@@ -134,24 +135,24 @@ function converse(
     on.opened();
     ask();
   });
-  const split = lineSplitter(LINE_LENGTH_MAX);
-  socket.setEncoding('utf8');
-  socket.on('data', (chunk: string) => {
-    const received = split(chunk);
-    const messages = received.ok ? received.lines.map(parse) : [null];
-    for (const message of messages) {
-      if (over) return;
-      if (message !== null) {
-        take(message);
-      } else {
-        options.onGarbage();
-        end('the controller sent something that is not of the protocol');
-      }
-    }
+  onMessages(socket, (message) => {
+    if (over) return;
+    if (message !== null) take(message);
+    else refuse('something that is not of the protocol');
   });
   socket.on('error', (error) => end(error.message));
   socket.on('close', () => end('the controller closed the connection'));
   return { end };
+}
+
+/** Null for what is not a message of the protocol. */
+function onMessages(socket: Socket, each: (message: GateAnswer | null) => void): void {
+  const split = lineSplitter(LINE_LENGTH_MAX);
+  socket.setEncoding('utf8');
+  socket.on('data', (chunk: string) => {
+    const received = split(chunk);
+    for (const message of received.ok ? received.lines.map(parse) : [null]) each(message);
+  });
 }
 
 function parse(line: string): GateAnswer | null {
