@@ -18,7 +18,7 @@ export const APP_USER = 'app';
 export const APP_DATABASE = 'app';
 
 /** Small on purpose: two of these, and everything else, share a small machine. */
-const SERVER_SETTINGS = {
+export const SERVER_SETTINGS = {
   wal_level: 'replica',
   hot_standby: 'on',
   synchronous_commit: 'remote_apply',

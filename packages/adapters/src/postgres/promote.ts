@@ -10,7 +10,6 @@ import type { ServerState } from './server-state.ts';
 import { replayTimeline } from './replay-timeline.ts';
 import { ensureRunning, findPostmaster, stopHard } from './postmaster.ts';
 import { DatabaseProblem } from './problem.ts';
-import { writeFileSettings } from './server-settings.ts';
 import { relax } from './synchronous.ts';
 import { pollUntil } from './wait.ts';
 
@@ -21,17 +20,19 @@ const POLL_MS = 5;
 export async function promote(member: Member, request: PromoteRequest, signal: AbortSignal): Promise<{ timeline: number; lsn: Lsn }> {
   const { context, control } = member;
   await acceptInStore(context, request.epoch, 0);
-  if ((await findPostmaster(context)) === null) await startForPromotion(member, request, signal);
-  else await ensureRunning(context, signal);
+  const running = (await findPostmaster(context)) !== null;
+  if (running) await ensureRunning(context, signal);
+  else await startForPromotion(member, request, signal);
 
   member.step('reading the state before the promotion');
   const before = await readServerState(control, signal);
   await acceptInStore(context, request.epoch, before.epoch);
-  if (!before.standby && before.epoch === request.epoch) return confirm(member, request, before, signal);
+  if (running && !before.standby && before.epoch === request.epoch) return confirm(member, request, before, signal);
 
   if (before.standby) await promoteStandby(member, request, before, signal);
   else if (request.token !== null) await assertBranchedAt(member, request.token, before);
 
+  // Before the record: a call that is cut off in between is not taken for complete when it is repeated.
   member.step('making commits wait for nobody');
   await relax(member, signal);
   return recordAndProve(member, request, signal);
@@ -51,8 +52,7 @@ async function startForPromotion(member: Member, request: PromoteRequest, signal
     throw new DatabaseProblem('CTM_DATABASE_EMPTY', `${context.dataDir} holds no usable cluster: rejoin this region first`);
   }
   if (shape === 'primary' && request.token !== null) await assertEndsAt(member, request.token, signal);
-  // Before it accepts connections: otherwise its first commits would wait for a standby that may be dead.
-  await writeFileSettings(context, context.dataDir, { synchronous_standby_names: '' });
+  // It comes up with the standbys that it had: nobody is acknowledged without them before the epoch is checked.
   member.step('starting the server');
   await ensureRunning(context, signal);
 }

@@ -4,7 +4,7 @@ import { chmod, mkdir, open, readFile, readdir, rename, rm, truncate, writeFile 
 import { basename, dirname, join } from 'node:path';
 import { epoch, lsnDiffBytes } from '@continuum/core';
 import { test } from 'tap';
-import { createPair, expectOk, idsIn, INSERT, observed, soon, startPair } from '../../../../test/rig/postgres-pair.ts';
+import { createPair, expectOk, idsIn, observed, soon, startPair } from '../../../../test/rig/postgres-pair.ts';
 import type { Pair, PairMember } from '../../../../test/rig/postgres-pair.ts';
 import { initPrimary } from '../../../../test/rig/postgres.ts';
 import { rewindMarker } from './cluster.ts';
