@@ -66,9 +66,9 @@ export class HistoryChecker {
     }
     this.#ended = null;
     const lost = this.#tips.filter((tip) => !contains(head, tip));
-    if (lost.length > 0 && forced) {
+    if (forced) {
       this.#forgiven = true;
-      this.#tips = [];
+      this.#tips = this.#tips.filter((tip) => contains(head, tip));
     } else if (lost.length > 0) {
       this.#sim.violate('I3', `${database.region} was promoted in epoch ${epoch} without the acknowledged write ${lost[0]?.writeId}`);
     }

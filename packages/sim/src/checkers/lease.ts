@@ -45,6 +45,7 @@ export class LeaseChecker {
     if (!mayEnterEpoch(before.epoch, after.epoch)) sim.violate('I6', `the witness went from epoch ${before.epoch} to ${after.epoch}`);
     if (!reply.outcome.ok) return this.#refused(reply.outcome.code);
     if (after.revision === before.revision) return;
+    this.#checkRight(before, after, command);
     if (command.kind === 'renew' && after.clockMs >= before.expiresAtMs) {
       sim.violate('I4', `epoch ${after.epoch} was renewed after it had expired`);
     }
@@ -66,6 +67,19 @@ export class LeaseChecker {
     this.grants.set(after.epoch, { region: after.holder, forced, planned, atMs: sim.nowMs });
     this.#count(last, after.holder, forced, planned);
     sim.note('witness', () => `epoch ${after.epoch} -> ${after.holder}${planned ? ' (transfer)' : ''}${forced ? ' (forced)' : ''}`);
+  }
+
+  /** What the witness accepts from whom, told apart from how it decides. */
+  #checkRight(before: LeaseRecord, after: LeaseRecord, command: LeaseCommand): void {
+    const sim = this.#sim;
+    const { region, kind } = command;
+    const seqBefore = before.last[region]?.seq ?? 0;
+    if (command.seq <= seqBefore) sim.violate('I2', `command ${command.seq} of ${region} was carried out after ${seqBefore}`);
+    const isHeld = before.holder !== null && after.clockMs < before.expiresAtMs;
+    if (kind === 'acquire' && isHeld) sim.violate('I1', `${region} was granted the lease while ${before.holder} held it`);
+    const asHolder = kind === 'renew' || kind === 'release' || kind === 'transfer' || kind === 'setInSync';
+    if (asHolder && before.holder !== region) sim.violate('I1', `${region} did ${kind} with the lease of ${before.holder}`);
+    if (kind === 'acquire' && after.handover !== null) sim.violate('I8', 'a takeover kept the token of an earlier hand-over');
   }
 
   #count(last: string | undefined, holder: string, forced: boolean, planned: boolean): void {

@@ -33,7 +33,10 @@ export class ResourceChecker {
         this.#sim.violate('I6', `${controller.region} opens in epoch ${action.directive.epoch} with ${persisted} on disk`);
       }
       if (action.kind !== 'register' || action.request.kind !== 'acquire' || action.request.force !== null) continue;
-      const { database } = controller.state;
+      const { database, databaseMs, now, policy } = controller.state;
+      if (now.monoMs - databaseMs > policy.timings.observationMaxAgeMs) {
+        this.#sim.violate('I8', `${controller.region} asks for the lease on what it knew ${Math.round(now.monoMs - databaseMs)} ms ago`);
+      }
       if (database === null || (database.shape === 'standby' && database.replayLsn === null)) {
         this.#sim.violate('I8', `${controller.region} asks for the lease with an unknown lag`);
       }

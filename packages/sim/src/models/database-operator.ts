@@ -2,7 +2,7 @@
 // its deadline may still have its effect later, as a promotion in a real server does.
 
 import type { DatabaseAction, DemotionToken } from '@continuum/core';
-import { append, canStream, lsnOf } from './history.ts';
+import { append, canStream, contains, lsnOf } from './history.ts';
 import type { Database } from './database.ts';
 
 export type OperationResult =
@@ -218,7 +218,9 @@ export class DatabaseOperator {
     const { head } = database;
     const { head: target } = source;
     if (head === null || database.shape === 'empty' || target === null) return this.#copy(operation, source);
-    if (canStream(target, head)) return this.#startAsStandby(operation, source, 'start');
+    // A former primary compares its log with the source's; a standby is started, and the servers compare numbers.
+    const follows = database.shape === 'primary' ? contains(target, head) : canStream(target, head);
+    if (follows) return this.#startAsStandby(operation, source, 'start');
     // On one timeline number pg_rewind sees nothing to do, whatever the histories are.
     if (head.timeline === target.timeline) return this.#copy(operation, source);
     if (database.faults.rewindImpossible) return this.#copy(operation, source);

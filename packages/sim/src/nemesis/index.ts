@@ -18,6 +18,7 @@ import {
   regionKill,
   slowLoop,
 } from './process.ts';
+import { rogueCommands } from './rogue.ts';
 import { witnessErrors, witnessOutage } from './witness.ts';
 
 export const NEMESES: readonly Nemesis[] = [
@@ -44,6 +45,7 @@ export const NEMESES: readonly Nemesis[] = [
   oddStandby,
   hungDatabase,
   lateActions,
+  rogueCommands,
   switchovers,
   forcedTakeover,
   differentPolicy,

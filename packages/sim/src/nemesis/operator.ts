@@ -1,6 +1,8 @@
 // Operators: switchovers at bad moments, a forced takeover during an automatic one, specifications that differ, resolvers that lie to
 // clients, weights that cannot be written.
 
+import type { Prng } from '../prng.ts';
+import type { Region, World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
 import { nothing } from './nemesis.ts';
 
@@ -12,9 +14,18 @@ export const switchovers: Nemesis = {
     const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
     const to = holder === undefined ? prng.pick(world.regions) : world.other(holder);
     world.switchover(to);
+    if (holder !== undefined && prng.chance(0.15)) stallGate(world, prng, holder);
     return { what: `switchover to ${to.name}`, durationMs: 0, stop: nothing };
   },
 };
+
+/** The gate of the giver stops for a while, somewhere in the middle, with requests in its inbox. */
+function stallGate(world: World, prng: Prng, region: Region): void {
+  const { ttlMs } = world.options.timings;
+  const { process } = region.gate;
+  world.sim.after(ttlMs * prng.between(0, 0.1), () => process.pause());
+  world.sim.after(ttlMs * prng.spread(0.12, 1), () => process.unpause());
+}
 
 export const forcedTakeover: Nemesis = {
   name: 'forced-takeover',

@@ -79,6 +79,13 @@ export const controllerPause: Nemesis = {
     const { ttlMs } = world.options.timings;
     const durationMs = ttlMs * prng.spread(0.02, 4);
     if (durationMs > ttlMs && world.witness.record.holder === region.name) world.marks.set('holder-paused-past-ttl');
+    // Set meanwhile, the wall clock must not lengthen what the gate has.
+    if (prng.chance(0.3)) {
+      const stepMs = prng.between(-60_000, 60_000);
+      world.sim.after(prng.between(0, ttlMs / 2), () => {
+        region.machine.wallOffsetMs += stepMs;
+      });
+    }
     return { what: `controller of ${region.name} stopped`, durationMs, stop: () => process.unpause() };
   },
 };
