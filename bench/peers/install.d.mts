@@ -1,0 +1,22 @@
+// Types of install.mjs, which is plain JavaScript because the set-up's own modules are.
+
+/** The newest one; and the last one that takes a ttl below 20 s. */
+export type PatroniVersion = '4.1.5' | '3.1.2';
+
+/** A program with what must be merged into its environment. */
+export type Program = {
+  readonly command: string;
+  readonly env: Readonly<Record<string, string>>;
+};
+
+export type PatroniPrograms = {
+  readonly etcd: Program;
+  /** A Python in which `-m patroni` is that version. */
+  readonly patroni: Readonly<Record<PatroniVersion, Program>>;
+};
+
+/**
+ * Fetches what is missing into the project's cache of parts; downloads nothing when it is there.
+ * Throws a PeerProblem when it cannot be had on this machine.
+ */
+export declare function ensurePatroni(say: (line: string) => void): Promise<PatroniPrograms>;
