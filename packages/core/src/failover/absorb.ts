@@ -187,7 +187,10 @@ function databaseDone(draft: Draft, event: Of<'database-done'>): void {
   state.database = null;
   state.databaseMs = draft.nowMs;
   if (!result.ok) {
-    if (pending.action.kind === 'set-synchronous') state.synchronous = null;
+    if (pending.action.kind === 'set-synchronous') {
+      state.synchronous = null;
+      state.caughtUp = [];
+    }
     return draft.databaseFailed(detail);
   }
   state.databaseProblem = null;
@@ -205,8 +208,12 @@ function succeeded(
   if (action.kind === 'promote') {
     state.promotedEpoch = action.epoch;
     state.synchronous = [];
+    state.caughtUp = [];
   }
-  if (action.kind === 'set-synchronous') state.synchronous = action.standbys;
+  if (action.kind === 'set-synchronous') {
+    state.synchronous = action.standbys;
+    state.caughtUp = action.standbys;
+  }
   if (phase.kind !== 'handing-over') return;
   if (action.kind === 'prewarm' && phase.step === 'preparing') draft.enter({ ...phase, step: 'holding' });
   if (action.kind === 'demote' && phase.step === 'demoting') draft.enter({ ...phase, step: 'transferring', token });

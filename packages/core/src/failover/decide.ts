@@ -47,6 +47,7 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
     streamLostSinceMs: null,
     streaming: { regions: [], sinceMs: now.monoMs },
     synchronous: null,
+    caughtUp: [],
     gate: { connected: false, held: 0, mode: null, epoch: 0 },
     gateDirective: null,
     draining: false,

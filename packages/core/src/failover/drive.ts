@@ -156,14 +156,18 @@ function holderCommand(draft: Draft, from: From): LeaseCommand | null {
  */
 function nextInSync(draft: Draft): readonly RegionId[] | null {
   const { state } = draft;
-  const { view, policy, streaming, synchronous } = state;
+  const { view, policy, streaming, synchronous, caughtUp } = state;
   if (view === null || synchronous === null || state.databaseAction !== null) return null;
   const lost = lostStandbys(draft);
   const keep = view.inSync.filter(
     (region) => region === policy.region || (synchronous.includes(region) && !lost.includes(region)),
   );
   const add = policy.regions.filter(
-    (region) => !keep.includes(region) && synchronous.includes(region) && streaming.regions.includes(region),
+    (region) =>
+      !keep.includes(region) &&
+      synchronous.includes(region) &&
+      caughtUp.includes(region) &&
+      streaming.regions.includes(region),
   );
   const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
   const next = [...keep, ...(stable && freshDatabase(draft) !== null ? add : [])].sort();
@@ -260,7 +264,7 @@ function driveStandbyStart(draft: Draft): void {
 /** For whom commits should wait, or null when it is so: all that the register promises, and all that stream steadily. */
 function nextSynchronous(draft: Draft): readonly RegionId[] | null {
   const { state } = draft;
-  const { view, policy, streaming, synchronous } = state;
+  const { view, policy, streaming, synchronous, caughtUp } = state;
   if (view === null || synchronous === null || freshDatabase(draft) === null) return null;
   const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
   const want = policy.regions.filter(
@@ -268,7 +272,8 @@ function nextSynchronous(draft: Draft): readonly RegionId[] | null {
       region !== policy.region &&
       (view.inSync.includes(region) || (streaming.regions.includes(region) && (stable || synchronous.includes(region)))),
   );
-  return [...want].sort().join() === [...synchronous].sort().join() ? null : want;
+  const proven = want.every((region) => view.inSync.includes(region) || caughtUp.includes(region));
+  return proven && [...want].sort().join() === [...synchronous].sort().join() ? null : want;
 }
 
 /** Weights follow the holder: the own region only once it is active, another one once it is known. */

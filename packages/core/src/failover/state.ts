@@ -146,6 +146,8 @@ export type ControllerState = {
   streaming: { readonly regions: readonly string[]; readonly sinceMs: MonoMs };
   /** The standbys that commits are known to wait for; null until known. */
   synchronous: readonly string[] | null;
+  /** The standbys that had all when commits began to wait for them. Being named is not enough: what was acknowledged before may be missing. */
+  caughtUp: readonly string[];
   gate: GateObservation;
   gateDirective: GateDirective | null;
   draining: boolean;
