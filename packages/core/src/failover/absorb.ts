@@ -104,7 +104,8 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
       return;
     }
     const known = state.grant?.epoch === view.epoch ? state.grant.validUntilMs : monoMs(0);
-    const validUntilMs = addMs(sentMs, ttlMs - state.policy.timings.guardMs);
+    // Less remains when the witness repeats the answer to an earlier, equal command: validity is from then.
+    const validUntilMs = addMs(sentMs, Math.min(ttlMs, view.remainingMs) - state.policy.timings.guardMs);
     state.grant = { epoch: view.epoch, validUntilMs: known > validUntilMs ? known : validUntilMs };
     state.lastRenewMs = sentMs;
     return;

@@ -163,11 +163,7 @@ function nextInSync(draft: Draft): readonly RegionId[] | null {
     (region) => region === policy.region || (synchronous.includes(region) && !lost.includes(region)),
   );
   const add = policy.regions.filter(
-    (region) =>
-      !keep.includes(region) &&
-      synchronous.includes(region) &&
-      caughtUp.includes(region) &&
-      streaming.regions.includes(region),
+    (region) => !keep.includes(region) && [synchronous, caughtUp, streaming.regions].every((all) => all.includes(region)),
   );
   const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
   const next = [...keep, ...(stable && freshDatabase(draft) !== null ? add : [])].sort();
