@@ -41,7 +41,7 @@ export class ValidityChecker {
     const key = `${command.region}/${command.seq}`;
     const sent = this.#sent.get(key);
     if (sent === undefined || (command.kind !== 'acquire' && command.kind !== 'renew') || !reply.outcome.ok) return;
-    const untilMono = sent.mono + command.ttlMs - guardMs;
+    const untilMono = sent.mono + Math.min(command.ttlMs, reply.view.remainingMs) - guardMs;
     const before = this.#validity.get(command.region);
     const { epoch } = reply.view;
     if (before !== undefined && before.epoch === epoch && before.untilMono >= untilMono) return;
