@@ -56,6 +56,8 @@ async function main(): Promise<void> {
   const gates = createGateEffect();
   const link = await createGateLink({
     socketPath: config.local.gate.socket,
+    // The clock that validity is counted on: another one has another origin.
+    clock: clock.now,
     onChange: () => loop.post({ kind: 'gate-observed', observation: gates.observe() }),
     onDropped: (reason) => log.warn({ reason }, 'gate connection dropped'),
   });
