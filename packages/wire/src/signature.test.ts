@@ -3,6 +3,7 @@
 
 import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
 import fc from 'fast-check';
+import { createSignature } from 'http-message-sig';
 import t from 'tap';
 import { generateKeyPair, importKeyRing, importSigningKey, keyRegion } from './keys.ts';
 import { NO_BODY, newNonce, signPush, signReply, signRequest, verifyPush, verifyReply, verifyRequest } from './signature.ts';
@@ -118,6 +119,18 @@ t.test('one kind of message does not pass for another', async (t) => {
   t.not(problemOf(await verifyReply(regionRing, asReply, request)), 'ok');
   const reply = await signedReply(request);
   t.not(problemOf(await verifyRequest(witnessRing, { ...request, headers: reply.headers }, NOW)), 'ok');
+  const digest = header(request, 'content-digest');
+  const message = { kind: 'request' as const, method: 'POST', targetUri: URL, fields: [{ name: 'content-digest', value: digest }] };
+  for (const [tag, problem] of [['continuum-request', 'ok'], ['continuum-reply', 'malformed'], ['web-bot-auth', 'malformed']]) {
+    const { signature, signatureInput } = await createSignature(message, {
+      label: 'continuum',
+      components: ['@method', '@authority', '@path', '@query', 'content-digest'],
+      parameters: { created: NOW.nowSeconds, nonce: newNonce(), keyid: 'r1/a', tag: tag as string },
+      signer: regionKey.signer,
+    });
+    const headers = Object.entries({ 'content-digest': digest, signature, 'signature-input': signatureInput });
+    t.equal(problemOf(await verifyRequest(regionRing, { ...request, headers }, NOW)), problem, tag as string);
+  }
 });
 
 t.test('a reply to a request that has no readable signature is bound to nothing, and not believed', async (t) => {

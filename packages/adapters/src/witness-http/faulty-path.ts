@@ -10,6 +10,14 @@ import type { SignedRequest } from '@continuum/wire';
 export type Passing = { status: number; headers: Record<string, string>; body: Buffer };
 export type Path = { readonly url: string; readonly close: () => Promise<void> };
 
+export type TcpPath = Path & {
+  mute: boolean;
+  /** How many there were, and how many there are. */
+  readonly connections: () => number;
+  readonly open: () => number;
+  readonly cut: () => void;
+};
+
 /** Forwards each request; `onReply` may change the reply, or do with the connection what it likes and return null. */
 export async function httpPath(
   target: () => string,
@@ -34,7 +42,7 @@ export async function httpPath(
 export async function tcpPath(
   target: () => string,
   toClient: (bytes: Buffer) => Buffer = (bytes) => bytes,
-): Promise<Path & { mute: boolean; readonly connections: () => number; readonly open: () => number }> {
+): Promise<TcpPath> {
   const sockets = new Set<Socket>();
   let connections = 0;
   let open = 0;
@@ -58,8 +66,14 @@ export async function tcpPath(
     upstream.on('close', () => client.destroy());
   });
   const url = await listen(server);
-  const close = () => closeServer(server, () => sockets.forEach((socket) => socket.destroy()));
-  return Object.assign(state, { url, connections: () => connections, open: () => open, close });
+  const cut = () => sockets.forEach((socket) => socket.destroy());
+  return Object.assign(state, {
+    url,
+    connections: () => connections,
+    open: () => open,
+    cut,
+    close: () => closeServer(server, cut),
+  });
 }
 
 function uncompressed(bytes: Buffer): Buffer {

@@ -47,7 +47,6 @@ export async function startFixture(leases: readonly string[]): Promise<Fixture> 
         keyId: `${region}/a`,
         privateKey: keys[region as 'r1' | 'r2'].privateKey,
         witnessPublicKeys: witness.publicKeys,
-        heartbeatMs: 200,
         ...options,
       }),
   };

@@ -214,6 +214,56 @@ t.test('a push that was changed on the way is dropped, the next one is heard', a
   await path.close();
 });
 
+t.test('a push that was recorded from another watch is dropped', async (t) => {
+  const lease = freshLease();
+  let recording: Buffer | null = null;
+  let replaying = false;
+  const path = await tcpPath(target, (bytes) => {
+    if (bytes.includes('renewed')) recording = bytes;
+    return replaying && recording !== null && bytes.includes('pong') ? Buffer.concat([bytes, recording]) : bytes;
+  });
+  const problems: string[] = [];
+  const watcher = await fixture.register(lease, 'r2', {
+    url: path.url,
+    heartbeatMs: 100,
+    onWatchProblem: ({ message }) => problems.push(message),
+  });
+  const pushes: LeasePush[] = [];
+  const ended = new AbortController();
+  watcher.watch((push) => pushes.push(push), ended.signal);
+  const holder = await fixture.register(lease, 'r1');
+  await holder.send(acquire, soon());
+  let seq = 1;
+  await waitFor('a push to record', async () => {
+    const numbers = { seq: ++seq, epoch: epoch(1), ttlMs: 60_000 };
+    await holder.send({ kind: 'renew', region: regionId('r1'), instance: 'a', policyHash: 'p', ...numbers }, soon());
+    return pushes.length > 0 && recording !== null;
+  });
+  replaying = true;
+  path.cut();
+  await waitFor('the replay', () => problems.some((problem) => problem.includes('another watch')));
+  const live = pushes.length;
+  await waitFor('one more replay', () => problems.filter((problem) => problem.includes('another watch')).length > 1);
+  t.equal(pushes.length, live);
+  ended.abort();
+  await path.close();
+});
+
+t.test('a quiet watch keeps its one connection', async (t) => {
+  let pongs = 0;
+  const path = await tcpPath(target, (bytes) => {
+    if (bytes.includes('pong')) pongs += 1;
+    return bytes;
+  });
+  const watcher = await fixture.register(freshLease(), 'r2', { url: path.url, heartbeatMs: 400 });
+  const ended = new AbortController();
+  watcher.watch(() => undefined, ended.signal);
+  await waitFor('three heartbeats, more than a silent one is given', () => pongs >= 3);
+  t.equal(path.connections(), 1);
+  ended.abort();
+  await path.close();
+});
+
 t.test('a connection that falls silent without closing is given up and opened again', async (t) => {
   const lease = freshLease();
   const path = await tcpPath(target);
@@ -238,7 +288,7 @@ t.test('a connection that falls silent without closing is given up and opened ag
     await holder.send(renewal, soon());
     return pushes.length > 0;
   });
-  t.equal(path.connections(), 2);
+  t.ok(path.connections() >= 2);
   ended.abort();
   await waitFor('the connection to be closed', () => path.open() === 0);
   await path.close();
