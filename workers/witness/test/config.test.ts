@@ -38,7 +38,10 @@ t.test('a broken configuration is reported whole, without the secret', async (t)
     [{ LOCATION_HINT: 'moon', JURISDICTION: 'mars', SIGNATURE_WINDOW_SECONDS: 1 }, ['LOCATION_HINT', 'JURISDICTION', 'SIGNATURE_WINDOW_SECONDS']],
   ];
   for (const [variables, paths] of problems) {
-    const answer = await start(variables).then(() => 'healthy', (error: Error) => error.message);
+    const answer = await start(variables).then(
+      (healthy) => healthy.process.kill().then(() => '{}'),
+      (error: Error) => error.message,
+    );
     const problem = JSON.parse(answer.replace(/^[^{]*/, '')) as Problem;
     t.match(problem, { status: 500, code: 'CTM_WITNESS_CONFIG_INVALID', retryable: false });
     t.same((problem.fields ?? []).map(({ path }) => path).sort(), [...paths].sort());
