@@ -1,0 +1,11 @@
+// Replication lag: a number with an age, or an honest unknown.
+
+export * from './debounce.ts';
+export * from './figures.ts';
+export * from './measure.ts';
+export * from './reading.ts';
+export * from './report.ts';
+export * from './sample.ts';
+export * from './state.ts';
+export * from './time-map.ts';
+export * from './verdict.ts';

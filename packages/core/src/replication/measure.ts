@@ -1,0 +1,135 @@
+// What is known of one replicating cluster: its ends as last seen, the primary's position-to-time map, and a debounced
+// verdict per standby. `absorbProbe` takes one look at one end; `reportCluster` says what that means at a given time,
+// because everything that is known also grows old without any event.
+
+import { assert } from '../assert.ts';
+import type { MonoMs } from '../types.ts';
+import { lsnDiffBytes } from '../types.ts';
+import { debounce, DEBOUNCED_DOWN } from './debounce.ts';
+import type { Debounced } from './debounce.ts';
+import { factsOf } from './figures.ts';
+import type { PrimarySample, Probe, StandbySample } from './sample.ts';
+import { asRole, primaryOf, receivedLsn } from './state.ts';
+import type { ClusterSettings, ClusterState, EndState } from './state.ts';
+import { extendMap } from './time-map.ts';
+import { isCertain, judgeStandby } from './verdict.ts';
+import type { Verdict } from './verdict.ts';
+
+const NEVER: Verdict = { kind: 'unknown', reason: 'never-measured', detail: 'not measured yet' };
+
+export function newCluster(settings: ClusterSettings): ClusterState {
+  const ends = settings.ends.map((one): [string, EndState] => [
+    one.name,
+    {
+      settings: one,
+      seen: null,
+      failure: null,
+      linked: null,
+      progress: null,
+      stalled: false,
+      debounced: DEBOUNCED_DOWN,
+      verdict: NEVER,
+      verdictSinceMs: null,
+    },
+  ]);
+  return { settings, ends: Object.fromEntries(ends), primary: null, twoPrimaries: false, map: null };
+}
+
+/** Takes one look into the state. A look at an end that the settings do not name is a programming error. */
+export function absorbProbe(state: ClusterState, probe: Probe): ClusterState {
+  const before = state.ends[probe.end];
+  assert(before !== undefined, 'REPLICATION_END_UNKNOWN', probe.end);
+  assert(probe.receivedMs >= probe.sentMs, 'REPLICATION_PROBE_TIMES', probe.end);
+  if (before.seen !== null && probe.receivedMs < before.seen.receivedMs) return state;
+  let next = withEnd(state, seeEnd(before, probe));
+  next = choosePrimary(next, probe.receivedMs);
+  const { outcome } = probe;
+  if (outcome.ok && outcome.sample.role === 'primary' && next.primary === probe.end && !next.twoPrimaries) {
+    next = seePrimary(next, outcome.sample, probe);
+  }
+  if (outcome.ok && outcome.sample.role === 'standby') next = withEnd(next, seeProgress(next, probe.end, outcome.sample, probe.receivedMs));
+  return judge(next, probe);
+}
+
+function withEnd(state: ClusterState, end: EndState): ClusterState {
+  return { ...state, ends: { ...state.ends, [end.settings.name]: end } };
+}
+
+function seeEnd(end: EndState, { outcome, sentMs, receivedMs }: Probe): EndState {
+  if (outcome.ok) return { ...end, seen: { sample: outcome.sample, sentMs, receivedMs }, failure: null };
+  const { code, message } = outcome;
+  return { ...end, failure: { code, message, sinceMs: end.failure?.sinceMs ?? sentMs } };
+}
+
+/** The primary of the newest timeline among those seen lately; the last known one stays until another is seen. */
+function choosePrimary(state: ClusterState, nowMs: MonoMs): ClusterState {
+  const { evidenceAgeMaxMs } = state.settings.limits;
+  const candidates = Object.values(state.ends).flatMap((end) => {
+    const seen = asRole(end.seen, 'primary');
+    return seen !== null && nowMs - seen.sentMs <= evidenceAgeMaxMs ? [{ name: end.settings.name, timeline: seen.sample.timeline }] : [];
+  });
+  const newest = Math.max(...candidates.map(({ timeline }) => timeline));
+  const best = candidates.filter(({ timeline }) => timeline === newest);
+  const [first] = best;
+  if (first === undefined) return { ...state, twoPrimaries: false };
+  const primary = best.some(({ name }) => name === state.primary) ? state.primary : first.name;
+  return { ...state, primary, twoPrimaries: best.length > 1 };
+}
+
+function seePrimary(state: ClusterState, sample: PrimarySample, { sentMs, receivedMs }: Probe): ClusterState {
+  const { systemIdentifier, timeline, lsn, nextXid, clockMs } = sample;
+  const map = extendMap(state.map, { systemIdentifier, timeline, lsn, nextXid, clockMs, sentMs, receivedMs });
+  const streaming = new Set(sample.walsenders.filter((one) => one.state === 'streaming').map((one) => one.name));
+  const ends = Object.values(state.ends).map((end): [string, EndState] => {
+    const { name, applicationName } = end.settings;
+    // Never of an end that is a primary itself: another server may use its name.
+    const here = streaming.has(applicationName) && name !== state.primary && end.seen?.sample.role !== 'primary';
+    return [name, here ? { ...end, linked: { systemIdentifier, timeline } } : end];
+  });
+  return { ...state, map, ends: Object.fromEntries(ends) };
+}
+
+/** Stalled: the primary has been further on for long enough, and meanwhile nothing at all has arrived. */
+function seeProgress(state: ClusterState, name: string, sample: StandbySample, nowMs: MonoMs): EndState {
+  const end = state.ends[name];
+  assert(end !== undefined, 'REPLICATION_END_UNKNOWN', name);
+  const primary = primaryOf(state);
+  const received = receivedLsn(sample);
+  if (primary === null || received === null) return { ...end, progress: null, stalled: false };
+  const isBehind = (lsnDiffBytes(primary.sample.lsn, received) ?? 0) > 0;
+  const still = end.progress?.receivedLsn === received ? end.progress.behindSinceMs : null;
+  const behindSinceMs = isBehind ? (still ?? nowMs) : null;
+  const stalled = behindSinceMs !== null && nowMs - behindSinceMs >= state.settings.limits.stallMinMs;
+  return { ...end, progress: { receivedLsn: received, behindSinceMs }, stalled };
+}
+
+/** Feeds the debouncers: an end's own with every look at it, the others' only when a look leaves no doubt. */
+function judge(state: ClusterState, probe: Probe): ClusterState {
+  const { thresholds } = state.settings;
+  const ends = Object.entries(state.ends).map(([name, end]): [string, EndState] => {
+    // A look at a standby says nothing about the others.
+    if (name !== probe.end && state.primary !== probe.end) return [name, end];
+    const verdict = judgeStandby(factsOf(state, name, probe.receivedMs));
+    const certain = isCertain(verdict);
+    if (name !== probe.end && !certain) return [name, end];
+    const failed = name === probe.end && !probe.outcome.ok;
+    const look = certain ? 'certain' : verdict.kind === 'promotable' && !failed ? 'good' : 'bad';
+    return [name, publish(end, verdict, debounce(end.debounced, look, thresholds), probe.receivedMs)];
+  });
+  return { ...state, ends: Object.fromEntries(ends) };
+}
+
+function publish(end: EndState, raw: Verdict, debounced: Debounced, nowMs: MonoMs): EndState {
+  const verdict = debounced.up ? ({ kind: 'promotable' } as const) : raw.kind === 'promotable' ? waiting(end.verdict) : raw;
+  const same = nameOf(verdict) === nameOf(end.verdict);
+  return { ...end, debounced, verdict, verdictSinceMs: same ? (end.verdictSinceMs ?? nowMs) : nowMs };
+}
+
+/** Good again, but not for long enough: the last reason stands. */
+function waiting(before: Verdict): Verdict {
+  return before.kind === 'promotable' ? { kind: 'unknown', reason: 'lag-unknown', detail: 'good, but not for long enough' } : before;
+}
+
+export function nameOf(verdict: Verdict): string {
+  return verdict.kind === 'promotable' ? verdict.kind : verdict.reason;
+}

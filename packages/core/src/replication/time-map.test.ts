@@ -1,0 +1,69 @@
+// The position-to-time map on its own: bounds that hold for ever, and memory that does not grow.
+
+import fc from 'fast-check';
+import t from 'tap';
+import { lsn, monoMs } from '../types.ts';
+import { behind, commitRate, extendMap, latestMs, MAP_ENTRIES_MAX } from './time-map.ts';
+import type { TimeMap } from './time-map.ts';
+
+const at = (bytes: number) => lsn(`${Math.floor(bytes / 2 ** 32).toString(16)}/${(bytes % 2 ** 32).toString(16)}`);
+
+function build(samples: readonly { readonly bytes: number; readonly ms: number }[]): TimeMap {
+  let map: TimeMap | null = null;
+  for (const { bytes, ms } of samples) {
+    map = extendMap(map, { systemIdentifier: '1', timeline: 1, lsn: at(bytes), nextXid: bytes, clockMs: ms, sentMs: monoMs(ms), receivedMs: monoMs(ms) });
+  }
+  if (map === null) throw new Error('no samples');
+  return map;
+}
+
+t.test('a hundred thousand samples fit in the same room, and every bound still holds', async (t) => {
+  const samples = Array.from({ length: 100_000 }, (_, index) => ({ bytes: index * 100, ms: index * 10 }));
+  const map = build(samples);
+  t.ok(map.entries.length <= MAP_ENTRIES_MAX);
+  for (const index of [99_998, 99_900, 99_000, 90_000, 50_000, 100]) {
+    const found = behind(map, at(index * 100 + 50));
+    const trueMs = (99_999 - (index + 1)) * 10;
+    t.ok(found !== null && found.msMax !== null && found.msMax >= trueMs && found.msMin <= trueMs, `${index}: ${found?.msMin}..${found?.msMax}, true ${trueMs}`);
+    t.ok((found?.msMax ?? 0) <= trueMs * 1.25 + 10, 'and to within a quarter of itself');
+  }
+  t.match(behind(map, at(99_998 * 100)), { bytes: 100, msMax: 10, commitsMax: 100 }, 'what is recent is kept exactly');
+});
+
+t.test('idle samples take no room', async (t) => {
+  const map = build(Array.from({ length: 3_600 }, (_, index) => ({ bytes: 500, ms: index * 1_000 })));
+  t.equal(map.entries.length, 1);
+  t.equal(latestMs(map), 3_599_000);
+  t.equal(commitRate(map), 0);
+});
+
+t.test('another history, or a position that went back, starts a new map', async (t) => {
+  const map = build([{ bytes: 100, ms: 0 }, { bytes: 200, ms: 10 }]);
+  const sample = { systemIdentifier: '1', timeline: 1, lsn: at(300), nextXid: 1, clockMs: 20, sentMs: monoMs(20), receivedMs: monoMs(20) };
+  t.equal(extendMap(map, sample)?.entries.length, 3);
+  for (const changed of [{ timeline: 2 }, { systemIdentifier: '2' }, { lsn: at(150) }]) {
+    t.equal(extendMap(map, { ...sample, ...changed })?.entries.length, 1, JSON.stringify(changed));
+  }
+  t.equal(extendMap(map, { ...sample, lsn: lsn('garbage') }), map);
+});
+
+t.test('for any position the age lies between its bounds', async (t) => {
+  const steps = fc.array(fc.record({ bytes: fc.integer({ min: 0, max: 2 ** 33 }), ms: fc.integer({ min: 1, max: 5_000 }) }), { minLength: 2, maxLength: 400 });
+  fc.assert(
+    fc.property(steps, fc.double({ min: 0, max: 1, noNaN: true }), (given, share) => {
+      let [bytes, ms] = [2 ** 31, 0];
+      const samples = given.map((step) => ({ bytes: (bytes += step.bytes), ms: (ms += step.ms) }));
+      const first = samples[0]?.bytes ?? 0;
+      const position = Math.floor(first + (bytes - first) * share);
+      const found = behind(build(samples), at(position));
+      const next = samples.find((one) => one.bytes > position);
+      if (found === null) throw new Error('no answer');
+      if (next === undefined) return found.bytes === 0 && found.msMax === 0;
+      const before = samples.findLast((one) => one.bytes <= position);
+      // What is above the position was written after the sample before and was there at the one after.
+      return found.msMin <= ms - next.ms && (found.msMax === null || found.msMax >= ms - (before?.ms ?? ms));
+    }),
+    { numRuns: 300 },
+  );
+  t.pass('300 maps');
+});

@@ -1,0 +1,174 @@
+// When did the log reach this position? Kept from the primary's own (position, clock) pairs, so that the age of what a
+// standby misses is a difference of one machine's clock. A step of that clock shows against the prober's monotonic clock
+// and is taken out.
+//
+// Invariant: whatever lies above an entry's position was written after its `lastMs`, and whatever lies at or below it was
+// there at its `firstMs`. Every answer is therefore a bound, and dropping entries widens a bound but never breaks it.
+
+import { assert } from '../assert.ts';
+import type { Lsn, MonoMs } from '../types.ts';
+import { lsnBytes } from '../types.ts';
+
+export type MapEntry = {
+  /** End of the log in bytes. All 64 bits: a position's high word changes every 4 GiB. */
+  readonly endBytes: bigint;
+  /** First and last time the log was seen to end here, in steady milliseconds of the primary's clock. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+  readonly nextXid: number | null;
+};
+
+export type TimeMap = {
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  readonly entries: readonly MapEntry[];
+  /** Added to the primary's wall clock to get steady milliseconds: minus the sum of its steps. */
+  readonly offsetMs: number;
+  /** Wall-clock times before this one are from before a step. */
+  readonly unsteppedSinceMs: number;
+  readonly last: { readonly clockMs: number; readonly sentMs: MonoMs; readonly receivedMs: MonoMs };
+};
+
+export type MapSample = {
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  readonly lsn: Lsn;
+  readonly nextXid: number | null;
+  readonly clockMs: number;
+  readonly sentMs: MonoMs;
+  readonly receivedMs: MonoMs;
+};
+
+export const MAP_ENTRIES_MAX = 128;
+/** The newest are never dropped. */
+const RECENT_ENTRIES = 32;
+/** What two reads of a clock may differ by without it having been stepped, beyond the rate error. */
+const CLOCK_NOISE_MS = 20;
+const CLOCK_RATE_ERROR = 0.01;
+
+/**
+ * Takes one sample. Another history, or a position that went back, starts a new map: nothing of the old one holds. A sample
+ * whose position is none changes nothing.
+ */
+export function extendMap(map: TimeMap | null, sample: MapSample): TimeMap | null {
+  const endBytes = lsnBytes(sample.lsn);
+  if (endBytes === null) return map;
+  if (map === null || !continues(map, sample, endBytes)) return startMap(sample, endBytes);
+  const { offsetMs, unsteppedSinceMs } = steady(map, sample);
+  const atMs = Math.max(latestMs(map), sample.clockMs + offsetMs);
+  const last = map.entries.at(-1);
+  assert(last !== undefined, 'MAP_EMPTY');
+  const { clockMs, sentMs, receivedMs, nextXid } = sample;
+  const entries =
+    last.endBytes === endBytes
+      ? [...map.entries.slice(0, -1), { ...last, lastMs: atMs, nextXid }]
+      : [...map.entries, { endBytes, firstMs: atMs, lastMs: atMs, nextXid }];
+  return { ...map, entries: thin(entries), offsetMs, unsteppedSinceMs, last: { clockMs, sentMs, receivedMs } };
+}
+
+/** Steady time of the newest sample: "now", as far as the primary has told. */
+export function latestMs(map: TimeMap): number {
+  return map.entries.at(-1)?.lastMs ?? 0;
+}
+
+export type Behind = {
+  /** Bytes above the position; 0 only when the position is at or above the newest sample's. */
+  readonly bytes: number;
+  /** Age of the oldest log above the position: at least and at most. Null: older than the map knows. */
+  readonly msMin: number;
+  readonly msMax: number | null;
+  /** Transactions that may have written above the position, at most. */
+  readonly commitsMax: number | null;
+};
+
+/** What the primary had at its newest sample and a standby at `position` has not. Null when the position is no position. */
+export function behind(map: TimeMap, position: Lsn): Behind | null {
+  const newest = map.entries.at(-1);
+  if (newest === undefined) return null;
+  const positionBytes = lsnBytes(position);
+  if (positionBytes === null) return null;
+  const bytes = Number(newest.endBytes - positionBytes);
+  if (bytes <= 0) return { bytes: 0, msMin: 0, msMax: 0, commitsMax: 0 };
+  const above = firstAbove(map.entries, positionBytes);
+  const [below, next] = [map.entries[above - 1], map.entries[above]];
+  const nowMs = newest.lastMs;
+  return {
+    bytes,
+    msMin: Math.max(0, nowMs - (next?.firstMs ?? nowMs)),
+    msMax: below === undefined ? null : nowMs - below.lastMs,
+    commitsMax: below === undefined || below.nextXid === null || newest.nextXid === null ? null : newest.nextXid - below.nextXid,
+  };
+}
+
+/** Age of a commit by its time stamp on the primary's clock; null when the clock was stepped since. */
+export function commitAgeMs(map: TimeMap, committedMs: number): number | null {
+  if (committedMs < map.unsteppedSinceMs) return null;
+  return Math.max(0, latestMs(map) - (committedMs + map.offsetMs));
+}
+
+/** Writing transactions per millisecond over the map's horizon; null when it is too short to tell. */
+export function commitRate(map: TimeMap): number | null {
+  const [first, last] = [map.entries[0], map.entries.at(-1)];
+  if (first === undefined || last === undefined || first.nextXid === null || last.nextXid === null) return null;
+  const spanMs = last.lastMs - first.firstMs;
+  return spanMs <= 0 ? null : (last.nextXid - first.nextXid) / spanMs;
+}
+
+function startMap(sample: MapSample, endBytes: bigint): TimeMap {
+  const { systemIdentifier, timeline, nextXid, clockMs, sentMs, receivedMs } = sample;
+  return {
+    systemIdentifier,
+    timeline,
+    entries: [{ endBytes, firstMs: clockMs, lastMs: clockMs, nextXid }],
+    offsetMs: 0,
+    unsteppedSinceMs: Number.NEGATIVE_INFINITY,
+    last: { clockMs, sentMs, receivedMs },
+  };
+}
+
+function continues(map: TimeMap, sample: MapSample, endBytes: bigint): boolean {
+  const before = map.entries.at(-1);
+  if (before === undefined || map.systemIdentifier !== sample.systemIdentifier || map.timeline !== sample.timeline) return false;
+  return endBytes >= before.endBytes;
+}
+
+/** The primary's clock may run a little differently, but what it advanced must fit what passed here. */
+function steady(map: TimeMap, sample: MapSample): Pick<TimeMap, 'offsetMs' | 'unsteppedSinceMs'> {
+  const { offsetMs, unsteppedSinceMs, last } = map;
+  const advancedMs = sample.clockMs - last.clockMs;
+  const leastMs = Math.max(0, sample.sentMs - last.receivedMs);
+  const mostMs = sample.receivedMs - last.sentMs;
+  const fits = advancedMs >= leastMs * (1 - CLOCK_RATE_ERROR) - CLOCK_NOISE_MS && advancedMs <= mostMs * (1 + CLOCK_RATE_ERROR) + CLOCK_NOISE_MS;
+  if (fits) return { offsetMs, unsteppedSinceMs };
+  // The longer estimate: a lag is rather overstated by a round trip than understated.
+  return { offsetMs: offsetMs + mostMs - advancedMs, unsteppedSinceMs: sample.clockMs };
+}
+
+function firstAbove(entries: readonly MapEntry[], position: bigint): number {
+  let [low, high] = [0, entries.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const entry = entries[middle];
+    assert(entry !== undefined, 'MAP_INDEX');
+    if (entry.endBytes > position) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/**
+ * Drops the entry whose absence widens a bound least, relative to its age: what is recent stays exact, and however long a
+ * standby is away, the age of what it misses stays known to within a share of itself.
+ */
+function thin(entries: readonly MapEntry[]): readonly MapEntry[] {
+  if (entries.length <= MAP_ENTRIES_MAX) return entries;
+  const nowMs = entries.at(-1)?.lastMs ?? 0;
+  let [drop, least] = [1, Number.POSITIVE_INFINITY];
+  for (let index = 1; index < MAP_ENTRIES_MAX - RECENT_ENTRIES; index++) {
+    const [before, entry, after] = [entries[index - 1], entries[index], entries[index + 1]];
+    assert(before !== undefined && entry !== undefined && after !== undefined, 'MAP_INDEX');
+    const share = (after.firstMs - before.lastMs) / (nowMs - entry.lastMs + 1);
+    if (share < least) [drop, least] = [index, share];
+  }
+  return entries.toSpliced(drop, 1);
+}
