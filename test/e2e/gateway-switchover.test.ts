@@ -43,6 +43,20 @@ t.test('held requests are steered to the new region when it opens, and the burst
   t.same([r1.app.served(), r2.app.served()], [before[0], (before[1] ?? 0) + 1_200], 'each was executed once');
 });
 
+t.test('what the standby had sent to the holder comes back to it when it becomes the holder', async (t) => {
+  await r2.tell({ mode: 'forward', activeRegion: 'r1', epoch: 2 });
+  await r1.tell({ mode: 'hold', epoch: 2 });
+  const replies = many(20, () => r2.get('/', {}, 'POST'));
+  await held(r1, 20);
+  await r2.tell({ mode: 'forward', activeRegion: 'r1', holdForwarded: true, epoch: 2 });
+  const before = [r1.app.served(), r2.app.served()];
+  await r1.tell({ mode: 'forward', activeRegion: 'r2', epoch: 2 });
+  await held(r2, 20);
+  await r2.tell({ mode: 'open', epoch: 2 }, 600_000);
+  t.same(servedBy(await Promise.all(replies)), ['200 r2']);
+  t.same([r1.app.served(), r2.app.served()], [before[0], (before[1] ?? 0) + 20], 'each was executed once');
+});
+
 t.test('a released hold without a change of region goes on here', async (t) => {
   await r1.tell({ mode: 'hold', epoch: 2 });
   const replies = many(20, () => r1.get('/'));

@@ -5,7 +5,7 @@ import { Server, ServerCredentials, loadPackageDefinition, status } from '@grpc/
 import type { ServiceDefinition, ServerUnaryCall, UntypedServiceImplementation, sendUnaryData } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { GateRefusal } from '@continuum/core';
-import { ROUTE_HEADER, FORWARDED_HEADER, REFUSED_HEADER, wellKnownPath } from '@continuum/wire/gateway-headers';
+import { ROUTE_HEADER, FORWARDED_HEADER, REFUSED_HEADER, readForwardedBy, wellKnownPath } from '@continuum/wire/gateway-headers';
 import type { Arrival, FinalVerdict } from './gate-room.ts';
 
 /** A check carries the path and one header: anything near this is not Envoy with our settings. */
@@ -88,7 +88,7 @@ function check(
   const path = http?.path.split('?', 1)[0];
   const leave = options.onCheck({
     kind: path === wellKnownPath(options.leaseName) ? 'well-known' : 'application',
-    forwarded: http?.headers[FORWARDED_HEADER] !== undefined,
+    forwardedBy: readForwardedBy(http?.headers[FORWARDED_HEADER]),
     settle: (verdict) => reply(null, toResponse(verdict)),
     askAgain: () => reply({ code: status.UNAVAILABLE, details: 'this gate is stopping; ask again' }),
   });

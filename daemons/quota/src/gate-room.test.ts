@@ -33,7 +33,7 @@ function visitor(change: Partial<Arrival> = {}): Visitor {
   const verdicts: (FinalVerdict | 'ask again')[] = [];
   return {
     kind: 'application',
-    forwarded: false,
+    forwardedBy: [],
     settle: (verdict) => verdicts.push(verdict),
     askAgain: () => verdicts.push('ask again'),
     verdicts,

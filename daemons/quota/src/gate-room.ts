@@ -9,7 +9,7 @@ export type FinalVerdict = Exclude<GateVerdict, { kind: 'wait' }>;
 
 export type Arrival = {
   readonly kind: 'well-known' | 'application';
-  readonly forwarded: boolean;
+  readonly forwardedBy: readonly string[];
   /** Called once, maybe before `enter` returns; never after the request left. */
   readonly settle: (verdict: FinalVerdict) => void;
   /** Called instead of `settle` when this process stops: the gateway asks again, maybe another gate process. */

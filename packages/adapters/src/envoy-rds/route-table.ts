@@ -71,11 +71,11 @@ function routes(options: RouteTableOptions, weights: Weights | null): readonly o
     { match: here, ...answer(503, `not active region=${region}\n`) },
     { match: { prefix: '/', headers: [exactly(ROUTE_HEADER, region)] }, route: toLocal(options) },
     ...peers.map((peer) => ({
-      match: { prefix: '/', headers: [exactly(ROUTE_HEADER, peer), absent(FORWARDED_HEADER)] },
+      match: { prefix: '/', headers: [exactly(ROUTE_HEADER, peer), notForwardedBy(region)] },
       route: { cluster: gatewayCluster(peer), ...toPeer(options) },
       request_headers_to_add: [forwardedBy(region)],
     })),
-    // A verdict that names no route of this table, or a second hop: certainly not executed.
+    // A verdict that names no route of this table, or back to where it was: certainly not executed.
     { match: { prefix: '/', headers: [present(ROUTE_HEADER)] }, ...refuse('CTM_GATEWAY_NO_ROUTE') },
     ...unsteered(options, weights),
   ];
@@ -118,11 +118,17 @@ const UNSENT_ONLY = {
 
 const exactly = (name: string, value: string): object => ({ name, string_match: { exact: value } });
 const present = (name: string): object => ({ name, present_match: true });
-const absent = (name: string): object => ({ name, present_match: true, invert_match: true });
+/** A region's name is of a-z, 0-9 and -: nothing in it means anything to a regular expression. */
+const notForwardedBy = (region: RegionId): object => ({
+  name: FORWARDED_HEADER,
+  string_match: { safe_regex: { regex: `(.*,)?\\s*${region}\\s*(,.*)?` } },
+  invert_match: true,
+  treat_missing_header_as_empty: true,
+});
 
 const forwardedBy = (region: RegionId): object => ({
   header: { key: FORWARDED_HEADER, value: region },
-  append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
+  append_action: 'APPEND_IF_EXISTS_OR_ADD',
 });
 
 function answer(status: number, text: string): object {

@@ -16,7 +16,7 @@ const instruction: TakenInstruction = {
   holdForwarded: false,
   holdMsMax: 5_000,
 };
-const request: GateRequest = { kind: 'application', forwarded: false, arrivedMonoMs: start.monoMs, held: false };
+const request: GateRequest = { kind: 'application', forwardedBy: [], arrivedMonoMs: start.monoMs, held: false };
 
 const later = (now: Now, ms: number): Now => ({ monoMs: addMs(now.monoMs, ms), wallMs: wallMs(now.wallMs + ms) });
 const told = (change: Partial<TakenInstruction>, remainingMs = 3_000): GateState =>
@@ -27,8 +27,8 @@ const denied = (code: string): object => ({ kind: 'deny', code });
 test('a gate that has heard nothing refuses everything', async (t) => {
   const silent = newGate(epoch(3), start);
   for (const kind of ['well-known', 'application'] as const) {
-    for (const forwarded of [false, true]) {
-      t.same(judge(silent, { ...request, kind, forwarded }, limits, start), denied('CTM_GATE_FENCED'));
+    for (const forwardedBy of [[], ['r2']]) {
+      t.same(judge(silent, { ...request, kind, forwardedBy }, limits, start), denied('CTM_GATE_FENCED'));
     }
   }
 });
@@ -37,37 +37,45 @@ test('the verdict of every mode for every kind of request', async (t) => {
   const wait = { kind: 'wait', untilMonoMs: 6_000 };
   const allow = (route: string): object => ({ kind: 'allow', route });
   const fenced = denied('CTM_GATE_FENCED');
-  const cases: [string, Partial<TakenInstruction>, { application: object; forwarded: object; wellKnown: object }][] = [
-    ['open', { mode: 'open' }, { application: allow('r1'), forwarded: allow('r1'), wellKnown: allow('r1') }],
-    ['closed', { mode: 'closed', holdForwarded: true }, { application: fenced, forwarded: fenced, wellKnown: fenced }],
-    ['hold', { mode: 'hold' }, { application: wait, forwarded: wait, wellKnown: fenced }],
+  const loop = denied('CTM_GATE_LOOP');
+  type Expected = { application: object; forwarded: object; cameBack: object; wellKnown: object };
+  const all = (verdict: object, wellKnown: object): Expected => {
+    return { application: verdict, forwarded: verdict, cameBack: verdict, wellKnown };
+  };
+  const cases: [string, Partial<TakenInstruction>, Expected][] = [
+    ['open', { mode: 'open' }, all(allow('r1'), allow('r1'))],
+    ['closed', { mode: 'closed', holdForwarded: true }, all(fenced, fenced)],
+    ['hold', { mode: 'hold' }, all(wait, fenced)],
     [
       'forward',
       { mode: 'forward', activeRegion: other },
-      { application: allow('r2'), forwarded: denied('CTM_GATE_LOOP'), wellKnown: fenced },
+      { application: allow('r2'), forwarded: allow('r2'), cameBack: loop, wellKnown: fenced },
     ],
     [
       'forward during a switchover',
       { mode: 'forward', activeRegion: other, holdForwarded: true },
-      { application: allow('r2'), forwarded: wait, wellKnown: fenced },
+      { application: allow('r2'), forwarded: wait, cameBack: wait, wellKnown: fenced },
     ],
     [
       'forward to nobody',
       { mode: 'forward', activeRegion: null },
-      { application: fenced, forwarded: denied('CTM_GATE_LOOP'), wellKnown: fenced },
+      { application: fenced, forwarded: fenced, cameBack: loop, wellKnown: fenced },
     ],
     [
       'forward to itself',
       { mode: 'forward', activeRegion: own },
-      { application: fenced, forwarded: denied('CTM_GATE_LOOP'), wellKnown: fenced },
+      { application: fenced, forwarded: fenced, cameBack: loop, wellKnown: fenced },
     ],
   ];
   for (const [name, change, expected] of cases) {
     const state = told(change);
     t.same(judge(state, request, limits, start), expected.application, `${name}: application`);
-    t.same(judge(state, { ...request, forwarded: true }, limits, start), expected.forwarded, `${name}: forwarded`);
-    for (const forwarded of [false, true]) {
-      const wellKnown: GateRequest = { ...request, kind: 'well-known', forwarded };
+    t.same(judge(state, { ...request, forwardedBy: ['r2'] }, limits, start), expected.forwarded, `${name}: forwarded`);
+    for (const forwardedBy of [['r1', 'r2'], ['r1'], ['r3', 'r2']]) {
+      t.same(judge(state, { ...request, forwardedBy }, limits, start), expected.cameBack, `${name}: ${forwardedBy.join()}`);
+    }
+    for (const forwardedBy of [[], ['r2']]) {
+      const wellKnown: GateRequest = { ...request, kind: 'well-known', forwardedBy };
       t.same(judge(state, wellKnown, limits, start), expected.wellKnown, `${name}: well-known path`);
     }
   }
@@ -177,7 +185,7 @@ const anyStep = fc.record({
 });
 const anyRequest = fc.record({
   kind: fc.constantFrom('well-known', 'application'),
-  forwarded: fc.boolean(),
+  forwardedBy: fc.array(fc.constantFrom('r1', 'r2', 'r3'), { maxLength: 3 }),
   held: fc.boolean(),
   waitedMs: fc.integer({ min: 0, max: 20_000 }),
 });
@@ -211,7 +219,7 @@ function breaksPromise(state: GateState, arrival: GateRequest, verdict: GateVerd
   if (verdict.kind === 'deny') return false;
   const local = verdict.route === own;
   const servesPastValidity = local && (state.instruction?.mode !== 'open' || now.monoMs >= state.validUntilMonoMs);
-  const forwardsTwice = !local && arrival.forwarded;
+  const forwardsTwice = !local && (arrival.forwardedBy.includes(own) || arrival.forwardedBy.length > 1);
   const looksActive = !local && arrival.kind === 'well-known';
   return servesPastValidity || forwardsTwice || looksActive;
 }

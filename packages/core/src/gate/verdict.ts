@@ -9,6 +9,9 @@ import { addMs, monoMs } from '../types.ts';
 /** How far the wall clock may run ahead of the monotonic one before the machine is taken to have been suspended. */
 export const SUSPEND_TOLERANCE_MS = 1_000;
 
+/** A request that was forwarded so often goes nowhere else. */
+const FORWARDS_MAX = 2;
+
 /** What the controller told the gate last. `remainingMs` is gone: it became `validUntilMonoMs`. */
 export type TakenInstruction = {
   readonly version: number;
@@ -32,8 +35,8 @@ export type GateState = {
 export type GateRequest = {
   /** The path that says which region is active; never held and never forwarded. */
   readonly kind: 'well-known' | 'application';
-  /** Another region's gateway has forwarded it already. */
-  readonly forwarded: boolean;
+  /** The regions whose gateways forwarded it already, in order; a client can only lengthen it, to its own harm. */
+  readonly forwardedBy: readonly string[];
   readonly arrivedMonoMs: MonoMs;
   /** It waits already: it does not need a place among the held ones. */
   readonly held: boolean;
@@ -113,7 +116,11 @@ export function judge(state: GateState, request: GateRequest, limits: GateLimits
 }
 
 function forward(instruction: TakenInstruction, request: GateRequest, limits: GateLimits, now: Now): GateVerdict {
-  if (request.forwarded) return instruction.holdForwarded ? hold(instruction, request, limits, now) : deny('CTM_GATE_LOOP');
+  const { forwardedBy } = request;
+  if (forwardedBy.length > 0 && instruction.holdForwarded) return hold(instruction, request, limits, now);
+  // Each gateway forwards a request once. A second region's may be needed: what a standby sent to the holder waits there
+  // through a hand-over, and then belongs to the standby.
+  if (forwardedBy.includes(limits.region) || forwardedBy.length >= FORWARDS_MAX) return deny('CTM_GATE_LOOP');
   const { activeRegion } = instruction;
   if (activeRegion === null || activeRegion === limits.region) return deny('CTM_GATE_FENCED');
   return allow(activeRegion);

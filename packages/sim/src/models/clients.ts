@@ -89,25 +89,30 @@ export class Clients {
     if (edge.fromClients.isCut || !edge.gate.process.machine.up) return end('refused');
     this.#sim.after(this.timeoutMs, () => end('unknown'));
     edge.fromClients.send(() =>
-      edge.gate.request(false, (outcome) =>
-        this.#routed(edge, outcome, writeId, (result) => edge.toClients.send(() => end(result))),
+      edge.gate.request([], (outcome) =>
+        this.#routed(edge, [], outcome, writeId, (result) => edge.toClients.send(() => end(result))),
       ),
     );
   }
 
-  #routed(edge: RegionEdge, outcome: RouteOutcome, writeId: number, answer: (outcome: WriteOutcome) => void): void {
+  #routed(
+    edge: RegionEdge,
+    forwardedBy: readonly string[],
+    outcome: RouteOutcome,
+    writeId: number,
+    answer: (outcome: WriteOutcome) => void,
+  ): void {
     if (outcome.kind === 'refused') return answer('refused');
     if (outcome.kind === 'local') return this.#serve(edge, writeId, answer);
     const target = this.#edges.find(({ region }) => region === outcome.to);
     const there = edge.forward.get(outcome.to);
     if (target === undefined || there === undefined || there.isCut) return answer('refused');
     this.#hooks.forwarded();
+    const hops = [...forwardedBy, edge.region];
     there.send(() =>
-      target.gate.request(true, (second) => {
+      target.gate.request(hops, (next) => {
         const back = target.forward.get(edge.region) as Link;
-        const reply = (result: WriteOutcome): void => back.send(() => answer(result));
-        if (second.kind === 'local') this.#serve(target, writeId, reply);
-        else reply('refused');
+        this.#routed(target, hops, next, writeId, (result) => back.send(() => answer(result)));
       }),
     );
   }

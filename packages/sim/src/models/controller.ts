@@ -19,6 +19,8 @@ const DRAIN_POLL_MS = 50;
 
 export type ControllerHooks = {
   readonly decided: (controller: Controller, event: ControllerEvent, before: ControllerState, actions: readonly Action[]) => void;
+  /** Before each action that reaches outside. */
+  readonly acting: (controller: Controller, action: Action) => void;
   /** A command is about to leave. */
   readonly sent: (controller: Controller, seq: number) => void;
   readonly persisted: (controller: Controller, epoch: number) => void;
@@ -135,6 +137,7 @@ export class Controller {
     const crashAt = planned !== null && actions.length > planned ? planned : -1;
     for (let index = 0; index < actions.length; index++) {
       const action = actions[index] as Action;
+      if (action.kind !== 'record') this.parts.hooks.acting(this, action);
       if (index === crashAt) {
         this.crashAfterActions = null;
         this.parts.hooks.crashedBetween(this, actions[index - 1] ?? null, action);
@@ -162,7 +165,7 @@ export class Controller {
       case 'confirm-dns':
         return;
       case 'record':
-        return this.#sim.note(this.process.name, () => `${action.event} ${JSON.stringify(action.detail)}`);
+        return this.#sim.note(this.process.name, () => `${action.event} ${JSON.stringify(action.detail, wholeNumbers)}`);
     }
   }
 
@@ -309,4 +312,9 @@ export class Controller {
       this.feed({ kind: 'traffic-done', id, ok, detail: ok ? 'written' : 'CTM_TRAFFIC_WRITE_FAILED' });
     });
   }
+}
+
+/** Traces are read by people and compared as text: fractions of a millisecond say nothing there. */
+function wholeNumbers(_key: string, value: unknown): unknown {
+  return typeof value === 'number' ? Math.round(value) : value;
 }

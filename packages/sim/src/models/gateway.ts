@@ -13,7 +13,7 @@ const HOLD_LIMIT_MS = 120_000;
 
 export type RouteOutcome = { readonly kind: 'local' } | { readonly kind: 'forward'; readonly to: string } | { readonly kind: 'refused' };
 
-type Held = { readonly arrivedMonoMs: number; readonly forwarded: boolean; readonly settle: (outcome: RouteOutcome) => void };
+type Held = { readonly arrivedMonoMs: number; readonly forwardedBy: readonly string[]; readonly settle: (outcome: RouteOutcome) => void };
 
 export type GateHooks = {
   readonly allowed: (gate: Gate) => void;
@@ -107,11 +107,11 @@ export class Gate {
 
   // --- requests ------------------------------------------------------------------------------------------------------
 
-  request(forwarded: boolean, settle: (outcome: RouteOutcome) => void): void {
+  request(forwardedBy: readonly string[], settle: (outcome: RouteOutcome) => void): void {
     if (!this.process.alive) return settle({ kind: 'refused' });
     this.process.deliver(() => {
       const arrivedMonoMs = this.process.machine.now().monoMs;
-      this.#judge({ arrivedMonoMs, forwarded, settle }, false);
+      this.#judge({ arrivedMonoMs, forwardedBy, settle }, false);
     });
   }
 
@@ -122,10 +122,10 @@ export class Gate {
 
   #judge(request: Held, held: boolean): void {
     const now = this.process.machine.now();
-    const { forwarded } = request;
+    const { forwardedBy } = request;
     const verdict = judge(
       this.state,
-      { kind: 'application', forwarded, arrivedMonoMs: monoMs(request.arrivedMonoMs), held },
+      { kind: 'application', forwardedBy, arrivedMonoMs: monoMs(request.arrivedMonoMs), held },
       { region: regionId(this.region), held: this.#held.length, heldMax: HELD_MAX, holdMsLimit: HOLD_LIMIT_MS },
       now,
     );
