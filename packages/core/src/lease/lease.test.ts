@@ -131,6 +131,16 @@ t.test('acquire', async (t) => {
     t.equal(code(register.acquire(R2, { policyHash: 'other' })), 'policy-mismatch');
   });
 
+  t.test('with another specification is granted to who held the lease last, expired or released', async (t) => {
+    const expired = healthy();
+    expired.atMs += TTL_MS;
+    t.match(expired.acquire(R1, { policyHash: 'other' }).reply, { outcome: { ok: true }, view: { epoch: 2, policyHash: 'other' } });
+    const released = healthy();
+    released.release(R1);
+    t.equal(code(released.acquire(R2, { policyHash: 'other' })), 'policy-mismatch');
+    t.match(released.acquire(R1, { policyHash: 'other' }).reply, { outcome: { ok: true }, view: { epoch: 2 } });
+  });
+
   t.test('by force passes the in-sync set and the specification, but neither a holder nor the epoch', async (t) => {
     const force = { reason: 'r1 burnt down', estimatedLoss: '16 MB' };
     const register = new Register();
@@ -200,7 +210,7 @@ t.test('release frees the lease at once and keeps the epoch and the in-sync set'
   t.equal(code(register.release(R2)), 'not-holder');
   t.equal(code(register.release(R1, { instance: 'second' })), 'instance-conflict');
   const applied = register.release(R1);
-  t.match(applied.reply.view, { epoch: 1, holder: null, instance: null, remainingMs: 0, inSync: ['r1', 'r2'] });
+  t.match(applied.reply.view, { epoch: 1, holder: null, instance: 'r1-controller', remainingMs: 0, inSync: ['r1', 'r2'] });
   t.same(applied.events, ['released']);
   t.equal(leaseDeadlines(applied.record), null);
   t.equal(code(register.renew(R1)), 'not-holder');
