@@ -3,7 +3,8 @@
 import { AssertionError } from '@continuum/core';
 import { closeBooks, demandRecovery } from './checkers/liveness.ts';
 import { forbidGlobals } from './forbid-globals.ts';
-import { drawNemeses, unleash } from './nemesis/index.ts';
+import { drawNemeses, replay, unleash } from './nemesis/index.ts';
+import type { PlannedRound } from './nemesis/index.ts';
 import { drawOptions } from './options.ts';
 import type { WorldOptions } from './options.ts';
 import { Prng } from './prng.ts';
@@ -19,6 +20,8 @@ export type RunOptions = {
   /** Only these families; null: a drawn mixture in every round. */
   readonly only?: readonly string[] | null;
   readonly traced?: boolean;
+  /** These faults instead of drawn ones. */
+  readonly plan?: readonly PlannedRound[] | null;
   readonly overrides?: Partial<WorldOptions>;
 };
 
@@ -35,6 +38,8 @@ export type RunResult = {
   readonly writes: Readonly<Record<'ok' | 'refused' | 'unknown', number>>;
   readonly recoveries: readonly number[];
   readonly trace: readonly TraceLine[] | null;
+  /** What was done to it, round by round. */
+  readonly plan: readonly PlannedRound[];
 };
 
 export function runSeed(options: RunOptions): RunResult {
@@ -42,9 +47,10 @@ export function runSeed(options: RunOptions): RunResult {
   const world = new World(drawOptions(options.seed, draw, { ...options.overrides, traced: options.traced ?? false }));
   const allow = forbidGlobals();
   const recoveries: number[] = [];
+  const plan: PlannedRound[] = [];
   let violation: Violation | null = null;
   try {
-    rounds(world, draw.fork(2), options, recoveries);
+    rounds(world, draw.fork(2), options, { recoveries, plan });
   } catch (error) {
     violation = asViolation(world, error);
   } finally {
@@ -63,22 +69,32 @@ export function runSeed(options: RunOptions): RunResult {
     writes: world.history.outcomes,
     recoveries,
     trace: world.sim.trace,
+    plan,
   };
 }
 
-function rounds(world: World, prng: Prng, options: RunOptions, recoveries: number[]): void {
+type Course = { readonly recoveries: number[]; readonly plan: PlannedRound[] };
+
+function rounds(world: World, prng: Prng, options: RunOptions, course: Course): void {
   const { sim } = world;
   const { ttlMs } = world.options.timings;
   const endMs = options.hours * MS_PER_HOUR;
   world.start();
-  recoveries.push(demandRecovery(world));
-  while (sim.nowMs < endMs) {
-    const untilMs = sim.nowMs + ttlMs * prng.between(20, 60);
-    unleash(world, prng, drawNemeses(prng, options.only ?? null), untilMs);
+  course.recoveries.push(demandRecovery(world));
+  const planned = [...(options.plan ?? [])];
+  for (;;) {
+    const round = options.plan == null ? undefined : planned.shift();
+    if (options.plan == null ? sim.nowMs >= endMs : round === undefined) break;
+    const untilMs = sim.nowMs + (round?.lengthMs ?? ttlMs * prng.between(20, 60));
+    if (round === undefined) course.plan.push(unleash(world, prng, drawNemeses(prng, options.only ?? null), untilMs));
+    else {
+      course.plan.push(round);
+      replay(world, round);
+    }
     sim.runUntil(untilMs);
     world.heal();
     sim.note('nemesis', () => 'all faults are over');
-    recoveries.push(demandRecovery(world));
+    course.recoveries.push(demandRecovery(world));
   }
   closeBooks(world);
 }

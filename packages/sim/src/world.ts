@@ -1,6 +1,6 @@
 // Two regions, a witness and clients, wired together, with every checker listening. The nemeses act on what is exported here.
 
-import type { ControllerState, LeaseEventKind, LeaseView, Policy } from '@continuum/core';
+import type { Action, ControllerState, LeaseEventKind, LeaseView, Policy } from '@continuum/core';
 import { monoMs, regionId } from '@continuum/core';
 import { HistoryChecker } from './checkers/history.ts';
 import { LeaseChecker } from './checkers/lease.ts';
@@ -52,6 +52,8 @@ export class World {
   readonly clients: Clients;
   readonly links: Link[] = [];
   readonly databases = new Map<string, Database>();
+  /** For those who want to interfere between two actions. */
+  onAction: ((controller: Controller, action: Action) => void) | null = null;
   #intents = 0;
 
   constructor(options: WorldOptions) {
@@ -316,6 +318,7 @@ export class World {
           this.resources.decided(controller, actions);
           watchDecision(this, controller, event, before, actions);
         },
+        acting: (controller, action) => this.onAction?.(controller, action),
         sent: (controller, seq) => this.validity.sent(controller.region, seq, machine),
         persisted: (controller, epoch) => this.resources.accepted(`${controller.region}/disk`, epoch),
         crashedBetween: (_controller, before, after) => {

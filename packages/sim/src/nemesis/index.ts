@@ -1,6 +1,6 @@
 // Every fault family, and the driver that lets a drawn subset of them loose on a world until the round is over.
 
-import type { Prng } from '../prng.ts';
+import { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import { rateChange, suspend, wallStep, witnessClockBack } from './clock.ts';
 import { badPromotion, cancelledWaits, hungDatabase, oddStandby } from './database.ts';
@@ -59,26 +59,52 @@ export function drawNemeses(prng: Prng, only: readonly string[] | null): Nemesis
   return NEMESES.filter(({ weight }) => prng.chance(weight * 0.7));
 }
 
-/** Lets them loose until `untilMs` of true time. */
-export function unleash(world: World, prng: Prng, nemeses: readonly Nemesis[], untilMs: number): void {
+/** One occurrence of a fault: enough to have it again. */
+export type PlannedFault = { readonly offsetMs: number; readonly name: string; readonly seed: number };
+
+export type PlannedRound = { readonly lengthMs: number; readonly faults: readonly PlannedFault[] };
+
+/** Lets them loose until `untilMs` of true time, and returns what came of it as a plan that can be run again. */
+export function unleash(world: World, prng: Prng, nemeses: readonly Nemesis[], untilMs: number): PlannedRound {
   const { sim } = world;
+  const startMs = sim.nowMs;
   const { ttlMs } = world.options.timings;
   const calm = Math.max(1, nemeses.length / 6);
+  const faults: PlannedFault[] = [];
   for (const nemesis of nemeses) {
     const next = (): void => {
       const waitMs = prng.wait(nemesis.everyTtls * calm * ttlMs);
       if (sim.nowMs + waitMs >= untilMs) return;
       sim.after(waitMs, () => {
-        const fault = nemesis.start(world, prng);
-        sim.mix(nemesis.name.length);
-        sim.note('nemesis', () => fault.what);
-        sim.after(Math.min(fault.durationMs, untilMs - sim.nowMs), () => {
-          fault.stop();
-          if (fault.durationMs > 0) sim.note('nemesis', () => `over: ${fault.what}`);
-          next();
-        });
+        const seed = prng.bits();
+        faults.push({ offsetMs: sim.nowMs - startMs, name: nemesis.name, seed });
+        occur(world, nemesis, seed, untilMs, next);
       });
     };
     next();
   }
+  return { lengthMs: untilMs - startMs, faults };
+}
+
+/** The same faults at the same moments, whatever came of them the last time. */
+export function replay(world: World, round: PlannedRound): void {
+  const { sim } = world;
+  const untilMs = sim.nowMs + round.lengthMs;
+  for (const { offsetMs, name, seed } of round.faults) {
+    const nemesis = NEMESES.find((one) => one.name === name);
+    if (nemesis === undefined) throw new Error(`a plan names the fault family "${name}", which does not exist (any more)`);
+    sim.after(offsetMs, () => occur(world, nemesis, seed, untilMs, () => undefined));
+  }
+}
+
+function occur(world: World, nemesis: Nemesis, seed: number, untilMs: number, next: () => void): void {
+  const { sim } = world;
+  const fault = nemesis.start(world, new Prng(seed, 9));
+  sim.mix(nemesis.name.length);
+  sim.note('nemesis', () => fault.what);
+  sim.after(Math.min(fault.durationMs, untilMs - sim.nowMs), () => {
+    fault.stop();
+    if (fault.durationMs > 0) sim.note('nemesis', () => `over: ${fault.what}`);
+    next();
+  });
 }

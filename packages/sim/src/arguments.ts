@@ -1,0 +1,81 @@
+// The command line, read once; all problems together.
+
+import { parseArgs } from 'node:util';
+import { NEMESES } from './nemesis/index.ts';
+import { PROFILES } from './profile.ts';
+import type { ProfileName } from './profile.ts';
+
+export type CliOptions = {
+  readonly seeds: number;
+  readonly hours: number;
+  readonly seed: number;
+  readonly only: readonly string[] | null;
+  readonly profile: ProfileName | null;
+  readonly scenario: string | null;
+  readonly report: string | null;
+  readonly trace: string | null;
+  readonly html: string | null;
+  readonly threads: number | null;
+  readonly help: boolean;
+};
+
+export const USAGE = `Usage: simulate [options]
+  --profile test|merge|nightly   seeds and hours of a profile; a missing mark fails it
+  --seeds N                      how many seeds (100)
+  --hours H                      simulated hours for each (1)
+  --seed S                       the first seed (1); with --seeds 1 the trace of that seed is shown
+  --swarm                        each round draws its own mixture of faults (always so, unless --only is given)
+  --only NAME,NAME               only these fault families
+  --scenario FILE                runs one scenario of test/scenarios and prints every decision
+  --report FILE                  writes the report as JSON
+  --trace FILE  --html FILE      with --seeds 1: the whole trace as text, as a page
+  --threads N                    threads to use (all cores)
+`;
+
+export function readArguments(argv: readonly string[]): { options: CliOptions } | { problems: string[] } {
+  const problems: string[] = [];
+  const names = ['profile', 'seeds', 'hours', 'seed', 'only', 'scenario', 'report', 'trace', 'html', 'threads'] as const;
+  const spec = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
+  const parsed = parseArgs({
+    args: [...argv],
+    options: { ...spec, swarm: { type: 'boolean' }, help: { type: 'boolean' } },
+    strict: false,
+    allowPositionals: true,
+  });
+  const values = parsed.values as Record<string, string | boolean | undefined>;
+  const known = new Set<string>([...names, 'swarm', 'help']);
+  for (const name of Object.keys(values)) if (!known.has(name)) problems.push(`--${name} is not an option; see --help`);
+  for (const positional of parsed.positionals) problems.push(`"${positional}" is not an option; options begin with --`);
+  const text = (name: string): string | null => (typeof values[name] === 'string' ? values[name] : null);
+  const amount = (name: string, otherwise: number | null, low: number, whole: boolean): number | null => {
+    const given = text(name);
+    if (given === null) return otherwise;
+    const value = Number(given);
+    if (given !== '' && Number.isFinite(value) && value >= low && (!whole || Number.isSafeInteger(value))) return value;
+    problems.push(`--${name} is "${given}"; give ${whole ? 'a whole number' : 'a number'} of at least ${low}`);
+    return otherwise;
+  };
+  const profile = text('profile');
+  if (profile !== null && !(profile in PROFILES)) problems.push(`--profile is "${profile}"; choose ${Object.keys(PROFILES).join(', ')}`);
+  const only = text('only')?.split(',') ?? null;
+  for (const name of only ?? []) {
+    if (!NEMESES.some((nemesis) => nemesis.name === name)) {
+      problems.push(`--only names "${name}"; choose from ${NEMESES.map((nemesis) => nemesis.name).join(', ')}`);
+    }
+  }
+  const base = profile !== null && profile in PROFILES ? PROFILES[profile as ProfileName] : { seeds: text('seed') === null ? 100 : 1, hours: 1 };
+  const options: CliOptions = {
+    seeds: amount('seeds', base.seeds, 1, true) ?? base.seeds,
+    hours: amount('hours', base.hours, 0.01, false) ?? base.hours,
+    seed: amount('seed', 1, 0, true) ?? 1,
+    only,
+    profile: profile as ProfileName | null,
+    scenario: text('scenario'),
+    report: text('report'),
+    trace: text('trace'),
+    html: text('html'),
+    threads: amount('threads', null, 0, true),
+    help: values['help'] === true,
+  };
+  return problems.length > 0 ? { problems } : { options };
+}

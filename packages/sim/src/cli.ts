@@ -1,0 +1,86 @@
+// `npm run simulate`: many seeds with a report, or one seed with its trace.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { readArguments, USAGE } from './arguments.ts';
+import type { CliOptions } from './arguments.ts';
+import type { SimulationReport } from './profile.ts';
+import { runProfile } from './profile.ts';
+import { runSeed } from './run.ts';
+import { runScenario } from './scenario.ts';
+import { renderHtml, renderText } from './timeline.ts';
+
+const PROGRESS_MS = 1_000;
+/** What fits on a screen of the end of a failed seed. */
+const LAST_LINES = 60;
+
+async function main(): Promise<number> {
+  const read = readArguments(process.argv.slice(2));
+  if ('problems' in read) {
+    process.stderr.write(`${read.problems.join('\n')}\n`);
+    return 2;
+  }
+  const { options } = read;
+  if (options.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  if (options.scenario !== null) {
+    process.stdout.write(runScenario(readFileSync(options.scenario, 'utf8')));
+    return 0;
+  }
+  const failed = await many(options);
+  if (options.seeds === 1) one(options);
+  return failed ? 1 : 0;
+}
+
+async function many(options: CliOptions): Promise<boolean> {
+  let shownMs = 0;
+  const { seed: firstSeed, seeds, hours, only, threads } = options;
+  const report = await runProfile({
+    firstSeed,
+    seeds,
+    hours,
+    only,
+    ...(threads === null ? {} : { threads }),
+    onProgress: (done, partial) => {
+      const nowMs = Date.now();
+      if (nowMs - shownMs < PROGRESS_MS) return;
+      shownMs = nowMs;
+      process.stderr.write(`${done}/${seeds} seeds  ${summary(partial)}\n`);
+    },
+  });
+  if (options.report !== null) writeFileSync(options.report, `${JSON.stringify(report, null, 2)}\n`);
+  process.stdout.write(`${summary(report)}\n`);
+  for (const { seed, invariant, atMs, detail } of report.violations) {
+    process.stdout.write(`VIOLATION of ${invariant} in seed ${seed} after ${Math.round(atMs / 1_000)} s: ${detail}\n`);
+    process.stdout.write(`  replay: npm run simulate -- --seed ${seed} --hours ${hours}\n`);
+  }
+  // A handful of seeds cannot have been everywhere; a profile must.
+  const marksMissing = options.profile !== null && report.missingMarks.length > 0;
+  if (marksMissing) process.stdout.write(`never happened: ${report.missingMarks.join(', ')}\n`);
+  return report.violations.length > 0 || marksMissing;
+}
+
+function one(options: CliOptions): void {
+  const { seed, hours, only } = options;
+  const result = runSeed({ seed, hours, only, traced: true });
+  const trace = result.trace ?? [];
+  if (options.trace !== null) writeFileSync(options.trace, renderText(trace));
+  if (options.html !== null) writeFileSync(options.html, renderHtml(`seed ${seed}`, trace));
+  if (options.trace === null && options.html === null) process.stdout.write(renderText(trace, LAST_LINES));
+}
+
+function summary(report: SimulationReport): string {
+  const { simulatedHours, hoursPerCpuSecond, failovers, switchovers, violations, overlapMaxMs, logHash } = report;
+  return [
+    `${simulatedHours} h simulated`,
+    `${hoursPerCpuSecond} h per CPU-second`,
+    `${failovers} failovers`,
+    `${switchovers} switchovers`,
+    `${violations.length} violations`,
+    `believers overlapped at most ${overlapMaxMs} ms`,
+    `log ${logHash}`,
+  ].join(', ');
+}
+
+process.exitCode = await main();

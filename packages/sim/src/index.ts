@@ -1,0 +1,12 @@
+// The deterministic simulator: the real lease, decision and gate functions under every fault, replayable from a seed.
+
+export * from './bug-zoo.ts';
+export * from './marks.ts';
+export * from './options.ts';
+export * from './prng.ts';
+export * from './profile.ts';
+export * from './run.ts';
+export * from './scenario.ts';
+export * from './simulation.ts';
+export * from './timeline.ts';
+export * from './world.ts';

@@ -1,0 +1,177 @@
+// Many seeds over several threads, folded into one report. What a seed does depends on the seed alone, so neither the number of
+// threads nor their order changes the report; one seed in twenty is run twice to prove it.
+
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { MARKS, Marks } from './marks.ts';
+import type { RunOptions, RunResult } from './run.ts';
+import { runSeed } from './run.ts';
+
+const MS_PER_HOUR = 3_600_000;
+/** Every so many seeds one is run a second time. */
+const REPEAT_EVERY = 20;
+const VIOLATIONS_MAX = 100;
+
+export type ProfileName = 'test' | 'merge' | 'nightly';
+
+/** Seeds and simulated hours each: about 450 h and 5,000 failovers; 12,000 h; 84,000 h and 10^6 failovers. */
+export const PROFILES: Readonly<Record<ProfileName, { readonly seeds: number; readonly hours: number }>> = {
+  test: { seeds: 420, hours: 1 },
+  merge: { seeds: 2_000, hours: 6 },
+  nightly: { seeds: 14_000, hours: 6 },
+};
+
+export type ProfileOptions = {
+  readonly firstSeed: number;
+  readonly seeds: number;
+  readonly hours: number;
+  readonly only?: readonly string[] | null;
+  readonly overrides?: RunOptions['overrides'];
+  /** 0: in this thread. */
+  readonly threads?: number;
+  readonly onProgress?: (done: number, report: SimulationReport) => void;
+};
+
+/** What `--report FILE` writes (design.md §9); the later fields are ours. */
+export type SimulationReport = {
+  seeds: number;
+  simulatedHours: number;
+  cpuSeconds: number;
+  hoursPerCpuSecond: number;
+  failovers: number;
+  switchovers: number;
+  violations: { seed: number; invariant: string; atMs: number; detail: string }[];
+  marks: Record<string, number>;
+  missingMarks: string[];
+  overlapMaxMs: number;
+  logHash: string;
+  events: number;
+  writes: Record<string, number>;
+  recoveryMs: { median: number; p99: number; max: number };
+};
+
+export async function runProfile(options: ProfileOptions): Promise<SimulationReport> {
+  const started = process.cpuUsage();
+  const results = new Map<number, RunResult>();
+  const repeats: { seed: number; hash: string; atMs: number }[] = [];
+  const jobs = jobList(options);
+  const take = (job: Job, result: RunResult): void => {
+    if (job.repeat) repeats.push({ seed: job.options.seed, hash: result.logHash, atMs: result.simulatedMs });
+    else results.set(job.options.seed, result);
+    options.onProgress?.(results.size, fold(options, results, repeats, started));
+  };
+  const threads = Math.min(options.threads ?? availableParallelism(), jobs.length);
+  if (threads === 0) for (const job of jobs) take(job, runSeed(job.options));
+  else await Promise.all(Array.from({ length: threads }, () => serve(jobs, take)));
+  return fold(options, results, repeats, started);
+}
+
+type Job = { readonly options: RunOptions; readonly repeat: boolean };
+
+function jobList(options: ProfileOptions): Job[] {
+  const jobs: Job[] = [];
+  for (let index = 0; index < options.seeds; index++) {
+    const seed = options.firstSeed + index;
+    const { hours, only = null, overrides = {} } = options;
+    jobs.push({ options: { seed, hours, only, overrides }, repeat: false });
+    if (index % REPEAT_EVERY === 0) jobs.push({ options: { seed, hours, only, overrides }, repeat: true });
+  }
+  return jobs;
+}
+
+/** One thread that takes jobs until there are none. */
+function serve(jobs: Job[], take: (job: Job, result: RunResult) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('./seed-worker.ts', import.meta.url));
+    let current: Job | undefined;
+    const next = (): void => {
+      current = jobs.shift();
+      if (current === undefined) void worker.terminate().then(() => resolve(), reject);
+      else worker.postMessage(current.options);
+    };
+    worker.on('message', (result: RunResult) => {
+      if (current !== undefined) take(current, result);
+      next();
+    });
+    worker.on('error', reject);
+    next();
+  });
+}
+
+function fold(
+  options: ProfileOptions,
+  results: ReadonlyMap<number, RunResult>,
+  repeats: readonly { seed: number; hash: string; atMs: number }[],
+  started: NodeJS.CpuUsage,
+): SimulationReport {
+  const usage = process.cpuUsage(started);
+  const cpuSeconds = (usage.user + usage.system) / 1e6;
+  const marks = new Marks();
+  const report = emptyReport();
+  const recoveries: number[] = [];
+  let [hash, simulatedMs] = [0x811c9dc5, 0];
+  for (let index = 0; index < options.seeds; index++) {
+    const result = results.get(options.firstSeed + index);
+    if (result === undefined) continue;
+    hash = Math.imul(hash ^ Number.parseInt(result.logHash, 16), 0x01000193);
+    simulatedMs += result.simulatedMs;
+    marks.merge(result.marks);
+    addResult(report, result);
+    recoveries.push(...result.recoveries);
+  }
+  for (const { seed, hash: second, atMs } of repeats) {
+    const first = results.get(seed);
+    if (first === undefined || first.logHash === second) continue;
+    report.violations.push({ seed, invariant: 'DETERMINISM', atMs, detail: `log hash ${first.logHash}, then ${second}` });
+  }
+  const simulatedHours = simulatedMs / MS_PER_HOUR;
+  return {
+    ...report,
+    seeds: results.size,
+    simulatedHours: round(simulatedHours),
+    cpuSeconds: round(cpuSeconds),
+    hoursPerCpuSecond: round(simulatedHours / Math.max(cpuSeconds, 0.001)),
+    marks: marks.toRecord(),
+    missingMarks: marks.missing(),
+    logHash: (hash >>> 0).toString(16).padStart(8, '0'),
+    recoveryMs: quantiles(recoveries),
+  };
+}
+
+function addResult(report: SimulationReport, result: RunResult): void {
+  report.failovers += result.failovers;
+  report.switchovers += result.switchovers;
+  report.events += result.events;
+  report.overlapMaxMs = Math.max(report.overlapMaxMs, Math.round(result.overlapMaxMs));
+  for (const [outcome, count] of Object.entries(result.writes)) report.writes[outcome] = (report.writes[outcome] ?? 0) + count;
+  const { violation } = result;
+  if (violation === null || report.violations.length >= VIOLATIONS_MAX) return;
+  report.violations.push({ seed: result.seed, ...violation, atMs: Math.round(violation.atMs) });
+}
+
+function emptyReport(): SimulationReport {
+  return {
+    seeds: 0,
+    simulatedHours: 0,
+    cpuSeconds: 0,
+    hoursPerCpuSecond: 0,
+    failovers: 0,
+    switchovers: 0,
+    violations: [],
+    marks: {},
+    missingMarks: [...MARKS],
+    overlapMaxMs: 0,
+    logHash: '',
+    events: 0,
+    writes: {},
+    recoveryMs: { median: 0, p99: 0, max: 0 },
+  };
+}
+
+function quantiles(values: readonly number[]): SimulationReport['recoveryMs'] {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number): number => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0);
+  return { median: at(0.5), p99: at(0.99), max: at(1) };
+}
+
+const round = (value: number): number => Math.round(value * 100) / 100;
