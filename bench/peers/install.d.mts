@@ -20,3 +20,13 @@ export type PatroniPrograms = {
  * Throws a PeerProblem when it cannot be had on this machine.
  */
 export declare function ensurePatroni(say: (line: string) => void): Promise<PatroniPrograms>;
+
+export type PgAutoFailoverPrograms = {
+  readonly autoctl: string;
+  /** The PostgreSQL that has the monitor's extension. */
+  readonly binDir: string;
+  readonly env: Readonly<Record<string, string>>;
+};
+
+/** The same for pg_auto_failover. */
+export declare function ensurePgAutoFailover(say: (line: string) => void): Promise<PgAutoFailoverPrograms>;

@@ -7,6 +7,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder, createCacheFolder } from '../../scripts/bootstrap/cache.mjs';
 import { Apt, hasApt, libraryFolders } from '../../scripts/bootstrap/debian.mjs';
+import { expand } from '../../scripts/bootstrap/files.mjs';
 import { acquireLock } from '../../scripts/bootstrap/lock.mjs';
 import { ToolError, runTool } from '../../scripts/bootstrap/run-tool.mjs';
 import { PeerProblem } from './peer-problem.ts';
@@ -15,10 +16,12 @@ import { PeerProblem } from './peer-problem.ts';
  * @typedef {import('./install.d.mts').PatroniVersion} PatroniVersion
  * @typedef {import('./install.d.mts').Program} Program
  * @typedef {import('./install.d.mts').PatroniPrograms} PatroniPrograms
+ * @typedef {import('./install.d.mts').PgAutoFailoverPrograms} PgAutoFailoverPrograms
  */
 
 /** The Python comes along: the machine's own may be out of reach for the user that PostgreSQL runs under. */
 const PYTHON_MINORS = [11, 12, 13, 14];
+const POSTGRES_MAJORS = [15, 16, 17, 18];
 const PATRONI_VERSIONS = /** @type {const} */ (['4.1.5', '3.1.2']);
 
 /**
@@ -51,6 +54,28 @@ export async function ensurePatroni(say) {
       '3.1.2': patroni(root, ['3.1.2', '4.1.5']),
     },
   };
+}
+
+/**
+ * @param {(line: string) => void} say
+ * @returns {Promise<PgAutoFailoverPrograms>}
+ */
+export async function ensurePgAutoFailover(say) {
+  // With the PostgreSQL that its extension is built for: the monitor loads it from that one's folders.
+  const packages = POSTGRES_MAJORS.map((major) => [
+    'pg-auto-failover-cli',
+    `postgresql-${major}-auto-failover`,
+    `postgresql-${major}`,
+    `postgresql-client-${major}`,
+    'libpq5',
+  ]);
+  const root = await ensureBundle('pg-auto-failover', [packages], say, async (target, apt) => {
+    say(`fetching ${packages[0]?.slice(0, 3).join(', ')} from the archives of this machine`);
+    await apt.unpack(packages, target, { again: true });
+  });
+  const binDir = expand(join(root, 'usr/lib/postgresql/*/bin'))[0];
+  if (binDir === undefined) throw new PeerProblem(`no PostgreSQL was unpacked into ${root}`);
+  return { autoctl: join(root, 'usr/bin/pg_autoctl'), binDir, env: libraries(root) };
 }
 
 /**
