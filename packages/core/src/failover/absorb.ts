@@ -116,7 +116,6 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
     if (request.kind === 'transfer') state.lastSwitchover = { id: request.id, result: `transferred to ${request.to}` };
   }
   if (request.kind === 'requestSwitchover') state.operator = null;
-  if (request.kind === 'setInSync') draft.record('in-sync', { epoch: view.epoch, inSync: view.inSync });
 }
 
 function refused(draft: Draft, pending: PendingRequest, code: string, detail: string): void {
@@ -147,6 +146,9 @@ function seeLease(draft: Draft, view: LeaseView, atMs: MonoMs): void {
   if (before === null || view.epoch !== before.epoch || view.holder !== before.holder) {
     const { epoch, holder, inSync, handover } = view;
     draft.record('lease-seen', { epoch, holder, inSync, handover: handover?.id ?? null });
+  } else if (view.inSync.join() !== before.inSync.join()) {
+    // However it was learned: the answer to the request for it may be the one that is lost.
+    draft.record('in-sync', { epoch: view.epoch, inSync: view.inSync });
   }
   state.view = view;
   state.viewMs = atMs;
