@@ -16,6 +16,9 @@ export type CliOptions = {
   readonly trace: string | null;
   readonly html: string | null;
   readonly threads: number | null;
+  /** Hunts every planted fault of test/bugs. */
+  readonly bugs: boolean;
+  readonly shrink: boolean;
   readonly help: boolean;
 };
 
@@ -29,8 +32,12 @@ export const USAGE = `Usage: simulate [options]
   --scenario FILE                runs one scenario of test/scenarios and prints every decision
   --report FILE                  writes the report as JSON
   --trace FILE  --html FILE      with --seeds 1: the whole trace as text, as a page
+  --shrink                       with --seeds 1: the few faults that lead to the violation
+  --bugs                         plants each fault of test/bugs and tells after how many hours it is caught (--hours: at most)
   --threads N                    threads to use (all cores)
 `;
+
+const FLAGS = ['swarm', 'bugs', 'shrink', 'help'] as const;
 
 export function readArguments(argv: readonly string[]): { options: CliOptions } | { problems: string[] } {
   const problems: string[] = [];
@@ -38,12 +45,12 @@ export function readArguments(argv: readonly string[]): { options: CliOptions } 
   const spec = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
   const parsed = parseArgs({
     args: [...argv],
-    options: { ...spec, swarm: { type: 'boolean' }, help: { type: 'boolean' } },
+    options: { ...spec, ...Object.fromEntries(FLAGS.map((name) => [name, { type: 'boolean' as const }])) },
     strict: false,
     allowPositionals: true,
   });
   const values = parsed.values as Record<string, string | boolean | undefined>;
-  const known = new Set<string>([...names, 'swarm', 'help']);
+  const known = new Set<string>([...names, ...FLAGS]);
   for (const name of Object.keys(values)) if (!known.has(name)) problems.push(`--${name} is not an option; see --help`);
   for (const positional of parsed.positionals) problems.push(`"${positional}" is not an option; options begin with --`);
   const text = (name: string): string | null => (typeof values[name] === 'string' ? values[name] : null);
@@ -75,6 +82,8 @@ export function readArguments(argv: readonly string[]): { options: CliOptions } 
     trace: text('trace'),
     html: text('html'),
     threads: amount('threads', null, 0, true),
+    bugs: values['bugs'] === true,
+    shrink: values['shrink'] === true,
     help: values['help'] === true,
   };
   return problems.length > 0 ? { problems } : { options };

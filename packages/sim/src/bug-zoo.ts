@@ -2,8 +2,9 @@
 // simulator, and reports after how many simulated hours it is caught. A fault that is not caught is a hole in the checkers; a
 // file that no longer applies is a test that no longer tests.
 
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { spawn } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
 export type Bug = { readonly name: string; readonly why: string; readonly file: string; readonly before: string; readonly after: string };
@@ -50,6 +51,31 @@ export function plantBug(bug: Bug, root: string, target: string): void {
   cpSync(join(root, 'package.json'), join(target, 'package.json'));
   const path = join(target, bug.file);
   writeFileSync(path, applyBug(bug, readFileSync(path, 'utf8')));
+}
+
+/** Every bug of a folder, each in a copy of its own, `threads` at a time. */
+export async function huntAll(
+  bugs: readonly Bug[],
+  options: { readonly root: string; readonly hoursMax: number; readonly threads: number; readonly onReport?: (report: BugReport) => void },
+): Promise<BugReport[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'continuum-bugs-'));
+  const reports = new Map<string, BugReport>();
+  const waiting = [...bugs];
+  const work = async (): Promise<void> => {
+    for (let bug = waiting.shift(); bug !== undefined; bug = waiting.shift()) {
+      const target = join(folder, bug.name);
+      plantBug(bug, options.root, target);
+      const report = await hunt(bug, target, { hoursMax: options.hoursMax, seed: 1 });
+      reports.set(bug.name, report);
+      options.onReport?.(report);
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: options.threads }, work));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return bugs.flatMap(({ name }) => reports.get(name) ?? []);
 }
 
 /** Runs seeds against the copy until one is violated or the hours are used up. */

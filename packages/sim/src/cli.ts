@@ -1,14 +1,21 @@
 // `npm run simulate`: many seeds with a report, or one seed with its trace.
 
 import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { readArguments, USAGE } from './arguments.ts';
 import type { CliOptions } from './arguments.ts';
+import { huntAll, readBugs } from './bug-zoo.ts';
 import type { SimulationReport } from './profile.ts';
 import { runProfile } from './profile.ts';
 import { runSeed } from './run.ts';
 import { runScenario } from './scenario.ts';
+import { renderShrunk, shrink } from './shrink.ts';
 import { renderHtml, renderText } from './timeline.ts';
 
+/** A planted fault that is not caught within so many hours got away. */
+const BUG_HOURS_MAX = 400;
 const PROGRESS_MS = 1_000;
 /** What fits on a screen of the end of a failed seed. */
 const LAST_LINES = 60;
@@ -28,6 +35,7 @@ async function main(): Promise<number> {
     process.stdout.write(runScenario(readFileSync(options.scenario, 'utf8')));
     return 0;
   }
+  if (options.bugs) return zoo(options);
   const failed = await many(options);
   if (options.seeds === 1) one(options);
   return failed ? 1 : 0;
@@ -61,8 +69,33 @@ async function many(options: CliOptions): Promise<boolean> {
   return report.violations.length > 0 || marksMissing;
 }
 
+/** Fails when a fault gets away. */
+async function zoo(options: CliOptions): Promise<number> {
+  const root = fileURLToPath(new URL('../../../', import.meta.url));
+  const hoursMax = Math.max(options.hours, BUG_HOURS_MAX);
+  const reports = await huntAll(readBugs(join(root, 'test/bugs')), {
+    root,
+    hoursMax,
+    threads: Math.max(1, options.threads ?? availableParallelism()),
+    onReport: ({ name, caughtAfterHours, invariant }) => {
+      const verdict = caughtAfterHours === null ? `NOT CAUGHT in ${hoursMax} h` : `${caughtAfterHours.toFixed(2)} h  ${invariant}`;
+      process.stdout.write(`${name.padEnd(36)} ${verdict}\n`);
+    },
+  });
+  const hours = reports.flatMap(({ caughtAfterHours }) => caughtAfterHours ?? []).sort((a, b) => a - b);
+  const medianHours = hours[Math.floor(hours.length / 2)] ?? 0;
+  process.stdout.write(`${hours.length} of ${reports.length} caught, median ${medianHours.toFixed(2)} h\n`);
+  if (options.report !== null) writeFileSync(options.report, `${JSON.stringify({ bugs: reports, medianHours }, null, 2)}\n`);
+  return hours.length === reports.length ? 0 : 1;
+}
+
 function one(options: CliOptions): void {
   const { seed, hours, only } = options;
+  const shrunk = options.shrink ? shrink({ seed, hours, only }) : null;
+  if (shrunk !== null) {
+    process.stdout.write(renderShrunk(seed, shrunk));
+    return;
+  }
   const result = runSeed({ seed, hours, only, traced: true });
   const trace = result.trace ?? [];
   if (options.trace !== null) writeFileSync(options.trace, renderText(trace));

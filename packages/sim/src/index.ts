@@ -7,6 +7,7 @@ export * from './prng.ts';
 export * from './profile.ts';
 export * from './run.ts';
 export * from './scenario.ts';
+export * from './shrink.ts';
 export * from './simulation.ts';
 export * from './timeline.ts';
 export * from './world.ts';

@@ -104,9 +104,15 @@ function status(world: World): string {
   const { ok, refused, unknown } = world.history.outcomes;
   const regions = world.regions.map(
     ({ name, controller, database, gate }) =>
-      `${name}: ${controller.process.alive ? controller.state.phase.kind : 'dead'}, ${database.role}, gate ${gate.state.instruction?.mode ?? 'empty'}`,
+      `${name}: ${controller.process.alive ? controller.state.phase.kind : 'dead'}, ${database.role}, gate ${gateShown(gate)}`,
   );
   return `epoch ${record.epoch} of ${record.holder ?? 'nobody'} [${record.inSync.join()}]; ${regions.join('; ')}; writes ok ${ok} refused ${refused} unknown ${unknown}`;
+}
+
+function gateShown(gate: Region['gate']): string {
+  const mode = gate.state.instruction?.mode ?? 'empty';
+  if (!gate.process.alive) return 'dead';
+  return mode === 'open' && !gate.isActive ? 'shut (its validity is over)' : mode;
 }
 
 function durationMs(text: string): number {

@@ -1,0 +1,41 @@
+// The test profile: at least 400 simulated hours and 3,000 failovers under every fault, with every checker on. And what keeps the
+// checkers honest: without the fence the same faults are caught, without the guard they are not a danger.
+
+import { test } from 'tap';
+import { ALL_DEFENCES } from './options.ts';
+import { PROFILES, runProfile } from './profile.ts';
+import { runSeed } from './run.ts';
+
+test('no invariant breaks in the test profile, and every dangerous state occurred', async (t) => {
+  const report = await runProfile({ firstSeed: 1, ...PROFILES.test });
+  t.same(report.violations, []);
+  t.same(report.missingMarks, []);
+  t.ok(report.simulatedHours >= 400, `${report.simulatedHours} hours`);
+  t.ok(report.failovers >= 3_000, `${report.failovers} failovers`);
+  t.comment(`${report.hoursPerCpuSecond} simulated hours per CPU-second, believers overlapped at most ${report.overlapMaxMs} ms`);
+});
+
+test('without the guard every invariant stands', async (t) => {
+  const overrides = { defences: { ...ALL_DEFENCES, guard: false } };
+  const report = await runProfile({ firstSeed: 1, seeds: 30, hours: 1, overrides });
+  t.same(report.violations, []);
+});
+
+for (const fence of ['databaseFence', 'gateFence'] as const) {
+  test(`without the ${fence} the first hours are enough to see it`, async (t) => {
+    const overrides = { defences: { ...ALL_DEFENCES, [fence]: false } };
+    const report = await runProfile({ firstSeed: 1, seeds: 5, hours: 1, overrides });
+    t.ok(report.violations.length > 0);
+    t.ok(report.violations.every(({ invariant }) => invariant === 'I2'));
+  });
+}
+
+test('a seed is the whole run, in this thread as in another', async (t) => {
+  const here = runSeed({ seed: 7, hours: 1 });
+  const traced = runSeed({ seed: 7, hours: 1, traced: true });
+  t.equal(traced.logHash, here.logHash, 'reading along changes nothing');
+  const { logHash } = await runProfile({ firstSeed: 7, seeds: 1, hours: 1, threads: 1 });
+  const alone = await runProfile({ firstSeed: 7, seeds: 1, hours: 1, threads: 0 });
+  t.equal(logHash, alone.logHash);
+  t.not(runSeed({ seed: 8, hours: 1 }).logHash, here.logHash);
+});
