@@ -9,6 +9,8 @@ export type DatabaseProblemCode =
   /** The signal ended first. What was under way may still complete; every call may be repeated. */
   | 'CTM_DATABASE_TIMEOUT'
   | 'CTM_DATABASE_UNREACHABLE'
+  /** What answers there does not speak the protocol, or says more than anybody could have asked for. */
+  | 'CTM_DATABASE_GARBAGE'
   | 'CTM_DATABASE_SQL'
   | 'CTM_DATABASE_FILE'
   | 'CTM_DATABASE_EPOCH_CORRUPT'

@@ -124,3 +124,16 @@ test('the accepted epoch outlives a server that never recorded it in its table',
   t.equal(code(await again.promote({ epoch: epoch(7), region: two.region, token: null }, soon())), 'CTM_EPOCH_STALE');
   await observed(two, 'the standby untouched', (seen) => seen.role === 'standby' && seen.receiver?.streaming === true);
 });
+
+test('an epoch that came with the log still counts when the standby is down', async (t) => {
+  const { one, two, close } = await startPair({ synchronous: false });
+  t.teardown(close);
+  expectOk(await promote(one, 6));
+  await observed(two, 'the record to arrive', (seen) => seen.epoch === 6);
+  await two.kill();
+  const again = two.again();
+  t.teardown(again.close);
+  t.match(await again.observe(soon()), { role: 'down', shape: 'standby', epoch: 6 });
+  t.equal(code(await again.promote({ epoch: epoch(5), region: two.region, token: null }, soon())), 'CTM_EPOCH_STALE');
+  t.equal((await again.observe(soon())).role, 'down', 'and is refused before anything is started');
+});

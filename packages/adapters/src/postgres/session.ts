@@ -4,7 +4,10 @@
 
 import { readFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
+import { guardAnswers } from './answer-guard.ts';
+import type { AnswerGuard } from './answer-guard.ts';
 import { DatabaseProblem } from './problem.ts';
 import type { PostgresContext } from './options.ts';
 import { abortable, createTurnstile } from './wait.ts';
@@ -19,9 +22,20 @@ export type Session = {
   readonly close: () => void;
 };
 
-type Connection = { readonly client: pg.Client; readonly socket: Socket; broken: boolean };
+/** What a session needs to know. TLS, when given, is read anew for each connection: a rotated file counts at once. */
+export type SessionContext = Pick<PostgresContext, 'host' | 'port' | 'controlUser' | 'database' | 'passFile' | 'connectTimeoutMs'> & {
+  readonly tls?: () => Promise<ConnectionOptions>;
+  /** Settings of the session, as `-c name=value ...`. */
+  readonly serverOptions?: string;
+  /** More bytes than this for one statement, or for connecting, end the connection. Default 16 MiB. */
+  readonly answerBytesMax?: number;
+};
 
-export function createSession(context: PostgresContext, applicationName: string): Session {
+const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+
+type Connection = { readonly client: pg.Client; readonly socket: Socket; readonly guard: AnswerGuard; broken: boolean };
+
+export function createSession(context: SessionContext, applicationName: string): Session {
   let connection: Connection | null = null;
   let warming = false;
   const turn = createTurnstile();
@@ -36,7 +50,8 @@ export function createSession(context: PostgresContext, applicationName: string)
 
   const query: Session['query'] = (signal, text, values = [], name = undefined) =>
     turn(signal, async () => {
-      const { client, socket } = await connected(signal);
+      const { client, socket, guard } = await connected(signal);
+      guard.begin();
       const statement = { text, values: [...values], ...(name === undefined ? {} : { name }) };
       const answer = client.query<Record<string, unknown>>(statement);
       try {
@@ -64,8 +79,11 @@ export function createSession(context: PostgresContext, applicationName: string)
   return { query, warm, close };
 }
 
-async function connect(context: PostgresContext, applicationName: string, signal: AbortSignal): Promise<Connection> {
+async function connect(context: SessionContext, applicationName: string, signal: AbortSignal): Promise<Connection> {
   const socket = new Socket();
+  const guard = guardAnswers(context.answerBytesMax ?? ANSWER_BYTES_MAX);
+  guard.watch(socket);
+  const tls = await context.tls?.();
   const client = new pg.Client({
     host: context.host,
     port: context.port,
@@ -74,8 +92,12 @@ async function connect(context: PostgresContext, applicationName: string, signal
     password: () => readPassword(context, context.controlUser),
     application_name: applicationName,
     stream: () => socket,
+    ...(context.serverOptions === undefined ? {} : { options: context.serverOptions }),
+    ...(tls === undefined ? {} : { ssl: tls }),
   });
-  const connection: Connection = { client, socket, broken: false };
+  // With TLS the answers come out of another stream than the one they went into.
+  client.connection.once('sslconnect', () => guard.watch(client.connection.stream));
+  const connection: Connection = { client, socket, guard, broken: false };
   const onBroken = () => {
     connection.broken = true;
   };
@@ -103,7 +125,7 @@ function abandon(socket: Socket, pending: Promise<unknown>): void {
 }
 
 /** Reads the password at each connect, so that a rotated file counts at once. libpq's format: host:port:database:user:password. */
-export async function readPassword(context: PostgresContext, user: string): Promise<string> {
+export async function readPassword(context: Pick<PostgresContext, 'host' | 'port' | 'database' | 'passFile'>, user: string): Promise<string> {
   const wanted = [context.host, String(context.port), context.database, user];
   for (const line of (await readFile(context.passFile, 'utf8')).split('\n')) {
     if (line.startsWith('#')) continue;
