@@ -5,6 +5,7 @@ import type { LeaseReply, LeaseView } from '../lease/types.ts';
 import type { MonoMs } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 import type { Draft } from './draft.ts';
+import { acceptedEpoch } from './facts.ts';
 import type { ControllerEvent, ControllerState, DatabaseAction, PendingRequest } from './state.ts';
 
 /** A standby that was just started gets this long to stream before it is rebuilt. */
@@ -96,6 +97,7 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
   if (request.kind === 'acquire' || request.kind === 'renew') {
     const { ttlMs } = request;
     if (view.holder !== state.policy.region || view.remainingMs === 0) return;
+    if (view.epoch < acceptedEpoch(state)) return epochBehind(draft, view.epoch);
     if (request.kind === 'acquire') {
       state.grant = null;
       state.operator = null;
@@ -116,6 +118,12 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
     if (request.kind === 'transfer') state.lastSwitchover = { id: request.id, result: `transferred to ${request.to}` };
   }
   if (request.kind === 'requestSwitchover') state.operator = null;
+}
+
+/** A register that lost its store: what it grants is below what resources here have accepted, and would be refused. */
+function epochBehind(draft: Draft, epoch: number): void {
+  draft.record('epoch-behind', { epoch, accepted: acceptedEpoch(draft.state) });
+  draft.requestFailed();
 }
 
 function refused(draft: Draft, pending: PendingRequest, code: string, detail: string): void {

@@ -54,6 +54,11 @@ export function isInSync(view: LeaseView | null, region: RegionId): boolean {
   return view !== null && view.inSync.includes(region);
 }
 
+/** The highest epoch that this region's stores have accepted. */
+export function acceptedEpoch(state: ControllerState): number {
+  return Math.max(state.persistedEpoch, state.database?.epoch ?? 0);
+}
+
 /** May this region take the lease now? Every condition with its value, limit, source and age (I8, L2). */
 export function takeoverConditions(draft: Draft): Answers {
   const { state } = draft;
@@ -78,6 +83,7 @@ export function takeoverConditions(draft: Draft): Answers {
       source: 'witness',
       ageMs: viewAgeMs,
     },
+    epochCondition(draft, viewAgeMs),
     databaseCondition(draft, first, forced),
     replayCondition(draft, forced),
     {
@@ -133,6 +139,20 @@ export function targetConditions(draft: Draft): Answers {
     },
   ];
   return { preconditions: list, ok: list.every((condition) => condition.ok) };
+}
+
+/** A register that lost its store counts from below what this region has accepted: nothing it grants may be used (I6). */
+function epochCondition(draft: Draft, ageMs: number | null): Precondition {
+  const { view } = draft.state;
+  const accepted = acceptedEpoch(draft.state);
+  return {
+    name: 'epoch-not-behind',
+    ok: view !== null && view.epoch >= accepted,
+    value: view === null ? 'unknown' : `epoch ${view.epoch}`,
+    limit: `at least ${accepted}, which this region has accepted; restore the lease at the witness above it`,
+    source: 'witness',
+    ageMs,
+  };
 }
 
 function databaseCondition(draft: Draft, first: boolean, forced: boolean): Precondition {

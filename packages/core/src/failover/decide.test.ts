@@ -1,0 +1,191 @@
+// Single decisions, one event at a time: the cases in which a wrong answer would act without the right to.
+
+import { test } from 'tap';
+import type { LeaseView } from '../lease/types.ts';
+import { deriveTimings } from '../policy.ts';
+import type { DatabaseObservation } from '../replication/observation.ts';
+import { epoch, lsn, monoMs, regionId, wallMs } from '../types.ts';
+import type { Now } from '../types.ts';
+import { actingEpoch, decide, initialState } from './decide.ts';
+import { takeoverConditions } from './facts.ts';
+import { Draft } from './draft.ts';
+import type { Action, ControllerEvent, ControllerState, Policy, RegisterRequest } from './state.ts';
+
+const [r1, r2] = [regionId('r1'), regionId('r2')];
+const timings = deriveTimings(10_000);
+const policy: Policy = {
+  name: 'counter',
+  region: r1,
+  regions: [r1, r2],
+  databases: { r1: '10.0.0.1:5432', r2: '10.0.0.2:5432' },
+  mode: 'automatic',
+  timings,
+  hash: 'same',
+};
+const primary: DatabaseObservation = {
+  role: 'primary',
+  shape: 'primary',
+  systemIdentifier: '7',
+  timeline: 1,
+  lsn: lsn('0/100'),
+  replayLsn: null,
+  receiver: null,
+  standbys: [],
+  synchronous: [],
+  epoch: 0,
+  problem: null,
+};
+const free: LeaseView = {
+  name: 'counter',
+  revision: 0,
+  epoch: epoch(0),
+  holder: null,
+  instance: null,
+  ttlMs: 0,
+  remainingMs: 0,
+  inSync: [],
+  policyHash: '',
+  handover: null,
+  intent: null,
+  seq: 0,
+};
+
+/** A controller whose clock and events the test plays. */
+function play(restoredEpoch = 0) {
+  let now: Now = { monoMs: monoMs(1_000), wallMs: wallMs(1_000_000) };
+  let state: ControllerState = initialState(policy, { instance: 'a', epoch: restoredEpoch }, now);
+  let actions: readonly Action[] = [];
+  const feed = (event: ControllerEvent): readonly Action[] => {
+    const decision = decide(state, event, now);
+    state = decision.state;
+    actions = decision.actions;
+    return actions;
+  };
+  return {
+    feed,
+    state: () => state,
+    pass: (monoDeltaMs: number, wallDeltaMs = monoDeltaMs) => {
+      now = { monoMs: monoMs(now.monoMs + monoDeltaMs), wallMs: wallMs(now.wallMs + wallDeltaMs) };
+    },
+    observe: (observation: DatabaseObservation) => feed({ kind: 'database-observed', startedMs: now.monoMs, observation }),
+    gate: () => feed({ kind: 'gate-observed', observation: { connected: true, held: 0, mode: null, epoch: 0 } }),
+    asked: (): RegisterRequest | null => state.request?.request ?? null,
+    answer: (view: LeaseView, refusal: 'expired' | 'held' | null = null) =>
+      feed({
+        kind: 'register-answered',
+        id: state.request?.id ?? -1,
+        answer: { ok: true, reply: { outcome: refusal === null ? { ok: true } : { ok: false, code: refusal, detail: 'refused' }, view } },
+      }),
+    actions: () => actions,
+  };
+}
+
+type Played = ReturnType<typeof play>;
+
+/** Brings a fresh controller to `active` under epoch 1; its last renewal was sent `sentAgoMs` ago. */
+function activate(scene: Played): void {
+  scene.feed({ kind: 'tick' });
+  scene.gate();
+  scene.observe(primary);
+  scene.answer(free);
+  scene.answer({ ...free, revision: 1, epoch: epoch(1), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] });
+  const promote = scene.actions().find((action) => action.kind === 'database');
+  scene.feed({ kind: 'database-done', id: promote?.id ?? -1, result: { ok: true, token: null, detail: '' } });
+}
+
+test('the first lease is taken by the region that has a primary, and is on disk before anything acts on it', async (t) => {
+  const scene = play();
+  scene.feed({ kind: 'tick' });
+  t.same(scene.asked(), { kind: 'read' });
+  scene.gate();
+  scene.observe(primary);
+  scene.answer(free);
+  t.match(scene.asked(), { kind: 'acquire', epochSeen: 0 });
+  const actions = scene.answer({ ...free, revision: 1, epoch: epoch(1), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] });
+  const kinds = actions.map((action) => action.kind).filter((kind) => kind !== 'record');
+  t.equal(kinds[0], 'persist');
+  t.ok(kinds.indexOf('database') > 0, 'the database is asked to be a primary after that');
+  t.notOk(actions.some((action) => action.kind === 'gate' && action.directive.mode === 'open'), 'the gate stays shut until it is proved');
+});
+
+test('validity counts from before the request was sent, less the guard', async (t) => {
+  const scene = play();
+  scene.feed({ kind: 'tick' });
+  scene.gate();
+  scene.observe(primary);
+  scene.answer(free);
+  const sentMs = scene.state().now.monoMs;
+  scene.pass(400);
+  scene.answer({ ...free, revision: 1, epoch: epoch(1), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] });
+  t.equal(scene.state().grant?.validUntilMs, sentMs + timings.ttlMs - timings.guardMs);
+});
+
+test('past its validity the controller shuts the gate, whatever it was told last', async (t) => {
+  const scene = play();
+  activate(scene);
+  t.equal(scene.state().phase.kind, 'active');
+  t.equal(actingEpoch(scene.state()), 1);
+  scene.pass(timings.ttlMs - timings.guardMs);
+  const actions = scene.feed({ kind: 'tick' });
+  t.equal(scene.state().phase.kind, 'fenced');
+  t.notOk(actions.some((action) => action.kind === 'gate' && action.directive.mode === 'open'));
+  t.ok(actions.some((action) => action.kind === 'gate'), 'the gate is told');
+});
+
+test('a reply that was lost never extends validity', async (t) => {
+  const scene = play();
+  activate(scene);
+  const until = scene.state().grant?.validUntilMs;
+  scene.pass(timings.renewMs);
+  scene.feed({ kind: 'tick' });
+  t.match(scene.asked(), { kind: 'renew' });
+  scene.feed({ kind: 'register-answered', id: scene.state().request?.id ?? -1, answer: { ok: false, code: 'CTM_REGISTER_TIMEOUT', message: '' } });
+  t.equal(scene.state().grant?.validUntilMs, until);
+});
+
+test('after a suspend the gate is shut, and an answer to a request from before it counts for nothing', async (t) => {
+  const scene = play();
+  activate(scene);
+  scene.pass(timings.renewMs);
+  scene.feed({ kind: 'tick' });
+  const id = scene.state().request?.id ?? -1;
+  scene.pass(10, 60_000);
+  scene.feed({ kind: 'tick' });
+  t.equal(actingEpoch(scene.state()), 0);
+  const renewed = { ...free, revision: 2, epoch: epoch(1), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] };
+  scene.feed({ kind: 'register-answered', id, answer: { ok: true, reply: { outcome: { ok: true }, view: renewed } } });
+  t.equal(actingEpoch(scene.state()), 0, 'the sleep is missing in that time');
+  t.match(scene.asked(), { kind: 'renew' });
+  scene.answer({ ...renewed, revision: 3 });
+  t.equal(actingEpoch(scene.state()), 1, 'the witness says that it is still the holder');
+});
+
+test('a witness that forgot its epochs is not believed', async (t) => {
+  const scene = play(7);
+  scene.feed({ kind: 'tick' });
+  scene.gate();
+  scene.observe({ ...primary, epoch: 7 });
+  scene.answer(free);
+  t.not(scene.asked()?.kind, 'acquire');
+  const condition = takeoverConditions(new Draft(scene.state())).preconditions.find((one) => one.name === 'epoch-not-behind');
+  t.match(condition, { ok: false, value: 'epoch 0' });
+  scene.pass(timings.renewMs);
+  scene.feed({ kind: 'tick' });
+  scene.answer({ ...free, revision: 9, epoch: epoch(1), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] });
+  t.match(scene.asked(), { kind: 'renew' });
+  scene.answer({ ...free, revision: 10, epoch: epoch(1), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] });
+  t.equal(scene.asked(), null, 'not at once again');
+  t.equal(actingEpoch(scene.state()), 0, 'nothing is done under an epoch of the past');
+});
+
+test('a standby that is not known to have all is not promoted, and says why', async (t) => {
+  const scene = play();
+  const standby: DatabaseObservation = { ...primary, role: 'standby', shape: 'standby', replayLsn: null, receiver: { streaming: false, source: null } };
+  scene.feed({ kind: 'tick' });
+  scene.gate();
+  scene.observe(standby);
+  scene.answer({ ...free, revision: 4, epoch: epoch(3), inSync: [r1, r2], policyHash: 'same' });
+  t.not(scene.asked()?.kind, 'acquire');
+  const failing = takeoverConditions(new Draft(scene.state())).preconditions.filter((one) => !one.ok);
+  t.match(failing, [{ name: 'replay-lag', value: 'unknown' }]);
+});
