@@ -14,7 +14,7 @@ export const rogueCommands: Nemesis = {
     const region = prng.pick(world.regions);
     const { record } = world.witness;
     const seq = (record.last[region.name]?.seq ?? 0) + 1;
-    const from = { region: regionId(region.name), seq, instance: prng.chance(0.5) ? 'stranger' : region.controller.state.instance };
+    const from = { region: regionId(region.name), seq, instance: prng.pick(['stranger', region.controller.state.instance, record.instance ?? 'stranger']) };
     const seen = epoch(Math.max(0, record.epoch - prng.integer(0, 1)));
     const { ttlMs } = world.options.timings;
     const isHolder = record.holder === region.name;
