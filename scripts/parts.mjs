@@ -78,6 +78,17 @@ export const PARTS = [
     probe: { kind: 'version', pattern: /Recursor (\d+(?:\.\d+)+)/ },
   },
   {
+    name: 'dnsdist',
+    purpose: 'stands before the authoritative DNS in the DMZ',
+    range: '>=1.7 <3',
+    variable: { name: 'CONTINUUM_DNSDIST', holds: 'file' },
+    command: 'dnsdist',
+    systemFolders: ['/usr/bin', '/usr/local/bin'],
+    testOnly: true,
+    source: { kind: 'debian', alternatives: [['dnsdist']], folders: ['usr/bin'] },
+    probe: { kind: 'version', pattern: /dnsdist (\d+(?:\.\d+)+)/ },
+  },
+  {
     name: 'envoy',
     purpose: 'gateway of each region',
     range: '>=1.38 <2',
