@@ -40,7 +40,7 @@ export type PostgresProbe = {
   /** One look. The signal ends it, and the connection with it. */
   readonly look: (signal: AbortSignal) => Promise<ProbeOutcome>;
   /** Canary: writes the heartbeat on a primary and returns when its commit was acknowledged. */
-  readonly beat: (signal: AbortSignal, beat: number, epoch: number) => Promise<Result<null>>;
+  readonly beat: (signal: AbortSignal, beat: number, timeline: number) => Promise<Result<null>>;
   readonly close: () => void;
 };
 
@@ -63,7 +63,8 @@ export function createPostgresProbe(options: ProbeOptions): PostgresProbe {
     ...(tls === null ? {} : { tls: () => readTls(tls) }),
   };
   const session = createSession({ ...context, serverOptions: `${limits} -c default_transaction_read_only=on` }, APPLICATION);
-  const writer = options.canary ? createSession({ ...context, serverOptions: limits }, `${APPLICATION}-canary`) : null;
+  // No statement timeout: it would cancel the wait for the standby, and such a commit is acknowledged although it is not safe.
+  const writer = options.canary ? createSession({ ...context, serverOptions: `-c lock_timeout=${LOCK_TIMEOUT_MS}` }, `${APPLICATION}-canary`) : null;
   const statement = probeStatement(options.canary);
 
   const look: PostgresProbe['look'] = async (signal) => {
@@ -77,13 +78,13 @@ export function createPostgresProbe(options: ProbeOptions): PostgresProbe {
     }
   };
 
-  const beat: PostgresProbe['beat'] = async (signal, value, epoch) => {
+  const beat: PostgresProbe['beat'] = async (signal, value, timeline) => {
     if (writer === null) return failure('CTM_PROBE_NO_CANARY', 'this probe writes no canary');
     try {
       const rows = await writer.query(
         signal,
-        'UPDATE continuum.heartbeat SET beat = $1, epoch = $2, at = clock_timestamp() WHERE beat < $1 RETURNING beat',
-        [value, epoch],
+        'UPDATE continuum.heartbeat SET beat = $1, timeline = $2, at = clock_timestamp() WHERE beat < $1 RETURNING beat',
+        [value, timeline],
         'continuum-beat',
       );
       return rows.length === 1 ? success(null) : failure('CTM_PROBE_BEAT_STALE', `a beat of ${value} or later was written already`);

@@ -18,8 +18,8 @@ export function probeSetupStatements({ user, verifier, canary }: ProbeSetup): st
     'CREATE SCHEMA IF NOT EXISTS continuum',
     `CREATE TABLE IF NOT EXISTS continuum.heartbeat (
        only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
-       beat bigint NOT NULL, epoch bigint NOT NULL, at timestamptz NOT NULL)`,
-    'INSERT INTO continuum.heartbeat (beat, epoch, at) VALUES (0, 0, now()) ON CONFLICT DO NOTHING',
+       beat bigint NOT NULL, timeline bigint NOT NULL, at timestamptz NOT NULL)`,
+    'INSERT INTO continuum.heartbeat (beat, timeline, at) VALUES (0, 0, now()) ON CONFLICT DO NOTHING',
     `GRANT USAGE ON SCHEMA continuum TO ${role}`,
     `GRANT SELECT, UPDATE ON continuum.heartbeat TO ${role}`,
   ];

@@ -6,6 +6,7 @@ export * from './measure.ts';
 export * from './reading.ts';
 export * from './report.ts';
 export * from './sample.ts';
+export * from './shard.ts';
 export * from './state.ts';
 export * from './time-map.ts';
 export * from './verdict.ts';

@@ -1,0 +1,136 @@
+// All watchers of this prober: the configured clusters that are this one's to watch. A change replaces only the watchers
+// whose own settings changed; the others keep what they know.
+
+import type { Logger } from 'pino';
+import type { MonoMs } from '@continuum/core';
+import type { ProbeOutcome } from '@continuum/core/replication/index';
+import { clusterHash } from './config.ts';
+import type { ClusterConfig, ProberConfig } from './config.ts';
+import { openEnd } from './ends.ts';
+import type { Peers } from './peers.ts';
+import { createWatcher } from './watcher.ts';
+import type { Watcher } from './watcher.ts';
+import type { Wheel } from './wheel.ts';
+
+export type Fleet = {
+  readonly apply: (config: ProberConfig) => void;
+  /** Takes over and gives up clusters as the peers come and go. */
+  readonly balance: (peers: Peers) => void;
+  readonly get: (cluster: string) => Watcher | undefined;
+  readonly all: () => Iterable<Watcher>;
+  /** Configured, watched here or elsewhere. */
+  readonly configured: (cluster: string) => boolean;
+  /** Resolves when the cluster's version is above `version`, or when the signal ends. */
+  readonly changed: (cluster: string, version: number, signal: AbortSignal) => Promise<void>;
+  readonly waiting: () => number;
+  readonly close: () => void;
+};
+
+export type FleetOptions = {
+  readonly wheel: Wheel;
+  readonly now: () => MonoMs;
+  readonly log: Logger;
+  readonly onLook: (outcome: ProbeOutcome, durationMs: number) => void;
+  readonly onChange: (watcher: Watcher) => void;
+  readonly onCrash: (error: unknown) => void;
+};
+
+type Wanted = { readonly cluster: ClusterConfig; readonly hash: string };
+
+/** A look may take this long even when looks come more often. */
+const TIMEOUT_MS_MIN = 250;
+
+export function createFleet(options: FleetOptions): Fleet {
+  const watchers = new Map<string, Watcher>();
+  const waits = createWaits();
+  let wanted = new Map<string, Wanted>();
+  let settings: ProberConfig | null = null;
+  let peers: Peers | null = null;
+
+  const open = ({ cluster, hash }: Wanted, config: ProberConfig): Watcher => {
+    const intervalMs = cluster.intervalMs ?? config.intervalMs;
+    const timeoutMs = config.timeoutMs ?? Math.max(TIMEOUT_MS_MIN, intervalMs);
+    return createWatcher({
+      config: cluster,
+      hash,
+      intervalMs,
+      timeoutMs,
+      backoffMaxMs: config.backoffMaxMs,
+      historyEntries: config.historyEntries,
+      wheel: options.wheel,
+      now: options.now,
+      random: Math.random,
+      open: (end) => openEnd(end, { canary: cluster.canary, timeoutMs }),
+      onLook: options.onLook,
+      onCrash: options.onCrash,
+      onChange: (watcher) => {
+        options.onChange(watcher);
+        waits.end(watcher.name);
+      },
+    });
+  };
+  const close = (name: string): void => {
+    watchers.get(name)?.close();
+    watchers.delete(name);
+    waits.end(name);
+  };
+  const settle = (): void => {
+    if (settings === null) return;
+    for (const [name, watcher] of watchers) {
+      const still = wanted.get(name);
+      if (still?.hash !== watcher.hash || peers?.mine(name, true) === false) close(name);
+    }
+    for (const [name, one] of wanted) {
+      if (!watchers.has(name) && peers?.mine(name, false) !== false) watchers.set(name, open(one, settings));
+    }
+  };
+
+  return {
+    apply: (config) => {
+      settings = config;
+      wanted = new Map(config.clusters.map((cluster) => [cluster.name, { cluster, hash: clusterHash(cluster, cluster.intervalMs ?? config.intervalMs) }]));
+      settle();
+      options.log.info({ configured: wanted.size, watched: watchers.size }, 'clusters in force');
+    },
+    balance: (found) => {
+      peers = found;
+      settle();
+    },
+    get: (cluster) => watchers.get(cluster),
+    all: () => watchers.values(),
+    configured: (cluster) => wanted.has(cluster),
+    waiting: waits.count,
+    changed: (cluster, version, signal) => {
+      const isNewer = (watchers.get(cluster)?.version() ?? version) > version;
+      return isNewer || signal.aborted ? Promise.resolve() : waits.begin(cluster, signal);
+    },
+    close: () => {
+      for (const name of [...watchers.keys()]) close(name);
+    },
+  };
+}
+
+/** Who waits for news of which cluster. */
+function createWaits(): { begin: (cluster: string, signal: AbortSignal) => Promise<void>; end: (cluster: string) => void; count: () => number } {
+  const listeners = new Map<string, Set<() => void>>();
+  let count = 0;
+  return {
+    count: () => count,
+    begin: (cluster, signal) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const mine = listeners.get(cluster) ?? new Set();
+      listeners.set(cluster, mine);
+      mine.add(resolve);
+      count++;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      return promise.finally(() => {
+        count--;
+        mine.delete(resolve);
+        if (mine.size === 0) listeners.delete(cluster);
+      });
+    },
+    end: (cluster) => {
+      for (const listener of listeners.get(cluster) ?? []) listener();
+    },
+  };
+}

@@ -1,0 +1,173 @@
+// Watches one cluster: looks at every end in its time, one look at an end at once, and keeps what the core makes of it. An
+// end that fails is asked less often, with jitter; its age is told all the same. Nothing in here can hold up another cluster.
+
+import type { MonoMs } from '@continuum/core';
+import { absorbProbe, hash, nameOf, newCluster, primaryOf, reportCluster } from '@continuum/core/replication/index';
+import type { ClusterReport, ClusterState, PrimarySample, ProbeOutcome } from '@continuum/core/replication/index';
+import { createCanary } from './canary.ts';
+import type { Canary, CanaryReport } from './canary.ts';
+import type { ClusterConfig } from './config.ts';
+import type { EndProbe } from './ends.ts';
+import { createHistory } from './history.ts';
+import type { HistoryEntry } from './history.ts';
+import type { Wheel } from './wheel.ts';
+
+export type WatchedReport = ClusterReport & { readonly version: number; readonly intervalMs: number; readonly canary: CanaryReport | null };
+
+export type Watcher = {
+  readonly name: string;
+  readonly hash: string;
+  readonly report: (nowMs: MonoMs) => WatchedReport;
+  readonly history: (nowMs: MonoMs) => Readonly<Record<string, readonly HistoryEntry[]>>;
+  readonly version: () => number;
+  readonly close: () => void;
+};
+
+export type WatcherOptions = {
+  readonly config: ClusterConfig;
+  readonly hash: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly backoffMaxMs: number;
+  readonly historyEntries: number;
+  readonly wheel: Wheel;
+  readonly now: () => MonoMs;
+  readonly random: () => number;
+  readonly open: (end: ClusterConfig['ends'][number]) => EndProbe;
+  readonly onLook: (outcome: ProbeOutcome, durationMs: number) => void;
+  /** A round of looks is done, or a verdict changed. */
+  readonly onChange: (watcher: Watcher) => void;
+  readonly onCrash: (error: unknown) => void;
+};
+
+type End = { readonly name: string; readonly probe: EndProbe; dueMs: number; looking: AbortController | null; failures: number; cancel: () => void };
+
+/** An end that failed less often is asked at every interval still. */
+const FAILURES_AT_FULL_RATE = 3;
+
+export function createWatcher(options: WatcherOptions): Watcher {
+  const { config, intervalMs, timeoutMs, wheel, now } = options;
+  let state: ClusterState = newCluster(settingsOf(options));
+  let version = 0;
+  let closed = false;
+  const canary = config.canary ? createCanary() : null;
+  const histories = new Map(config.ends.map((one) => [one.name, createHistory(options.historyEntries)]));
+  // Both ends in the same slot of the wheel, clusters spread over the interval by name.
+  const phaseMs = hash(config.name) % intervalMs;
+  const firstMs = Math.floor(now() / intervalMs) * intervalMs + phaseMs;
+  const ends = config.ends.map(
+    (one): End => ({ name: one.name, probe: options.open(one), dueMs: firstMs < now() ? firstMs + intervalMs : firstMs, looking: null, failures: 0, cancel: () => undefined }),
+  );
+
+  const beater = canary === null ? null : createBeater(canary, options, (writer) => ends.filter((one) => one.name !== writer).forEach(look));
+
+  const look = (end: End): void => {
+    if (closed || end.looking !== null) return;
+    const sentMs = now();
+    const looking = new AbortController();
+    end.looking = looking;
+    const disarm = wheel.schedule(sentMs + timeoutMs, () => looking.abort());
+    end.probe.look(looking.signal).then((outcome) => {
+      disarm();
+      end.looking = null;
+      if (!closed) take(end, outcome, sentMs);
+    }, options.onCrash);
+  };
+
+  const take = (end: End, outcome: ProbeOutcome, sentMs: MonoMs): void => {
+    const receivedMs = now();
+    options.onLook(outcome, receivedMs - sentMs);
+    const before = verdicts(state);
+    state = absorbProbe(state, { end: end.name, sentMs, receivedMs, outcome });
+    version++;
+    if (outcome.ok && outcome.sample.role === 'standby') canary?.seen(outcome.sample.beat, sentMs, receivedMs);
+    end.failures = outcome.ok ? 0 : end.failures + 1;
+    if (end.failures >= FAILURES_AT_FULL_RATE && end.name === state.primary) beater?.giveUp();
+    const complete = ends.every((one) => one.looking === null);
+    if (complete) remember(receivedMs);
+    if (complete || verdicts(state) !== before) options.onChange(watcher);
+    if (outcome.ok && end.name === state.primary) beater?.beat(end.name, end.probe, primaryOf(state)?.sample ?? null);
+  };
+
+  const remember = (nowMs: MonoMs): void => {
+    for (const standby of reportCluster(state, nowMs).standbys) histories.get(standby.name)?.add(nowMs, standby);
+  };
+
+  const run = (end: End): void => {
+    if (closed) return;
+    look(end);
+    end.dueMs = nextDueMs(end, now(), options);
+    end.cancel = wheel.schedule(end.dueMs, () => run(end));
+  };
+
+  const watcher: Watcher = {
+    name: config.name,
+    hash: options.hash,
+    version: () => version,
+    report: (nowMs) => ({ ...reportCluster(state, nowMs), version, intervalMs, canary: canary?.report(nowMs) ?? null }),
+    history: (nowMs) => Object.fromEntries([...histories].map(([name, history]) => [name, history.read(nowMs)])),
+    close: () => {
+      closed = true;
+      beater?.giveUp();
+      for (const end of ends) {
+        end.cancel();
+        end.looking?.abort();
+        end.probe.close();
+      }
+    },
+  };
+  for (const end of ends) end.cancel = wheel.schedule(end.dueMs, () => run(end));
+  return watcher;
+}
+
+type Beater = { readonly beat: (end: string, probe: EndProbe, primary: PrimarySample | null) => void; readonly giveUp: () => void };
+
+/** One heartbeat is under way at most: while commits wait for a standby that is gone, so does the canary. */
+function createBeater(canary: Canary, { now, onCrash }: WatcherOptions, onAcknowledged: (writer: string) => void): Beater {
+  let beating: AbortController | null = null;
+  return {
+    beat: (end, probe, primary) => {
+      if (probe.beat === null || primary === null || beating !== null) return;
+      const value = (primary.beat ?? 0) + 1;
+      beating = new AbortController();
+      canary.sent(value, now());
+      probe.beat(beating.signal, value, primary.timeline).then((result) => {
+        beating = null;
+        if (!result.ok) return canary.failed(result.failure.code, result.failure.message);
+        canary.acknowledged(value, now());
+        onAcknowledged(end);
+      }, onCrash);
+    },
+    giveUp: () => beating?.abort(),
+  };
+}
+
+/** The next turn of its phase; later, and at no fixed phase, after repeated failures. */
+function nextDueMs(end: End, nowMs: number, { intervalMs, backoffMaxMs, random }: WatcherOptions): number {
+  if (end.failures > FAILURES_AT_FULL_RATE) {
+    const restMs = Math.min(backoffMaxMs, intervalMs * 2 ** Math.min(20, end.failures - FAILURES_AT_FULL_RATE));
+    return nowMs + Math.max(intervalMs, restMs * (0.5 + random() / 2));
+  }
+  const behind = Math.max(0, Math.ceil((nowMs - end.dueMs) / intervalMs));
+  const nextMs = end.dueMs + behind * intervalMs;
+  return nextMs > nowMs ? nextMs : nextMs + intervalMs;
+}
+
+function verdicts(state: ClusterState): string {
+  return Object.values(state.ends).map((end) => nameOf(end.verdict)).join();
+}
+
+function settingsOf({ config, intervalMs, timeoutMs }: WatcherOptions): ClusterState['settings'] {
+  return {
+    name: config.name,
+    ends: config.ends.map(({ name, applicationName, slot }) => ({ name, applicationName: applicationName ?? name, slot: slot ?? null })),
+    limits: {
+      ...config.limits,
+      // Two looks may be lost or late before what is known is called old.
+      evidenceAgeMaxMs: Math.max(2.5 * intervalMs, timeoutMs + 1.5 * intervalMs),
+      // A look comes a little early when the one before was late.
+      stallMinMs: 0.8 * intervalMs,
+    },
+    thresholds: config.thresholds,
+  };
+}

@@ -1,0 +1,28 @@
+// Rendezvous hashing: an even share, and nothing moves that need not.
+
+import t from 'tap';
+import { ownerOf } from './shard.ts';
+
+const clusters = Array.from({ length: 3_000 }, (_, index) => `cluster-${index}`);
+
+t.test('nobody lives: nobody owns', async (t) => {
+  t.equal(ownerOf('shop', []), null);
+});
+
+t.test('the order of the list does not matter, and each gets about its share', async (t) => {
+  const counts = new Map<string, number>();
+  for (const cluster of clusters) {
+    const owner = ownerOf(cluster, ['a', 'b', 'c']);
+    t.equal(ownerOf(cluster, ['c', 'a', 'b']), owner);
+    counts.set(owner ?? '', (counts.get(owner ?? '') ?? 0) + 1);
+  }
+  for (const count of counts.values()) t.ok(count > 850 && count < 1_150, String(count));
+});
+
+t.test('one that goes hands over only its own, one that comes takes only what it gets', async (t) => {
+  for (const cluster of clusters) {
+    const [before, after] = [ownerOf(cluster, ['a', 'b', 'c']), ownerOf(cluster, ['a', 'b'])];
+    if (before !== 'c' && before !== after) t.fail(`${cluster} moved from ${before} to ${after}`);
+  }
+  t.pass();
+});
