@@ -20,8 +20,15 @@ type NodeName = 'n1' | 'n2';
 export type FormationOptions = {
   readonly folder: string;
   readonly programs: PgAutoFailoverPrograms;
-  /** Settings of the monitor, without their prefix `pgautofailover.`; those not named have their defaults. */
-  readonly monitorSettings: Readonly<Record<string, number>>;
+  readonly timings: FormationTimings;
+};
+
+/** What is not named has its default. */
+export type FormationTimings = {
+  /** Settings of the monitor, without their prefix `pgautofailover.`. */
+  readonly monitor: Readonly<Record<string, number>>;
+  /** A primary that sees neither the monitor nor the standby for this long stops itself. */
+  readonly networkPartitionTimeoutSeconds?: number;
 };
 
 type Shared = {
@@ -116,11 +123,11 @@ function createNode(name: NodeName, shared: Shared): PeerNode {
 }
 
 async function startMonitor(monitor: Endpoint, shared: Shared): Promise<Started> {
-  const { folder, programs, monitorSettings } = shared.options;
+  const { folder, programs, timings } = shared.options;
   const home = subfolder(join(folder, 'monitor'), shared);
   const dataDir = join(home, 'data');
   await initdb(home, shared);
-  const settings = Object.entries(monitorSettings).map(([name, value]) => `pgautofailover.${name} = ${value}\n`);
+  const settings = Object.entries(timings.monitor).map(([name, value]) => `pgautofailover.${name} = ${value}\n`);
   const server = `listen_addresses = '${monitor.host}'\nport = ${monitor.port}\nunix_socket_directories = ''\nshared_preload_libraries = 'pgautofailover'\n`;
   appendFileSync(join(dataDir, 'postgresql.conf'), server + settings.join(''));
   const started = await launch('pg_auto_failover monitor', join(programs.binDir, 'postgres'), ['-D', dataDir], home, shared);
@@ -154,6 +161,10 @@ async function createNodeFiles(name: NodeName, shared: Shared): Promise<void> {
   const who = ['--name', name, '--hostname', ADDRESS[name], '--listen', ADDRESS[name], '--monitor', monitor];
   const args = ['create', 'postgres', ...where, ...who, '--skip-pg-hba', '--no-ssl'];
   await runToEnd(`pg_autoctl create ${name}`, options.programs.autoctl, args, home, shared);
+  const partition = options.timings.networkPartitionTimeoutSeconds;
+  if (partition === undefined) return;
+  const setting = ['config', 'set', '--pgdata', join(home, 'data'), 'timeout.network_partition_timeout', String(partition)];
+  await runToEnd(`pg_autoctl config of ${name}`, options.programs.autoctl, setting, home, shared);
 }
 
 /** initdb with checksums; passwords only, loopback only. */
