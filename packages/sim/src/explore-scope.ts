@@ -15,7 +15,8 @@ import type {
 } from '@continuum/core';
 import { applyCommand, decide, deriveTimings, epoch, initialState, lsn, monoMs, newLease, regionId, viewLease, wallMs } from '@continuum/core';
 
-export const STEP_MS = 500;
+/** A third of the ttl: a takeover is a few steps away. */
+export const STEP_MS = 1_000;
 const TIMINGS = deriveTimings(6_000);
 const MESSAGES_MAX = 4;
 const WRITES_MAX = 2;
@@ -54,6 +55,8 @@ export type Scope = {
   readonly crashes: number;
   readonly pauses: number;
   readonly switchovers: number;
+  /** Messages that may be lost and operations that may fail. */
+  readonly losses: number;
   readonly writes: number;
   readonly acknowledged: readonly number[];
 };
@@ -63,7 +66,9 @@ export type Move = { readonly label: string; readonly scope: Scope };
 /** Something that must not be. */
 export class ScopeViolation extends Error {}
 
-export function firstScope(limits: { crashes: number; pauses: number; switchovers: number }): Scope {
+export type Budget = Pick<Scope, 'crashes' | 'pauses' | 'switchovers' | 'losses'>;
+
+export function firstScope(limits: Budget): Scope {
   const nowMs = 1_000_000;
   const region = (index: number): SmallRegion => ({
     state: { ...initialState(policy(index), { instance: `${NAMES[index]}-1`, epoch: 0 }, clock(nowMs)), gate: CONNECTED },
@@ -87,7 +92,7 @@ export function moves(scope: Scope): Move[] {
     const rest = { ...scope, messages: scope.messages.filter((_, at) => at !== index) };
     const name = `${message.to === 'witness' ? 'command' : 'reply'} ${message.id} of ${NAMES[message.region]}`;
     next.push({ label: `${name} arrives`, scope: arrive(rest, message) });
-    next.push({ label: `${name} is lost`, scope: rest });
+    if (scope.losses > 0) next.push({ label: `${name} is lost`, scope: { ...rest, losses: scope.losses - 1 } });
   });
   for (const index of [0, 1] as const) next.push(...movesOf(scope, index));
   return next;
@@ -100,7 +105,10 @@ function movesOf(scope: Scope, index: 0 | 1): Move[] {
   if (region.operation !== null) {
     const done = finish(scope, index);
     if (done !== null) next.push({ label: `${region.operation.action.kind} of ${name} succeeds`, scope: done });
-    next.push({ label: `${region.operation.action.kind} of ${name} fails`, scope: fail(scope, index) });
+    if (scope.losses > 0) {
+      const failed = fail({ ...scope, losses: scope.losses - 1 }, index);
+      next.push({ label: `${region.operation.action.kind} of ${name} fails`, scope: failed });
+    }
   }
   if (serves(scope, index) && scope.writes < WRITES_MAX) next.push({ label: `a write at ${name}`, scope: write(scope, index) });
   if (scope.crashes > 0) {
@@ -137,14 +145,14 @@ export function check(scope: Scope): void {
 
 /** A text that is equal for states that behave alike: times from now on, counters from where they stand. */
 export function canonical(scope: Scope): string {
-  const { record, messages, crashes, pauses, switchovers, acknowledged } = scope;
+  const { record, messages, crashes, pauses, switchovers, losses, acknowledged } = scope;
   const { revision, last, name, policyHash, clockMs, instance, expiresAtMs, ...lease } = record;
   const seqs = NAMES.map((region) => last[region]?.seq ?? 0);
   return JSON.stringify([
     { ...lease, expiresAtMs: ahead(scope, expiresAtMs) },
     scope.regions.map((region, index) => regionKey(scope, region, seqs[index] ?? 0)),
     messages.map((message) => messageKey(scope, message)),
-    [crashes, pauses, switchovers, acknowledged],
+    [crashes, pauses, switchovers, losses, acknowledged],
   ]);
 }
 
@@ -237,8 +245,9 @@ function arrive(scope: Scope, message: Message): Scope {
   const { region, id, command } = message;
   const at = wallMs(scope.nowMs);
   if (command === null) {
+    // A read changes nothing: its way back is not drawn out.
     const view = viewLease(scope.record, regionId(NAMES[region] as string), at);
-    return { ...scope, messages: [...scope.messages, { to: 'region', region, id, reply: { outcome: { ok: true }, view } }] };
+    return feed(scope, region, { kind: 'register-answered', id, answer: { ok: true, reply: { outcome: { ok: true }, view } } });
   }
   const { record, reply } = applyCommand(scope.record, command, at);
   return { ...scope, record, messages: [...scope.messages, { to: 'region', region, id, reply }] };

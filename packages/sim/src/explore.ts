@@ -2,7 +2,7 @@
 // for, each checked. The first violation comes with the shortest path to it.
 
 import { AssertionError } from '@continuum/core';
-import type { Scope } from './explore-scope.ts';
+import type { Budget, Scope } from './explore-scope.ts';
 import { ScopeViolation, canonical, check, firstScope, moves } from './explore-scope.ts';
 
 const EPOCH_MAX = 2;
@@ -16,7 +16,7 @@ export type ExploreReport = {
   readonly violation: { readonly detail: string; readonly path: readonly string[] } | null;
 };
 
-export type ExploreLimits = { readonly statesMax: number; readonly crashes: number; readonly pauses: number; readonly switchovers: number };
+export type ExploreLimits = Budget & { readonly statesMax: number };
 
 export function explore(limits: ExploreLimits): ExploreReport {
   const first = steady(limits);
@@ -72,14 +72,14 @@ function expand(scope: Scope): Expanded {
 
 /** The first day, without faults, until the first region is active and the second in sync. */
 function steady(limits: ExploreLimits): Scope {
-  let scope = firstScope({ crashes: 0, pauses: 0, switchovers: 0 });
+  let scope = firstScope({ crashes: 0, pauses: 0, switchovers: 0, losses: 0 });
   for (let count = 0; count < WARM_UP_STEPS; count++) {
     const happy = moves(scope).filter(({ label }) => label.endsWith('arrives') || label.endsWith('succeeds'));
     scope = (happy[0] ?? moves(scope)[0])?.scope ?? scope;
     const [first] = scope.regions;
     if (first.state.phase.kind === 'active' && scope.record.inSync.length === 2 && scope.messages.length === 0) {
-      const { crashes, pauses, switchovers } = limits;
-      return { ...scope, crashes, pauses, switchovers };
+      const { crashes, pauses, switchovers, losses } = limits;
+      return { ...scope, crashes, pauses, switchovers, losses };
     }
   }
   throw new Error('the small scope does not come to rest without faults');
