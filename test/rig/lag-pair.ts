@@ -2,6 +2,7 @@
 
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pg from 'pg';
 import { epoch } from '@continuum/core';
 import { scramVerifier } from '@continuum/adapters/postgres/index';
 import type { PostgresOptions } from '@continuum/adapters/postgres/index';
@@ -15,12 +16,17 @@ import { startTcpProxy } from './tcp-proxy.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
 
 export const PROBER_USER = 'continuum_prober';
+/** For what a test does to a server; the product never has one like it. */
+const ADMIN_USER = 'rig_admin';
+const ADMIN_PASSWORD = 'admin-secret';
 
 export type LagPair = Pair & {
   /** Where the log flows: `two`'s walreceiver connects through it. */
   readonly link: TcpProxy;
   readonly probeOptions: (member: PairMember) => ProbeOptions;
   readonly probe: (member: PairMember) => PostgresProbe;
+  /** One statement as superuser. */
+  readonly admin: (member: PairMember, sql: string) => Promise<void>;
 };
 
 export type LagPairOptions = {
@@ -41,7 +47,11 @@ export async function startLagPair(options: LagPairOptions = {}): Promise<LagPai
   appendFileSync(one.options.passFile, `*:*:*:${PROBER_USER}:${password}\n`);
   appendFileSync(join(one.options.dataDir, 'pg_hba.conf'), options.hba ?? `host postgres ${PROBER_USER} 127.0.0.0/8 scram-sha-256\n`);
   const canary = options.canary ?? false;
-  await runSql(one.options, 'postgres', probeSetupStatements({ user: PROBER_USER, verifier: scramVerifier(password), canary }));
+  appendFileSync(join(one.options.dataDir, 'pg_hba.conf'), `host postgres ${ADMIN_USER} 127.0.0.0/8 scram-sha-256\n`);
+  await runSql(one.options, 'postgres', [
+    ...probeSetupStatements({ user: PROBER_USER, verifier: scramVerifier(password), canary }),
+    `CREATE ROLE ${ADMIN_USER} SUPERUSER LOGIN PASSWORD '${scramVerifier(ADMIN_PASSWORD)}'`,
+  ]);
   options.prepare?.(pair);
   const link = await startTcpProxy({ host: one.options.host, port: one.options.port });
   expectOk(await one.database.promote({ epoch: epoch(1), region: one.region, token: null }, soon()));
@@ -70,6 +80,16 @@ export async function startLagPair(options: LagPairOptions = {}): Promise<LagPai
       const probe = createPostgresProbe(probeOptions(member));
       probes.push(probe);
       return probe;
+    },
+    admin: async (member, sql) => {
+      const { host, port } = member.options;
+      const client = new pg.Client({ host, port, user: ADMIN_USER, password: ADMIN_PASSWORD, database: 'postgres' });
+      await client.connect();
+      try {
+        await client.query(sql);
+      } finally {
+        await client.end();
+      }
     },
     close: async () => {
       for (const probe of probes) probe.close();

@@ -57,6 +57,8 @@ const limits = z.strictObject({
   lossMaxMs: milliseconds(0, 86_400_000).default(5_000),
   replayLagMaxBytes: bytes.default(64 * 1024 * 1024),
   replayLagMaxMs: milliseconds(0, 86_400_000).default(10_000),
+  /** Behind, and not a byte for so long: stalled. A slow link needs more than a message of 128 kB takes on it. */
+  stallMinMs: milliseconds(10, 600_000).optional(),
 });
 
 const looks = (fallback: number) => z.number().int('write whole looks').min(1, 'write 1 or more').max(100, 'write at most 100').default(fallback);

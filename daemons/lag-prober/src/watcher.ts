@@ -166,7 +166,7 @@ function settingsOf({ config, intervalMs, timeoutMs }: WatcherOptions): ClusterS
       // Two looks may be lost or late before what is known is called old.
       evidenceAgeMaxMs: Math.max(2.5 * intervalMs, timeoutMs + 1.5 * intervalMs),
       // A look comes a little early when the one before was late.
-      stallMinMs: 0.8 * intervalMs,
+      stallMinMs: config.limits.stallMinMs ?? 0.8 * intervalMs,
     },
     thresholds: config.thresholds,
   };
