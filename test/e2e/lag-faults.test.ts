@@ -47,7 +47,7 @@ const recovered = (prober: Prober): Promise<StandbyReport> =>
 test('faults of the stream', async (t) => {
   const { pair, prober, write } = await set(t, { changes: { walReceiverTimeoutMs: 60_000, settings: { wal_sender_timeout: '60s' } } });
 
-  await t.test('idle: 0 bytes and 0 ms, proven from both ends, with an age below two intervals', async (t) => {
+  await t.test('idle: 0 bytes and 0 ms, proven from both ends', async (t) => {
     const { lag } = await prober.standby('shop');
     t.match(lag, { bytes: { value: 0, source: 'both-ends', confidence: 'proven' }, milliseconds: { value: 0 } });
   });
@@ -76,6 +76,7 @@ test('faults of the stream', async (t) => {
 
   for (const directions of [['from-target'], ['to-target'], ['from-target', 'to-target']] as const) {
     await t.test(`the link is cut ${directions.join(' and ')}: no false zero`, async (t) => {
+      const before = (await prober.report('shop')).primary?.lsn;
       pair.link.cut(...directions);
       await write();
       if (directions[0] === 'from-target') {
@@ -83,8 +84,11 @@ test('faults of the stream', async (t) => {
         t.ok((report.lag.milliseconds.value ?? 0) > 0);
       } else {
         // The log still arrives; only the standby's word does not reach the primary. Seen from both ends nothing is missing.
-        const report = await prober.until('shop', 'the row to be replayed', (one) => one.lag.bytes.value === 0);
-        t.equal(report.lag.bytes.source, 'both-ends');
+        const report = await waitFor('the row to be replayed', async () => {
+          const found = await prober.report('shop');
+          return found.primary?.lsn !== before && found.standbys[0]?.lag.bytes.value === 0 && found;
+        });
+        t.equal(report.standbys[0]?.lag.bytes.source, 'both-ends');
       }
       pair.link.heal();
       await recovered(prober);

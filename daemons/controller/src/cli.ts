@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { request } from 'undici';
 import { formatProblems, parseConfig } from '@continuum/wire/spec';
 import type { AuditEntry } from '@continuum/runtime';
+import { lag } from './lag-command.ts';
 import type { Status, SwitchoverPlan } from './status.ts';
 
 const USAGE = `continuum: keeps one of two regions active
@@ -19,10 +20,12 @@ const USAGE = `continuum: keeps one of two regions active
   continuum failover --force --reason TEXT --estimated-loss TEXT
                                        take over although data may be lost; both texts are recorded
   continuum events [--follow]          what happened, newest last
+  continuum lag [CLUSTER] [--watch]    what each standby misses, how sure that is, and since when (asks a lag prober)
   continuum check --config FILE        every problem of a configuration, and the timings that follow from it
 
   --config FILE    controller's configuration: gives the address and the token
   --api URL --token-file FILE          instead of --config
+  --prober URL     the lag prober (http://127.0.0.1:9188); with --token-file when it wants one
   --output text|json`;
 
 const EXIT = { refused: 1, usage: 2, unreachable: 3 } as const;
@@ -40,6 +43,8 @@ const options = {
   reason: { type: 'string' },
   'estimated-loss': { type: 'string' },
   follow: { type: 'boolean', default: false },
+  prober: { type: 'string', default: 'http://127.0.0.1:9188' },
+  watch: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
@@ -52,6 +57,7 @@ async function main(): Promise<void> {
   const { values, positionals } = readArguments();
   const [command, ...rest] = positionals;
   if (values.help || command === undefined) return say(USAGE);
+  if (command === 'lag' && rest.length <= 1) return lag({ ...values, cluster: rest[0] ?? null }, say, quit);
   if (rest.length > 0) quit(EXIT.usage, `what is "${rest.join(' ')}"?\n\n${USAGE}`);
   if (values.output !== 'text' && values.output !== 'json') quit(EXIT.usage, `--output ${values.output}: use text or json`);
   if (command === 'check') return check(values);
