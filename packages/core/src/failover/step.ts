@@ -67,8 +67,9 @@ function starting(draft: Draft): Phase | null {
 /** Without the lease: wait, take it, or follow who has it. */
 function idle(draft: Draft, kind: 'standby' | 'fenced'): Phase | null {
   if (holdsGrant(draft)) return promote(draft);
-  if (isLeaseFree(draft)) return takeoverConditions(draft).ok ? { kind: 'acquiring' } : null;
-  if (otherHolder(draft.state) !== null && needsRejoin(draft)) return { kind: 'rejoining' };
+  const free = isLeaseFree(draft);
+  if (free && takeoverConditions(draft).ok) return { kind: 'acquiring' };
+  if (!free && otherHolder(draft.state) !== null && needsRejoin(draft)) return { kind: 'rejoining' };
   const resting = rest(draft);
   return resting.kind === kind ? null : resting;
 }
