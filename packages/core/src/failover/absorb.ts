@@ -2,9 +2,11 @@
 
 import { unreachable } from '../assert.ts';
 import type { LeaseReply, LeaseView } from '../lease/types.ts';
+import { judgeFollower } from '../replication/member-verdict.ts';
 import type { MonoMs } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 import type { Draft } from './draft.ts';
+import { quorumAnswered } from './fallback.ts';
 import { acceptedEpoch } from './facts.ts';
 import type { ControllerEvent, ControllerState, DatabaseAction, PendingRequest } from './state.ts';
 
@@ -50,6 +52,8 @@ export function absorb(draft: Draft, event: ControllerEvent): void {
       state.operator = null;
       giveUpSwitchover(draft, 'cancelled by an operator');
       return;
+    case 'quorum-answered':
+      return quorumAnswered(draft, event);
     default:
       return unreachable(event);
   }
@@ -81,6 +85,7 @@ function registerAnswered(draft: Draft, event: Of<'register-answered'>): void {
   if (state.registerProblem !== null) draft.record('witness-reached', { after: state.registerProblem });
   state.registerProblem = null;
   const { outcome, view } = event.answer.reply;
+  state.registerRefused = !outcome.ok;
   if (view.seq > state.seq) state.seq = view.seq;
   seeLease(draft, view, draft.nowMs);
   if (!outcome.ok) {
@@ -101,6 +106,8 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
     if (request.kind === 'acquire') {
       state.grant = null;
       state.operator = null;
+      const takenFrom = request.force === null && pending.holderSeen !== state.policy.region ? pending.holderSeen : null;
+      state.fallback = { ...state.fallback, takenFrom };
       draft.record('granted', { epoch: view.epoch, inSyncBefore: pending.inSyncSeen, force: request.force });
     } else if (request.epoch !== view.epoch) {
       return;
@@ -178,7 +185,7 @@ function databaseObserved(draft: Draft, event: Of<'database-observed'>): void {
   if (observation.role !== 'primary') return;
   state.synchronous = observation.synchronous;
   const regions = observation.standbys
-    .filter((standby) => standby.state === 'streaming' && standby.replayLagBytes !== null)
+    .filter((standby) => judgeFollower(standby).kind === 'promotable')
     .map((standby) => standby.region)
     .sort();
   const same = regions.join() === state.streaming.regions.join();

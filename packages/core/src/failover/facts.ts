@@ -1,9 +1,11 @@
 // Questions about the state that several roles ask. Pure reading; none of them changes anything.
 
 import type { LeaseView } from '../lease/types.ts';
+import { judgeOwnMember } from '../replication/member-verdict.ts';
 import type { RegionId } from '../types.ts';
-import { addMs, lsnDiffBytes } from '../types.ts';
+import { addMs } from '../types.ts';
 import type { Draft } from './draft.ts';
+import { darknessCondition, registerCondition } from './fallback.ts';
 import type { ControllerState, Precondition } from './state.ts';
 
 /** More log than this still to replay, and a promotion could not end within any budget. */
@@ -110,6 +112,7 @@ export function takeoverConditions(draft: Draft): Answers {
       source: 'specification',
       ageMs: null,
     },
+    ...(policy.fallback === undefined ? [] : [registerCondition(state, viewAgeMs), darknessCondition(draft)]),
   ];
   return { preconditions: list, ok: list.every((condition) => condition.ok) };
 }
@@ -172,12 +175,11 @@ function databaseCondition(draft: Draft, first: boolean, forced: boolean): Preco
 
 function replayCondition(draft: Draft, forced: boolean): Precondition {
   const database = freshDatabase(draft);
-  const primaryShaped = database !== null && database.shape === 'primary';
-  const bytes = database === null ? null : lsnDiffBytes(database.lsn, database.replayLsn);
+  const { verdict, replayLagBytes } = judgeOwnMember(database, REPLAY_BYTES_MAX);
   return {
     name: 'replay-lag',
-    ok: forced || primaryShaped || (bytes !== null && bytes <= REPLAY_BYTES_MAX),
-    value: primaryShaped ? 'its own history' : bytes === null ? 'unknown' : `${bytes} bytes`,
+    ok: forced || verdict.kind === 'promotable',
+    value: database?.shape === 'primary' ? 'its own history' : replayLagBytes === null ? 'unknown' : `${replayLagBytes} bytes`,
     limit: `known, and at most ${REPLAY_BYTES_MAX} bytes`,
     source: 'database',
     ageMs: draft.state.database === null ? null : draft.nowMs - draft.state.databaseMs,

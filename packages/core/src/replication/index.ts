@@ -3,6 +3,7 @@
 export * from './debounce.ts';
 export * from './figures.ts';
 export * from './measure.ts';
+export * from './member-verdict.ts';
 export * from './reading.ts';
 export * from './report.ts';
 export * from './sample.ts';

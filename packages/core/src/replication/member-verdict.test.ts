@@ -1,0 +1,39 @@
+// What a controller may conclude from its own end alone.
+
+import t from 'tap';
+import { lsn } from '../types.ts';
+import { judgeFollower, judgeOwnMember } from './member-verdict.ts';
+import type { DatabaseObservation, StandbyView } from './observation.ts';
+
+const FOLLOWER: StandbyView = { region: 'r2', state: 'streaming', syncState: 'sync', replayLsn: lsn('0/500'), replayLagBytes: 0 };
+const MEMBER: DatabaseObservation = {
+  role: 'standby',
+  shape: 'standby',
+  systemIdentifier: '7300000000000000001',
+  timeline: 1,
+  lsn: lsn('1/100'),
+  replayLsn: lsn('0/FFFFFF00'),
+  receiver: null,
+  standbys: [],
+  synchronous: [],
+  epoch: 0,
+  problem: null,
+};
+
+t.test('a follower counts only while it streams and says where it is', async (t) => {
+  t.same(judgeFollower(FOLLOWER), { kind: 'promotable' });
+  for (const state of ['startup', 'catchup', 'backup', 'stopping'] as const) {
+    t.match(judgeFollower({ ...FOLLOWER, state }), { kind: 'notPromotable', reason: 'not-streaming' });
+  }
+  t.match(judgeFollower({ ...FOLLOWER, replayLagBytes: null }), { kind: 'unknown', reason: 'lag-unknown' });
+});
+
+t.test('the own member: what it has still to replay is known and bounded, or it is not promoted', async (t) => {
+  t.same(judgeOwnMember(MEMBER, 0x200), { verdict: { kind: 'promotable' }, replayLagBytes: 0x200 });
+  t.match(judgeOwnMember(MEMBER, 0x1ff), { verdict: { kind: 'notPromotable', reason: 'replay-lag-over-limit' }, replayLagBytes: 0x200 });
+  for (const missing of [{ lsn: null }, { replayLsn: null }]) {
+    t.match(judgeOwnMember({ ...MEMBER, ...missing }, 1_000), { verdict: { kind: 'unknown', reason: 'lag-unknown' }, replayLagBytes: null });
+  }
+  t.match(judgeOwnMember(null, 1_000), { verdict: { kind: 'unknown', reason: 'standby-silent' }, replayLagBytes: null });
+  t.match(judgeOwnMember({ ...MEMBER, shape: 'primary', role: 'down', lsn: null }, 0), { verdict: { kind: 'promotable' } }, 'its own history');
+});
