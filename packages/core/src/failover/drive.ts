@@ -4,6 +4,7 @@
 import type { LeaseCommand } from '../lease/types.ts';
 import type { RegionId } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
+import { targetConditions } from './conditions.ts';
 import type { Draft } from './draft.ts';
 import {
   freshDatabase,
@@ -13,8 +14,8 @@ import {
   isLeaseOverdue,
   isNamedHolder,
   otherHolder,
-  targetConditions,
 } from './facts.ts';
+import { driveFallback, isHeldPastExpiry, isSeenActive, isVetoed } from './fallback.ts';
 import type { GateDirective } from './state.ts';
 
 /** How long a requested switchover may take before it is void. */
@@ -27,6 +28,7 @@ const PREWARM_TIMEOUT_MS = 30_000;
 export function drive(draft: Draft): void {
   persistGrant(draft);
   driveGate(draft);
+  driveFallback(draft);
   driveRegister(draft);
   driveDatabase(draft);
   driveTraffic(draft);
@@ -41,10 +43,24 @@ function persistGrant(draft: Draft): void {
 }
 
 function driveGate(draft: Draft): void {
+  const { state } = draft;
   const directive = gateDirective(draft);
-  if (directive === null || JSON.stringify(directive) === JSON.stringify(draft.state.gateDirective)) return;
-  draft.state.gateDirective = directive;
+  const before = state.gateDirective;
+  if (directive === null || (before !== null && sameDirective(before, directive))) return;
+  // What the gate was last seen doing may be from before it took the directive that stood until now: it must be seen anew.
+  if (before?.mode !== directive.mode || before.epoch !== directive.epoch) state.gate = { ...state.gate, mode: null };
+  state.gateDirective = directive;
   draft.actions.push({ kind: 'gate', directive });
+}
+
+function sameDirective(a: GateDirective, b: GateDirective): boolean {
+  return (
+    a.epoch === b.epoch &&
+    a.mode === b.mode &&
+    a.validUntilMs === b.validUntilMs &&
+    a.activeRegion === b.activeRegion &&
+    a.holdForwarded === b.holdForwarded
+  );
 }
 
 function gateDirective(draft: Draft): GateDirective | null {
@@ -74,9 +90,17 @@ function gateDirective(draft: Draft): GateDirective | null {
   if (handedHere && phase.kind === 'standby') return { ...base, mode: 'hold' };
   // Named as the holder and waiting for the renewal that says for how long: a hand-over to here, or a late answer.
   if (isNamedHolder(state) && phase.kind !== 'releasing' && !isLeaseFree(draft)) return { ...base, mode: 'hold' };
-  if (other === null || isLeaseFree(draft)) return base;
+  if (other !== null && isSeenActive(draft, other)) return { ...base, mode: 'forward' };
+  if (other === null || isLeaseFree(draft)) return waitsForDarkness(draft) ? { ...base, mode: 'hold' } : base;
   const takeoverNear = isLeaseOverdue(draft) && policy.mode === 'automatic' && isInSync(view, policy.region);
   return { ...base, mode: takeoverNear ? 'hold' : 'forward' };
+}
+
+/** This region would take the lease over but for the last rounds of darkness: what asks meanwhile waits for it. */
+function waitsForDarkness(draft: Draft): boolean {
+  const { policy, view, registerProblem } = draft.state;
+  const willing = policy.mode === 'automatic' && isInSync(view, policy.region);
+  return policy.fallback !== undefined && otherHolder(draft.state) !== null && registerProblem === null && willing;
 }
 
 function driveRegister(draft: Draft): void {
@@ -93,7 +117,8 @@ function nextCommand(draft: Draft): LeaseCommand | null {
   const { policy, instance, phase, view, grant } = state;
   if (view === null) return null;
   const from = { region: policy.region, seq: state.seq + 1, instance };
-  if (phase.kind === 'acquiring') {
+  const reacquires = isHeldPastExpiry(draft) && state.registerProblem === null;
+  if (phase.kind === 'acquiring' || reacquires) {
     const { ttlMs } = policy.timings;
     const force = state.operator?.kind === 'takeover' ? state.operator.force : null;
     return { kind: 'acquire', ...from, epochSeen: view.epoch, ttlMs, policyHash: policy.hash, force };
@@ -222,7 +247,7 @@ function driveDatabase(draft: Draft): void {
   const { epoch } = grant;
   if (phase.kind === 'promoting') {
     const alone = view.inSync.length === 1 && view.inSync[0] === policy.region;
-    if (!mustPromote(draft) || !alone || view.epoch !== epoch) return;
+    if (!mustPromote(draft) || !alone || view.epoch !== epoch || isVetoed(draft)) return;
     const token = view.handover?.to === policy.region && phase.returnable ? view.handover.token : null;
     return draft.run({ kind: 'promote', epoch, token }, policy.timings.promoteBudgetMs);
   }
