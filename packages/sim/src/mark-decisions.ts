@@ -2,7 +2,7 @@
 
 import type { Action, ControllerEvent, ControllerState } from '@continuum/core';
 import { Draft } from '@continuum/core/failover/draft';
-import { takeoverConditions } from '@continuum/core/failover/facts';
+import { takeoverConditions } from '@continuum/core/failover/conditions';
 import type { Controller } from './models/controller.ts';
 import type { World } from './world.ts';
 

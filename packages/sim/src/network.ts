@@ -30,6 +30,11 @@ export class Link {
     this.baseMs = baseMs;
   }
 
+  /** Nothing comes through now. */
+  get isSilent(): boolean {
+    return this.cuts.size > 0 || this.#clogged !== null;
+  }
+
   get isCut(): boolean {
     return this.cuts.size > 0;
   }

@@ -39,7 +39,7 @@ export type WorldOptions = {
   readonly traced: boolean;
 };
 
-const OBJECTIVES_MS = [60_000, 60_000, 60_000, 60_000, 30_000, 30_000, 10_000, 5_000] as const;
+const OBJECTIVES_MS = [60_000, 60_000, 60_000, 30_000, 30_000, 10_000, 10_000, 5_000] as const;
 
 /**
  * Intervals follow the ttl as in production: there a ttl of 5 s goes with a gate that asks every 100 ms and a database that is

@@ -64,7 +64,6 @@ export class Controller {
   #directive: GateDirective | null = null;
   #directiveSet: Now;
   #version = 0;
-  #versions = new Map<number, GateDirective>();
   #reported: GateObservation | null = null;
   #lastAskMono = Number.NEGATIVE_INFINITY;
 
@@ -86,7 +85,6 @@ export class Controller {
     this.#directive = null;
     // A version never repeats, or a gate of an earlier life would seem to have taken what it has not.
     this.#version += 1_000;
-    this.#versions = new Map();
     this.#reported = null;
     this.#wakeAtMono = Number.POSITIVE_INFINITY;
     this.feed({ kind: 'tick' });
@@ -231,17 +229,20 @@ export class Controller {
       before.mode === directive.mode &&
       before.activeRegion === directive.activeRegion &&
       before.holdForwarded === directive.holdForwarded;
-    if (!same) this.#version++;
-    this.#versions.set(this.#version, directive);
-    if (this.#versions.size > 64) this.#versions.delete(this.#versions.keys().next().value as number);
+    if (!same) {
+      this.#version++;
+      this.#reported = null;
+    }
     if (!same || (before !== null && directive.validUntilMs < before.validUntilMs)) this.#sim.after(1, () => this.parts.gate.changed());
   }
 
   #asked(applied: number, held: number, take: (instruction: GateInstruction | null) => void): void {
     this.process.deliver(() => {
       this.#lastAskMono = this.parts.machine.now().monoMs;
+      const directive = this.#directive;
       take(this.instruction());
-      const inForce = this.#versions.get(applied);
+      // Only what stands now counts: an older instruction may have been followed by one that is still on its way.
+      const inForce = applied === this.#version ? directive : null;
       const mode = inForce?.mode ?? null;
       this.#reportGate({ connected: true, held, mode, epoch: inForce?.epoch ?? epoch(0) });
     });

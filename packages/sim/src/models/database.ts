@@ -356,7 +356,7 @@ export class Database {
 function checkStream(stream: Stream): void {
   if (!stream.alive) return;
   const { source, standby, forward, backward } = stream;
-  if (forward.isCut || backward.isCut || !source.process.running || !standby.process.running) standby.dropReceiver();
+  if (forward.isSilent || backward.isSilent || !source.process.running || !standby.process.running) standby.dropReceiver();
 }
 
 function nothingKnown(role: 'unknown' | 'starting' | 'down', shape: DatabaseShape, problem: string): DatabaseObservation {

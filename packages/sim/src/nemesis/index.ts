@@ -3,6 +3,7 @@
 import { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import { rateChange, suspend, wallStep, witnessClockBack } from './clock.ts';
+import { dieWhileCatchingUp, stoppedGateAtRelease } from './combined.ts';
 import { badPromotion, cancelledWaits, hungDatabase, oddStandby } from './database.ts';
 import { lateActions } from './late.ts';
 import type { Nemesis } from './nemesis.ts';
@@ -44,6 +45,8 @@ export const NEMESES: readonly Nemesis[] = [
   cancelledWaits,
   oddStandby,
   hungDatabase,
+  dieWhileCatchingUp,
+  stoppedGateAtRelease,
   lateActions,
   rogueCommands,
   switchovers,

@@ -100,7 +100,11 @@ export const clog: Nemesis = {
     const region = pickRegion(world, prng);
     const link = prng.pick([region.up, region.down, ...region.database.links.values()]);
     link.clog();
+    for (const one of world.regions) one.database.streamMayBreak();
     const durationMs = world.options.timings.ttlMs * prng.spread(0.02, 2);
-    return { what: `${link.name} is clogged`, durationMs, stop: () => link.unclog() };
+    return { what: `${link.name} is clogged`, durationMs, stop: () => {
+      link.unclog();
+      world.resend();
+    } };
   },
 };
