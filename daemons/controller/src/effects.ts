@@ -1,8 +1,9 @@
 // Carries out the controller's actions on the real ports and brings their outcomes back as events. No decision is made
 // here: what fails is reported, and asked for again or not by `decide`.
 
-import type { Action, ControllerEvent, DatabaseAction, DemotionToken, MonoMs, RegionId } from '@continuum/core';
-import type { DatabasePort, Failure, RegisterPort, ResolversPort, Result, TrafficPort } from '@continuum/ports';
+import type { Action, CastVote, ControllerEvent, DatabaseAction, DemotionToken, MonoMs, QuorumOutcome, RegionId } from '@continuum/core';
+import { tally } from '@continuum/core';
+import type { DatabasePort, Failure, QuorumPort, RegisterPort, ResolversPort, Result, TrafficPort } from '@continuum/ports';
 import type { Clock } from '@continuum/runtime';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -26,6 +27,10 @@ export type EffectOptions = {
   readonly database: DatabasePort;
   readonly traffic: TrafficPort;
   readonly resolvers: ResolversPort;
+  /** Null when the specification has no attestation: then no round is ever asked for. */
+  readonly quorum: QuorumPort | null;
+  /** Every round, for the metrics. */
+  readonly onVotes: (votes: readonly CastVote[], outcome: QuorumOutcome) => void;
   readonly clock: Clock;
   readonly post: (event: ControllerEvent) => void;
   readonly record: (event: string, detail: Readonly<Record<string, unknown>>) => void;
@@ -88,6 +93,14 @@ export function createEffects(options: EffectOptions): Effects {
     }
     options.record('dns-unconfirmed', { epoch, afterMs: elapsed(startedMs) });
   };
+  const vote = async ({ id, target, timeoutMs }: Extract<Action, { kind: 'ask-quorum' }>): Promise<void> => {
+    if (options.quorum === null) throw new Error('a round was asked for without a quorum');
+    const startedMs = options.clock.now().monoMs;
+    const votes = await options.quorum.round(target, timeoutMs, signal);
+    const outcome = tally(target, votes);
+    options.onVotes(votes, outcome);
+    post({ kind: 'quorum-answered', id, startedMs, outcome });
+  };
   const elapsed = (sinceMs: MonoMs): number => Math.round(options.clock.now().monoMs - sinceMs);
 
   return {
@@ -101,7 +114,9 @@ export function createEffects(options: EffectOptions): Effects {
               ? drain(action.timeoutMs)
               : action.kind === 'traffic'
                 ? weigh(action)
-                : confirm(action.epoch);
+                : action.kind === 'ask-quorum'
+                  ? vote(action)
+                  : confirm(action.epoch);
       done.catch(options.onCrash);
     },
   };

@@ -85,6 +85,7 @@ async function main(): Promise<void> {
     gatewayAddress: config.spec.regions.find((one) => one.name === policy.region)?.gateway.address ?? '',
     dnsName: config.spec.dns.name,
     ...ports,
+    onVotes: metrics.voted,
     clock,
     post: (event) => loop.post(event),
     record: (event, detail) => record(clock.now(), event, detail),

@@ -1,7 +1,7 @@
 // The controller's metrics, in Prometheus' naming. What is unknown is absent: a gauge without a value has no sample.
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import type { ControllerState, Now } from '@continuum/core';
+import type { CastVote, ControllerState, Now, QuorumOutcome } from '@continuum/core';
 import { actingEpoch, lsnDiffBytes } from '@continuum/core';
 
 const PHASES = ['starting', 'standby', 'acquiring', 'promoting', 'active', 'handing-over', 'releasing', 'fenced', 'rejoining'];
@@ -10,6 +10,8 @@ export type Metrics = {
   readonly observe: (state: ControllerState, now: Now) => void;
   readonly recorded: (event: string) => void;
   readonly auditLost: (count: number) => void;
+  /** One round of the quorum. */
+  readonly voted: (votes: readonly CastVote[], outcome: QuorumOutcome) => void;
   readonly render: () => Promise<string>;
 };
 
@@ -29,6 +31,9 @@ export function createMetrics(name: string, region: string): Metrics {
   const unknown = gauge('continuum_replay_lag_unknown', '1 while the replay lag of this standby is unknown.');
   const gate = gauge('continuum_gate_connected', '1 while the gate asks this controller.');
   const recorded = new Counter({ name: 'continuum_events_total', help: 'Recorded events.', labelNames: ['event'], registers });
+  const votes = new Counter({ name: 'continuum_quorum_votes_total', help: 'Votes of the resolvers by voter and outcome.', labelNames: ['voter', 'vendor', 'vote'], registers });
+  const rounds = new Counter({ name: 'continuum_quorum_rounds_total', help: 'Rounds of the quorum by outcome.', labelNames: ['outcome'], registers });
+  const held = gauge('continuum_lease_held_by_quorum', '1 while validity rests on attestations because the witness is not heard.');
   const lost = gauge('continuum_audit_lost_entries', 'Evidence that could not be written.');
   return {
     observe: (state, now) => {
@@ -37,6 +42,7 @@ export function createMetrics(name: string, region: string): Metrics {
       acting.set(may);
       validity.set(may > 0 && state.grant !== null ? (state.grant.validUntilMs - now.monoMs) / 1_000 : 0);
       gate.set(state.gate.connected ? 1 : 0);
+      held.set(state.fallback.holding ? 1 : 0);
       if (state.view !== null) {
         const { view } = state;
         epoch.set(view.epoch);
@@ -51,6 +57,10 @@ export function createMetrics(name: string, region: string): Metrics {
     },
     recorded: (event) => recorded.inc({ event }),
     auditLost: (count) => lost.set(count),
+    voted: (cast, outcome) => {
+      for (const { voter, vote } of cast) votes.inc({ voter: voter.name, vendor: voter.vendor, vote: vote.kind });
+      rounds.inc({ outcome: outcome.kind });
+    },
     render: () => registry.metrics(),
   };
 }

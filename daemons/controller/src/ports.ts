@@ -8,7 +8,7 @@ import { createEnvoyTraffic } from '@continuum/adapters/envoy-rds/envoy-traffic'
 import { createPostgresDatabase } from '@continuum/adapters/postgres/index';
 import { createResolvers } from '@continuum/adapters/resolver/resolvers';
 import { createWitnessRegister } from '@continuum/adapters/witness-http/index';
-import type { DatabasePort, RegisterPort, ResolversPort, TrafficPort } from '@continuum/ports';
+import type { DatabasePort, QuorumPort, RegisterPort, ResolversPort, TrafficPort } from '@continuum/ports';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 
 const RESOLVER_TIMEOUT_MS = 1_000;
@@ -18,6 +18,7 @@ export type OpenPorts = {
   readonly database: DatabasePort;
   readonly traffic: TrafficPort;
   readonly resolvers: ResolversPort;
+  readonly quorum: QuorumPort | null;
   readonly close: () => Promise<void>;
 };
 
@@ -63,6 +64,7 @@ export async function openPorts(config: ContinuumConfig, log: Logger): Promise<O
     database,
     traffic,
     resolvers,
+    quorum: null,
     close: async () => {
       await register.close();
       database.close();

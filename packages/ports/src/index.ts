@@ -6,4 +6,5 @@ export * from './register.ts';
 export * from './database.ts';
 export * from './traffic.ts';
 export * from './resolvers.ts';
+export * from './quorum.ts';
 export * from './dns.ts';

@@ -7,7 +7,7 @@ import type { DatabaseObservation } from '../replication/observation.ts';
 import { epoch, lsn, monoMs, regionId, wallMs } from '../types.ts';
 import type { Now } from '../types.ts';
 import { actingEpoch, decide, initialState } from './decide.ts';
-import { takeoverConditions } from './facts.ts';
+import { takeoverConditions } from './conditions.ts';
 import { Draft } from './draft.ts';
 import type { Action, ControllerEvent, ControllerState, Policy, RegisterRequest } from './state.ts';
 

@@ -7,6 +7,7 @@ import { addMs, monoMs } from '../types.ts';
 import { absorb } from './absorb.ts';
 import { Draft } from './draft.ts';
 import { drive, OPERATOR_WORD_MS } from './drive.ts';
+import { forgetRounds, initialFallback } from './fallback.ts';
 import { holdsGrant } from './facts.ts';
 import { step } from './step.ts';
 import type { ControllerEvent, ControllerState, Decision, Policy } from './state.ts';
@@ -61,6 +62,8 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
     persistedEpoch: restored.epoch,
     lastSwitchover: null,
     registerProblem: null,
+    registerRefused: false,
+    fallback: initialFallback(now.monoMs),
   };
 }
 
@@ -85,6 +88,7 @@ function dropAfterSuspend(draft: Draft, last: Now): void {
   // The answer to a request from before the sleep would count its validity from a time that the sleep is missing in.
   state.request = null;
   state.lastRenewMs = null;
+  forgetRounds(state);
   if (state.grant !== null) state.grant = { ...state.grant, validUntilMs: draft.nowMs };
 }
 

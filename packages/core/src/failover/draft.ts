@@ -49,7 +49,7 @@ export class Draft {
     const id = state.nextId;
     state.nextId = id + 1;
     if (request.kind !== 'read') state.seq = request.seq;
-    state.request = { id, request, sentMs: this.nowMs, inSyncSeen: state.view?.inSync ?? [] };
+    state.request = { id, request, sentMs: this.nowMs, inSyncSeen: state.view?.inSync ?? [], holderSeen: state.view?.holder ?? null };
     this.actions.push({ kind: 'register', id, request, timeoutMs: state.policy.timings.commandMs });
   }
 

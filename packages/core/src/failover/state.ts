@@ -4,6 +4,7 @@
 import type { DemotionToken, Force, LeaseCommand, LeaseEventKind, LeaseReply, LeaseView } from '../lease/types.ts';
 import type { Mode, Timings } from '../policy.ts';
 import type { DatabaseObservation } from '../replication/observation.ts';
+import type { QuorumOutcome, Voter } from '../dns/quorum.ts';
 import type { Epoch, MonoMs, Now, RegionId } from '../types.ts';
 
 /** What never changes while the controller runs. */
@@ -17,6 +18,8 @@ export type Policy = {
   readonly timings: Timings;
   /** Hash of the specification; both regions must have the same for an unforced takeover. */
   readonly hash: string;
+  /** What is done while the witness is out of reach; without it a holder's validity just ends. */
+  readonly fallback?: Fallback;
 };
 
 /**
@@ -63,6 +66,8 @@ export type PendingRequest = {
   readonly sentMs: MonoMs;
   /** The in-sync set that the request was made on, for the record. */
   readonly inSyncSeen: readonly string[];
+  /** Whose lease it was when the request was made. */
+  readonly holderSeen: RegionId | null;
 };
 
 export type DatabaseAction =
@@ -97,6 +102,26 @@ export type GateObservation = {
   readonly held: number;
   readonly mode: GateMode | null;
   readonly epoch: number;
+};
+
+/** What is done while the witness is out of reach: see `fallback.ts`. */
+export type Fallback = {
+  /** How far one attested round carries a holder, and how long darkness must last. At most ttl / 3. */
+  readonly holdMs: number;
+  /** Between two rounds, and the deadline of one. */
+  readonly roundMs: number;
+  readonly voters: readonly Voter[];
+};
+
+export type FallbackState = {
+  readonly pending: { readonly id: number; readonly target: RegionId; readonly askedMs: MonoMs } | null;
+  readonly nextMs: MonoMs;
+  readonly last: { readonly target: RegionId; readonly outcome: QuorumOutcome; readonly startedMs: MonoMs } | null;
+  /** Unbroken darkness: when its first and its last round began. */
+  readonly darkness: { readonly target: RegionId; readonly sinceMs: MonoMs; readonly lastMs: MonoMs } | null;
+  /** Whose lease had run out when this region was granted it; until this region's database is promoted. */
+  readonly takenFrom: RegionId | null;
+  readonly holding: boolean;
 };
 
 export type Weights = { readonly epoch: Epoch; readonly weights: Readonly<Record<string, number>> };
@@ -162,6 +187,9 @@ export type ControllerState = {
   persistedEpoch: number;
   lastSwitchover: { readonly id: string; readonly result: string } | null;
   registerProblem: string | null;
+  /** The register's last answer refused something: it was reached, and it did not agree. */
+  registerRefused: boolean;
+  fallback: FallbackState;
 };
 
 export type ControllerEvent =
@@ -186,7 +214,9 @@ export type ControllerEvent =
   | { readonly kind: 'drained'; readonly ok: boolean; readonly detail: string }
   | { readonly kind: 'traffic-done'; readonly id: number; readonly ok: boolean; readonly detail: string }
   | { readonly kind: 'operator-asked'; readonly word: OperatorWord }
-  | { readonly kind: 'operator-cancelled' };
+  | { readonly kind: 'operator-cancelled' }
+  /** `startedMs`: read before the first question was sent. */
+  | { readonly kind: 'quorum-answered'; readonly id: number; readonly startedMs: MonoMs; readonly outcome: QuorumOutcome };
 
 /**
  * Carried out in list order. `persist` is durable (fsync) before anything after it starts; a persist that fails ends the
@@ -200,6 +230,7 @@ export type Action =
   | { readonly kind: 'drain'; readonly timeoutMs: number }
   | { readonly kind: 'traffic'; readonly id: number; readonly weights: Weights }
   | { readonly kind: 'confirm-dns'; readonly epoch: Epoch }
+  | { readonly kind: 'ask-quorum'; readonly id: number; readonly target: RegionId; readonly timeoutMs: number }
   | { readonly kind: 'record'; readonly event: string; readonly detail: Readonly<Record<string, unknown>> };
 
 export type Decision = {

@@ -4,6 +4,7 @@ import { unreachable } from '../assert.ts';
 import type { RegionId } from '../types.ts';
 import { addMs } from '../types.ts';
 import { giveUpSwitchover } from './absorb.ts';
+import { takeoverConditions } from './conditions.ts';
 import type { Draft } from './draft.ts';
 import {
   freshDatabase,
@@ -12,8 +13,8 @@ import {
   isLeaseFree,
   isNamedHolder,
   otherHolder,
-  takeoverConditions,
 } from './facts.ts';
+import { isHeldPastExpiry, isTakenFromSeen } from './fallback.ts';
 import type { HandingOver, Phase } from './state.ts';
 
 /** A standby that lost its stream gets this long before the controller acts on it. */
@@ -90,6 +91,7 @@ function promoting(draft: Draft, phase: Extract<Phase, { kind: 'promoting' }>): 
     state.promotedEpoch = grant.epoch;
     return { kind: 'active' };
   }
+  if (isTakenFromSeen(draft)) return { kind: 'releasing', reason: `region ${state.fallback.takenFrom} is still seen serving` };
   if (!draft.due(addMs(phase.sinceMs, state.policy.timings.promoteBudgetMs))) return null;
   if (state.databaseAction !== null) return null;
   const handover = state.view?.handover ?? null;
@@ -104,6 +106,8 @@ function active(draft: Draft): Phase | null {
   const { state } = draft;
   const { policy, view } = state;
   if (!holdsGrant(draft)) return { kind: 'fenced' };
+  // Acquired anew after a time without the witness: the database has yet to learn the new epoch.
+  if (state.promotedEpoch !== state.grant?.epoch) return promote(draft);
   const database = freshDatabase(draft);
   if (database?.role === 'down') {
     state.promotedEpoch = 0;
@@ -115,6 +119,7 @@ function active(draft: Draft): Phase | null {
     return { kind: 'releasing', reason: state.database?.problem ?? 'the database does not answer' };
   }
   const intent = view?.intent ?? null;
+  if (isHeldPastExpiry(draft)) return null;
   if (intent === null || intent.from !== policy.region || intent.target !== 'ready') return null;
   if (!isInSync(view, intent.to) || !state.streaming.regions.includes(intent.to)) return null;
   const deadlineMs = addMs(draft.nowMs, Math.floor(policy.timings.holdMsMax / 2));
