@@ -8,6 +8,8 @@ import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { epoch, regionId } from '@continuum/core';
 import type { Epoch, Now, RegionId, TakenInstruction } from '@continuum/core';
+import { createLinkClient } from '@continuum/adapters/gate-link/link-client';
+import type { LinkClient } from '@continuum/adapters/gate-link/link-client';
 import type { GateInstruction } from '@continuum/wire/gate-link';
 import { serveAuthorization } from './authorization-server.ts';
 import type { AuthorizationServer } from './authorization-server.ts';
@@ -17,8 +19,6 @@ import type { GateConfig } from './config.ts';
 import { readEpoch, writeEpoch } from './epoch-file.ts';
 import { createGateRoom } from './gate-room.ts';
 import type { Arrival, FinalVerdict, GateRoom } from './gate-room.ts';
-import { createLinkClient } from './link-client.ts';
-import type { LinkClient } from './link-client.ts';
 import { createGateMetrics, serveMetrics } from './metrics.ts';
 import type { GateMetrics } from './metrics.ts';
 

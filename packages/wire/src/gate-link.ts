@@ -15,6 +15,8 @@ export const gateAsk = z.strictObject({
   applied: z.number().int().nonnegative(),
   /** Highest epoch this gate has accepted, 0 when none. */
   epoch: z.number().int().nonnegative(),
+  /** A beacon asks to attest, and holds no request: it is not one of the region's gates. Absent: a gate. */
+  role: z.literal('beacon').optional(),
 });
 
 export const gateInstruction = z.strictObject({

@@ -201,3 +201,17 @@ test('a path that cannot be a socket is a clear error', async (t) => {
   mkdirSync(join(folder, 'dir.sock'));
   t.match(await createGateLink({ socketPath: join(folder, 'dir.sock') }), { ok: false, failure: { code: 'CTM_GATE_LINK_PATH' } });
 });
+
+test('a beacon is answered like a gate and never counted as one', async (t) => {
+  const { link, path } = await linkAt(t);
+  link.set(open, monoMs(performance.now() + 60_000));
+  const beacon = await gateAt(t, path);
+  beacon.ask({ role: 'beacon', applied: 1, epoch: 3, held: 4 });
+  await waitFor('its answer', () => beacon.received.some((one) => 'answer' in one));
+  t.match(beacon.received.find((one) => 'answer' in one), { instruction: { mode: 'open', epoch: 3 } });
+  t.same(link.observed(), { connected: false, held: 0, applied: 0, epoch: 0 }, 'no gate is connected');
+  const gate = await gateAt(t, path);
+  gate.ask({ applied: 1, epoch: 3 });
+  await waitFor('the gate to be seen', () => link.observed().connected);
+  t.same(link.observed(), { connected: true, held: 0, applied: 1, epoch: 3 });
+});

@@ -172,7 +172,7 @@ function parseAsk(line: string): GateAsk | null {
 }
 
 function describe(gates: ReadonlySet<Gate>): GateObserved {
-  const asks = [...gates].flatMap(({ last }) => (last === null ? [] : [last]));
+  const asks = [...gates].flatMap(({ last }) => (last === null || last.role === 'beacon' ? [] : [last]));
   return {
     connected: asks.length > 0,
     held: asks.reduce((sum, { held }) => sum + held, 0),

@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import type { GateAsk, GateInstruction } from '@continuum/wire/gate-link';
 import { test } from 'tap';
 import type { Test } from 'tap';
-import { runFolder, waitFor } from '../../../test/rig/process.ts';
-import { systemClock } from './clock.ts';
+import { runFolder, waitFor } from '../../../../test/rig/process.ts';
+import { monoMs, wallMs } from '@continuum/core';
 import type { LinkClientOptions } from './link-client.ts';
 import { createLinkClient } from './link-client.ts';
 
 const folder = runFolder('link-client');
+const systemClock: LinkClientOptions['clock'] = () => ({ monoMs: monoMs(performance.now()), wallMs: wallMs(Date.now()) });
 const instruction: GateInstruction = {
   version: 1,
   epoch: 1,

@@ -1,5 +1,5 @@
-// The gate's side of the gate link: asks its controller for instructions over a unix socket, again and again, one question at a
-// time. It reconnects for ever; meanwhile the gate keeps counting down what it has. Whatever is not a short, well-formed
+// The gate's side of the gate link, and the beacon's: asks its controller for instructions over a unix socket, again and again, one
+// question at a time. It reconnects for ever; meanwhile the gate keeps counting down what it has. Whatever is not a short, well-formed
 // line of the protocol costs the controller the connection.
 
 import { createConnection } from 'node:net';
@@ -8,7 +8,6 @@ import type { Now } from '@continuum/core';
 import type { GateAnswer, GateAsk, GateInstruction } from '@continuum/wire/gate-link';
 import { gateAnswer } from '@continuum/wire/gate-link';
 import { lineSplitter } from '@continuum/wire/lines';
-import type { Clock } from './clock.ts';
 
 const LINE_LENGTH_MAX = 4_096;
 const RECONNECT_MS_LEAST = 20;
@@ -20,7 +19,9 @@ const SILENT_MS_LEAST = 1_000;
 export type LinkClientOptions = {
   readonly socketPath: string;
   readonly askIntervalMs: number;
-  readonly clock: Clock;
+  readonly clock: () => Now;
+  /** A beacon only listens: it is never counted among the gates. */
+  readonly role?: 'gate' | 'beacon';
   /** In [0, 1): spreads reconnects. */
   readonly random: () => number;
   /** What the next ask reports; `applied` is kept by the client. */
@@ -108,7 +109,8 @@ function converse(
     number += 1;
     const asked = options.clock();
     pending = { number, asked };
-    const message: GateAsk = { ask: number, applied, ...options.report() };
+    const role = options.role === 'beacon' ? { role: options.role } : {};
+    const message: GateAsk = { ask: number, applied, ...options.report(), ...role };
     socket.write(`${JSON.stringify(message)}\n`);
     silence = setTimeout(end, silentMs, `no answer for ${silentMs} ms`);
   };
