@@ -16,7 +16,7 @@ import { isLuaText, LUA_TEXT_LENGTH_MAX, luaRecordContent } from './lua.ts';
 /** One record set as a name server stores it. `name` is canonical: lower case, with the final dot. */
 export type Rrset = {
   readonly name: string;
-  readonly type: 'SOA' | 'NS' | 'A' | 'AAAA' | 'LUA';
+  readonly type: 'SOA' | 'NS' | 'A' | 'AAAA' | 'TXT' | 'LUA';
   readonly ttlSeconds: number;
   /** In presentation format. */
   readonly records: readonly string[];

@@ -1,0 +1,111 @@
+// Whether an authoritative PowerDNS can be a register at all, asked once at set-up over its HTTP API. Compare-and-set holds
+// only under the lock of one process over one store: with a replicated database behind it two servers would each let
+// somebody win. And a store that forgets an acknowledged write would give an epoch away twice.
+
+import type { Failure, Result } from '@continuum/ports';
+import { failure, success } from '@continuum/ports';
+import { z } from 'zod';
+import { createApi, parse, read, rejected, zonePath } from '../powerdns/api.ts';
+import type { Api, PowerdnsOptions } from '../powerdns/api.ts';
+
+export type AuthorityProblem = {
+  /** Of the server's configuration, or of the zone. */
+  readonly setting: string;
+  readonly value: string;
+  readonly fix: string;
+};
+
+export type RegionKey = { readonly name: string; readonly secret: string };
+
+/** Backends that keep the zone in a file of this one machine. */
+const LOCAL_BACKENDS = ['gsqlite3', 'lmdb'];
+const WRITABLE_KINDS = ['native', 'master', 'primary'];
+const VALUE_LENGTH_MAX = 80;
+
+const configuration = z.array(z.looseObject({ name: z.string(), value: z.string() }));
+const zoneState = z.looseObject({ kind: z.string() });
+const metadata = z.looseObject({ metadata: z.array(z.string()) });
+
+/**
+ * Every reason why `zone` on this server must not hold a lease; none when it may. Failures have the codes of
+ * `DnsPublisherPort`.
+ */
+export async function checkAuthority(options: PowerdnsOptions, zone: string, signal: AbortSignal): Promise<Result<readonly AuthorityProblem[]>> {
+  const api = createApi(options);
+  const settings = await read(api, '/config', configuration, signal);
+  if (!settings.ok) return settings;
+  const state = await read(api, `${zonePath(zone)}?rrsets=false`, zoneState, signal);
+  if (!state.ok) return state;
+  const keys = await read(api, `${zonePath(zone)}/metadata/TSIG-ALLOW-DNSUPDATE`, metadata, signal);
+  if (!keys.ok) return keys;
+  const values = new Map(settings.value.map(({ name, value }) => [name, value]));
+  return success([...settingProblems(values), ...zoneProblems(state.value.kind, keys.value.metadata)]);
+}
+
+/** `checkAuthority` as one failure, `CTM_REGISTER_AUTHORITY_UNFIT`, for a set-up that must not go on. */
+export function unfit(problems: readonly AuthorityProblem[]): { ok: false; failure: Failure } {
+  const list = problems.map(({ setting, value, fix }) => `${setting} is ${JSON.stringify(value)}: ${fix}`).join('; ');
+  return failure('CTM_REGISTER_AUTHORITY_UNFIT', `this server cannot keep a lease: ${list}`);
+}
+
+/** Gives each region's key to the server and lets these keys, and no others, update the zone. */
+export async function allowKeys(options: PowerdnsOptions, zone: string, keys: readonly RegionKey[], signal: AbortSignal): Promise<Result<null>> {
+  const api = createApi(options);
+  for (const key of keys) {
+    const added = await addKey(api, key, signal);
+    if (!added.ok) return added;
+  }
+  const path = `${zonePath(zone)}/metadata/TSIG-ALLOW-DNSUPDATE`;
+  const body = { kind: 'TSIG-ALLOW-DNSUPDATE', metadata: keys.map(({ name }) => name.replace(/\.$/, '')) };
+  const reply = await api.call('PUT', path, body, signal);
+  if (!reply.ok) return reply;
+  const stored = parse(metadata, reply.value, `PUT ${path}`);
+  return stored.ok ? success(null) : stored;
+}
+
+async function addKey(api: Api, { name, secret }: RegionKey, signal: AbortSignal): Promise<Result<null>> {
+  const plain = name.replace(/\.$/, '');
+  const body = { name: plain, algorithm: 'hmac-sha256', key: secret };
+  const made = await api.call('POST', '/tsigkeys', body, signal);
+  if (!made.ok) return made;
+  if (made.value.status === 201) return success(null);
+  // 409: the key is there, perhaps with another secret.
+  if (made.value.status !== 409) return rejected('POST /tsigkeys', { status: made.value.status, body: '' });
+  const changed = await api.call('PUT', `/tsigkeys/${encodeURIComponent(`${plain}.`)}`, body, signal);
+  if (!changed.ok) return changed;
+  return changed.value.status === 200 ? success(null) : rejected(`PUT /tsigkeys of ${plain}`, { status: changed.value.status, body: '' });
+}
+
+function settingProblems(values: ReadonlyMap<string, string>): AuthorityProblem[] {
+  const problems: AuthorityProblem[] = [];
+  const need = (setting: string, right: (value: string) => boolean, fix: string): void => {
+    const value = values.get(setting);
+    if (value !== undefined && !right(value)) problems.push({ setting, value: value.slice(0, VALUE_LENGTH_MAX), fix });
+  };
+  const launched = (values.get('launch') ?? '').split(',').map((one) => one.trim().split(':')[0] ?? '');
+  if (launched.length !== 1 || !LOCAL_BACKENDS.includes(launched[0] ?? '')) {
+    problems.push({
+      setting: 'launch',
+      value: launched.join(',').slice(0, VALUE_LENGTH_MAX),
+      fix: `use one backend that keeps the zone on this machine alone (${LOCAL_BACKENDS.join(' or ')}): in a database that other servers share, compare-and-set does not hold`,
+    });
+  }
+  need('lmdb-lightning-stream', (value) => value !== 'yes', 'use no: a store that is synchronised with others has no compare-and-set');
+  need('dnsupdate', (value) => value === 'yes', 'use yes: the lease is written by signed updates');
+  need('dnsupdate-require-tsig', (value) => value === 'yes', 'use yes: without it an allowed address can write unsigned');
+  need('gsqlite3-pragma-synchronous', (value) => value === '' || value === '2' || value === '3', 'use 2: a lease that was acknowledged must outlive a power cut');
+  need('lmdb-sync-mode', (value) => value === '' || value === 'sync', 'use sync: a lease that was acknowledged must outlive a power cut');
+  need('query-cache-ttl', (value) => value === '0', 'use 0: a lease must not be read from a cache');
+  return problems;
+}
+
+function zoneProblems(kind: string, keys: readonly string[]): AuthorityProblem[] {
+  return [
+    ...(WRITABLE_KINDS.includes(kind.toLowerCase())
+      ? []
+      : [{ setting: 'kind of the zone', value: kind, fix: 'use Native or Primary: a copy of another server takes no updates of its own' }]),
+    ...(keys.length > 0
+      ? []
+      : [{ setting: 'TSIG-ALLOW-DNSUPDATE of the zone', value: '', fix: "name each region's key: with none every allowed address can write unsigned" }]),
+  ];
+}
