@@ -13,6 +13,8 @@ import { askSwitchover } from '../test/demo/run.ts';
 import { createClient, startReaders, startWriter } from '../test/demo/writer.ts';
 import type { Read, Write } from '../test/demo/writer.ts';
 import { measurePatroni } from './peers/patroni.ts';
+import type { PeerResult } from './peers/measure-peer.ts';
+import { measurePgAutoFailover } from './peers/pg-auto-failover.ts';
 import { machine, median, quantile, row } from './report.ts';
 import type { BenchReport, BenchRow } from './report.ts';
 
@@ -38,39 +40,67 @@ export async function benchFailover(options: FailoverBenchOptions): Promise<Benc
   const slow = await killRounds(30_000, options.kills, totals, say);
   const fast = await killRounds(5_000, options.kills, totals, say);
   const turns = await switchRounds(options.switchovers, totals, say);
-  const peer = async (ttlSeconds: number, loopWaitSeconds: number, retryTimeoutSeconds: number, switchovers: number) => {
-    const folder = runFolder('peer');
-    const result = await measurePatroni({ folder, kills: options.peerKills, switchovers, ttlSeconds, loopWaitSeconds, retryTimeoutSeconds, synchronous: true, say });
-    rmSync(folder, { recursive: true, force: true });
-    return result;
-  };
-  const usual = await peer(30, 10, 10, options.peerKills);
-  const floor = await peer(20, 1, 3, 0);
-  const patroni = (values: readonly number[] | null): BenchRow['peers'] => ({ patroni: values === null ? null : median(values) });
+  const peers = await measurePeers(options.peerKills, say);
   const expiry = [...slow, ...fast].map((one) => one.expiryToWriteMs);
+  const largest = (values: readonly number[]): number | null => quantile(values, 1);
   const rows = [
-    row('RTO, objective 30 s: median', 'ms', slow.map((one) => one.rtoMs), median, '<= 15000', patroni(usual.available ? usual.rtoMs : null)),
+    row('RTO, objective 30 s: median', 'ms', slow.map((one) => one.rtoMs), median, '<= 15000', besides(peers.usual, (one) => one.rtoMs)),
     row('RTO, objective 30 s: p99', 'ms', slow.map((one) => one.rtoMs), p99, null),
-    row('RTO, objective 5 s: median', 'ms', fast.map((one) => one.rtoMs), median, '<= 2600', patroni(floor.available ? floor.rtoMs : null)),
+    row('RTO, objective 5 s: median', 'ms', fast.map((one) => one.rtoMs), median, '<= 2600', besides(peers.floor, (one) => one.rtoMs)),
     row('RTO, objective 5 s: p99', 'ms', fast.map((one) => one.rtoMs), p99, null),
     row('lease expiry to first acknowledged write: median', 'ms', expiry, median, null),
     row('lease expiry to first acknowledged write: p99', 'ms', expiry, p99, '<= 700'),
     ...phaseRows('failover', [...slow, ...fast]),
-    row('switchover, longest gap between acknowledged writes: median', 'ms', turns.map((one) => one.gapMs), median, '<= 400', patroni(usual.available ? usual.switchoverGapMs : null)),
+    row('switchover, longest gap between acknowledged writes: median', 'ms', turns.map((one) => one.gapMs), median, '<= 400', besides(peers.usual, (one) => one.switchoverGapMs)),
     row('switchover, longest gap between acknowledged writes: p99', 'ms', turns.map((one) => one.gapMs), p99, null),
-    row('switchover, failed requests in all', 'requests', [turns.reduce((sum, one) => sum + one.failed, 0)], median, '<= 0', {
-      patroni: usual.available ? usual.switchoverFailedRequests.reduce((sum, one) => sum + one, 0) : null,
-    }),
+    row('switchover, failed requests: worst', 'requests', turns.map((one) => one.failed), largest, '<= 0', besides(peers.usual, (one) => one.switchoverFailedRequests)),
     ...phaseRows('switchover', turns),
-    row('acknowledged writes lost', 'writes', [totals.lost], median, '<= 0', { patroni: usual.available ? usual.lost : null }),
-    row('writes present twice', 'writes', [totals.duplicated], median, '<= 0', { patroni: usual.available ? usual.duplicated : null }),
+    row('acknowledged writes lost', 'writes', [totals.lost], largest, '<= 0', besides(peers.usual, (one) => [one.lost])),
+    row('writes present twice', 'writes', [totals.duplicated], largest, '<= 0', besides(peers.usual, (one) => [one.duplicated])),
   ];
   const notes = [
     `${totals.acknowledged} writes acknowledged, ${totals.unknown} unknown; one write every ${WRITE_EVERY_MS} ms, ${READS_PER_SECOND} reads/s during switchovers`,
-    usual.available ? `Patroni ${usual.version}, 30/10/10, ${usual.rtoMs.length} kills and ${usual.switchoverGapMs.length} switchovers in the same run` : `Patroni could not run: ${usual.reason}`,
-    floor.available ? `Patroni beside the 5 s objective: ttl 20, loop_wait 1, retry_timeout 3, ${floor.rtoMs.length} kills` : `Patroni's floor could not run: ${floor.reason}`,
+    'peers: median of the same kill and the same load; their clients ask each node directly who leads, with no DNS, gateway or application in between',
+    ...Object.values(peers).flatMap((group) => Object.entries(group).map(([name, result]) => peerNote(name, result))),
   ];
   return { bench: 'failover', machine: machine(), rows, notes };
+}
+
+type PeerGroup = Readonly<Record<string, PeerResult>>;
+type AvailablePeer = Extract<PeerResult, { available: true }>;
+
+/** `usual`: at the settings they come with. `floor`: at the quickest that work. */
+async function measurePeers(kills: number, say: (line: string) => void): Promise<{ usual: PeerGroup; floor: PeerGroup }> {
+  const inFolder = async (measure: (folder: string) => Promise<PeerResult>): Promise<PeerResult> => {
+    const folder = runFolder('peer');
+    const result = await measure(folder);
+    rmSync(folder, { recursive: true, force: true });
+    return result;
+  };
+  const patroni = { kills, synchronous: true, say } as const;
+  const usual = await inFolder((folder) =>
+    measurePatroni({ ...patroni, folder, switchovers: kills, ttlSeconds: 30, loopWaitSeconds: 10, retryTimeoutSeconds: 10 }),
+  );
+  // Later releases of Patroni raise a ttl below 20 s; this is the last one that lets it be.
+  const floor = await inFolder((folder) =>
+    measurePatroni({ ...patroni, folder, switchovers: 0, ttlSeconds: 5, loopWaitSeconds: 1, retryTimeoutSeconds: 2, release: '3.1.2' }),
+  );
+  const other = await inFolder((folder) => measurePgAutoFailover({ folder, kills, switchovers: 0, timings: 'fast', say }));
+  return { usual: { 'Patroni 30/10/10': usual }, floor: { 'Patroni 5/1/2': floor, 'pg_auto_failover, quick': other } };
+}
+
+function besides(group: PeerGroup, values: (result: AvailablePeer) => readonly number[]): BenchRow['peers'] {
+  return Object.fromEntries(
+    Object.entries(group).map(([name, result]) => {
+      const middle = result.available ? median(values(result)) : null;
+      return [name, middle === null ? null : Math.round(middle)];
+    }),
+  );
+}
+
+function peerNote(name: string, result: PeerResult): string {
+  if (!result.available) return `${name} could not run: ${result.reason}`;
+  return `${name}: version ${result.version}, ${result.rtoMs.length} kills, ${result.switchoverGapMs.length} switchovers`;
 }
 
 async function killRounds(rtoMs: number, count: number, totals: Counts, say: (line: string) => void): Promise<Round[]> {
