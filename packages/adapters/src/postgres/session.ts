@@ -50,14 +50,19 @@ export function createSession(context: SessionContext, applicationName: string):
 
   const query: Session['query'] = (signal, text, values = [], name = undefined) =>
     turn(signal, async () => {
-      const { client, socket, guard } = await connected(signal);
+      const current = await connected(signal);
+      const { client, socket, guard } = current;
       guard.begin();
       const statement = { text, values: [...values], ...(name === undefined ? {} : { name }) };
       const answer = client.query<Record<string, unknown>>(statement);
       try {
         return (await abortable(signal, answer)).rows;
       } catch (error) {
-        if (signal.aborted) abandon(socket, answer);
+        if (signal.aborted) {
+          // The socket says so itself only later; the next statement may come before.
+          current.broken = true;
+          abandon(socket, answer);
+        }
         throw error;
       }
     });
