@@ -30,3 +30,6 @@ export type PgAutoFailoverPrograms = {
 
 /** The same for pg_auto_failover. */
 export declare function ensurePgAutoFailover(say: (line: string) => void): Promise<PgAutoFailoverPrograms>;
+
+/** The same for the Prometheus exporter of PostgreSQL: the path of its program. */
+export declare function ensurePostgresExporter(say: (line: string) => void): Promise<string>;

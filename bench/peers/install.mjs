@@ -158,3 +158,16 @@ function libraries(root) {
 function requirementsFile(version) {
   return fileURLToPath(new URL(`./patroni-${version}.txt`, import.meta.url));
 }
+
+/**
+ * @param {(line: string) => void} say
+ * @returns {Promise<string>}
+ */
+export async function ensurePostgresExporter(say) {
+  const packages = [['prometheus-postgres-exporter']];
+  const root = await ensureBundle('postgres-exporter', [packages], say, async (target, apt) => {
+    say('fetching prometheus-postgres-exporter from the archives of this machine');
+    await apt.unpack(packages, target, { again: true });
+  });
+  return join(root, 'usr/bin/prometheus-postgres-exporter');
+}
