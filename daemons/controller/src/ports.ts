@@ -6,9 +6,12 @@ import { regionId } from '@continuum/core';
 import { gateTimeoutMs } from '@continuum/adapters/envoy-rds/bootstrap';
 import { createEnvoyTraffic } from '@continuum/adapters/envoy-rds/envoy-traffic';
 import { createPostgresDatabase } from '@continuum/adapters/postgres/index';
+import { createQuorum } from '@continuum/adapters/quorum/index';
+import type { Quorum } from '@continuum/adapters/quorum/index';
 import { createResolvers } from '@continuum/adapters/resolver/resolvers';
 import { createWitnessRegister } from '@continuum/adapters/witness-http/index';
 import type { DatabasePort, QuorumPort, RegisterPort, ResolversPort, TrafficPort } from '@continuum/ports';
+import { vendorOf } from '@continuum/wire/attestation-spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 
 const RESOLVER_TIMEOUT_MS = 1_000;
@@ -59,15 +62,37 @@ export async function openPorts(config: ContinuumConfig, log: Logger): Promise<O
     admin: local.gateway.admin,
   });
   const resolvers = createResolvers({ servers: spec.dns.resolvers, timeoutMs: RESOLVER_TIMEOUT_MS });
+  const quorum = await openQuorum(config);
   return {
     register,
     database,
     traffic,
     resolvers,
-    quorum: null,
+    quorum,
     close: async () => {
+      await quorum?.close();
       await register.close();
       database.close();
     },
   };
+}
+
+/** Null when the specification says nothing of attestations. */
+async function openQuorum({ spec, local }: ContinuumConfig): Promise<Quorum | null> {
+  const { attestation, resolvers } = spec.dns;
+  if (attestation === undefined) return null;
+  const ca = local.dns === undefined ? {} : { ca: readFileSync(local.dns.caFile, 'utf8') };
+  return createQuorum({
+    zone: attestation.zone,
+    lease: spec.witness.lease,
+    region: regionId(local.region),
+    publicKeys: attestation.publicKeys,
+    voters: resolvers.map((one) => ({
+      name: one.name,
+      vendor: vendorOf(one) ?? one.name,
+      address: one.address,
+      port: one.port,
+      ...(one.https === undefined ? {} : { https: { url: one.https, ...ca } }),
+    })),
+  });
 }

@@ -8,6 +8,7 @@ import type { Policy, Timings } from '@continuum/core';
 import { LineCounter, parseDocument, visit } from 'yaml';
 import type { Document } from 'yaml';
 import { z } from 'zod';
+import { attestation, attestationProblems, fallbackOf } from './attestation-spec.ts';
 
 export const API_VERSION = 'continuum.dev/v1alpha1';
 
@@ -41,6 +42,16 @@ const region = z.strictObject({
   database: z.strictObject({ host, port }),
 });
 
+const resolver = z.strictObject({
+  name: z.string().min(1).max(64),
+  address,
+  port: port.default(53),
+  /** Who runs it; known for the well-known public ones. */
+  vendor: z.string().min(1).max(64).optional(),
+  /** DNS over HTTPS at the same resolver. */
+  https: z.url({ protocol: /^https$/, error: 'use an https URL' }).optional(),
+});
+
 const timings = z.strictObject({
   ttl: someTime.optional(),
   renew: someTime.optional(),
@@ -52,6 +63,8 @@ const timings = z.strictObject({
   standbyLoss: someTime.optional(),
   standbyStable: duration.optional(),
   holdDown: duration.optional(),
+  /** How far one round of the resolvers carries a holder that does not hear the witness. */
+  hold: someTime.optional(),
   dnsTtlSeconds: z.number().int().min(0).max(3_600).optional(),
 });
 
@@ -70,8 +83,9 @@ const spec = z.strictObject({
   dns: z.strictObject({
     name: hostname,
     resolvers: z
-      .array(z.strictObject({ name: z.string().min(1).max(64), address, port: port.default(53) }))
+      .array(resolver)
       .length(3, 'name three resolvers: two of three decide'),
+    attestation: attestation.optional(),
   }),
   witness: z.strictObject({
     url: httpUrl,
@@ -87,6 +101,8 @@ const local = z.strictObject({
   api: z.strictObject({ address, port, tokenFile: file }),
   witness: z.strictObject({ keyId: z.string().min(3).max(64), privateKeyFile: file }),
   gate: z.strictObject({ socket: file }),
+  /** Whom to trust for DNS over HTTPS beside the well-known authorities, as PEM. */
+  dns: z.strictObject({ caFile: file }).optional(),
   gateway: z.strictObject({
     routeFile: file,
     admin: z.strictObject({ address, port }),
@@ -203,6 +219,7 @@ function policyOf(config: ContinuumConfig): Policy {
     mode: given.mode,
     timings: timingsOf(config),
     hash: createHash('sha256').update(JSON.stringify(given)).digest('hex').slice(0, 16),
+    ...(given.dns.attestation === undefined ? {} : { fallback: fallbackOf(given.dns.resolvers, timingsOf(config).ttlMs, given.timings.hold) }),
   };
 }
 
@@ -234,6 +251,12 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   const objective = readable(spec.shape.objective, raw, ['spec', 'objective']);
   const set = readable(spec.shape.timings, raw, ['spec', 'timings']);
   if (objective === null || set === null) return problems;
+  const proving = readable(attestation, raw, ['spec', 'dns', 'attestation']);
+  const resolvers = readable(z.array(resolver), raw, ['spec', 'dns', 'resolvers']);
+  if (proving !== null && resolvers !== null && names !== null) {
+    const { ttlMs } = deriveFrom(objective.rto, set);
+    for (const { path, value, fix } of attestationProblems(proving, { resolvers, regions: names, ttlMs, holdMs: set.hold })) add(path, value, fix);
+  }
   for (const problem of checkTimings(deriveFrom(objective.rto, set), objective.rto)) {
     const path = FIELD_OF[problem.field] ?? `spec.timings.${problem.field}`;
     const value = problem.field === 'dnsTtlSeconds' ? `${problem.value} s` : `${problem.value} ms`;

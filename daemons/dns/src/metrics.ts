@@ -1,0 +1,62 @@
+// What the beacon tells an operator, as Prometheus metrics on an HTTP port of its own.
+
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+
+export type BeaconMetrics = {
+  readonly registry: Registry;
+  readonly answers: Counter<'kind' | 'transport'>;
+  readonly dropped: Counter<'reason' | 'transport'>;
+};
+
+export type BeaconReadings = {
+  readonly leases: readonly string[];
+  readonly connected: (lease: string) => boolean;
+  readonly remainingMs: (lease: string) => number;
+};
+
+export function createBeaconMetrics(read: BeaconReadings): BeaconMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const perLease = (name: string, help: string, value: (lease: string) => number): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['lease'],
+      registers,
+      collect() {
+        for (const lease of read.leases) this.set({ lease }, value(lease));
+      },
+    });
+  };
+  perLease('continuum_beacon_link_connected', '1 while the controller is connected.', (lease) => (read.connected(lease) ? 1 : 0));
+  perLease('continuum_beacon_attests_seconds', 'For how long this region still holds the lease; 0 when it attests nothing.', (lease) => read.remainingMs(lease) / 1_000);
+  return {
+    registry,
+    answers: new Counter({ name: 'continuum_beacon_answers_total', help: 'Answers by kind and transport.', labelNames: ['kind', 'transport'], registers }),
+    dropped: new Counter({ name: 'continuum_beacon_dropped_total', help: 'What was not answered, or cut short, by reason and transport.', labelNames: ['reason', 'transport'], registers }),
+  };
+}
+
+/** Serves GET /metrics. Rejects when the address cannot be bound. */
+export function serveMetrics(registry: Registry, { host, port }: { host: string; port: number }): Promise<Server> {
+  const server = createServer((request, response) => {
+    if (request.method !== 'GET' || request.url !== '/metrics') {
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('only GET /metrics is here\n');
+      return;
+    }
+    registry.metrics().then(
+      (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
+      (error: unknown) => response.writeHead(500, { 'content-type': 'text/plain' }).end(`${String(error)}\n`),
+    );
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve(server);
+    });
+  });
+}

@@ -1,0 +1,3 @@
+// The DNS quorum over real resolvers.
+
+export * from './quorum.ts';

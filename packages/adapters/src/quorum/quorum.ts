@@ -1,0 +1,138 @@
+// The resolvers as voters. Each is asked on its own, by its own transports, within its own deadline, with a nonce that no name had
+// before: for the target's word, and for the control name of the asking region, without which silence would prove nothing. What comes
+// back is checked here (nonce, lease, region, signature); what it means is decided in core.
+
+import { randomBytes } from 'node:crypto';
+import { CONTROL_LABEL, attestationName, attestationToSign, parseAttestation, voteOf } from '@continuum/core';
+import type { AttestationQuestion, CastVote, Finding, RegionId, Voter } from '@continuum/core';
+import type { QuorumPort } from '@continuum/ports';
+import { importKeyRing, keyRegion } from '@continuum/wire';
+import type { PublicKey } from '@continuum/wire';
+import type { Agent } from 'undici';
+import { askHttps, askPlain, httpsAgent } from './exchange.ts';
+import type { Endpoint, Settled } from './exchange.ts';
+import { makeQuestion } from './question.ts';
+
+export type VoterOptions = Voter &
+  Endpoint & {
+    /** DNS over HTTPS at the same resolver, tried when plain DNS has brought nothing by half of the deadline. */
+    readonly https?: { readonly url: string; readonly ca?: string };
+  };
+
+export type QuorumOptions = {
+  readonly zone: string;
+  readonly lease: string;
+  readonly region: RegionId;
+  readonly voters: readonly VoterOptions[];
+  /** The regions' public keys by key id, `<region>/<label>`. */
+  readonly publicKeys: Readonly<Record<string, PublicKey>>;
+};
+
+export type Quorum = QuorumPort & { readonly close: () => Promise<void> };
+
+type Verify = (region: string, text: string, signature: string) => Promise<boolean>;
+type VoterParts = { readonly voter: VoterOptions; readonly agent: Agent | null };
+
+const NONCE_BYTES = 16;
+/** The identifier and one bit for each letter of the longest name. */
+const RANDOM_BYTES = 2 + 32;
+
+/** Throws `KeyError` for a key that is none. */
+export async function createQuorum(options: QuorumOptions): Promise<Quorum> {
+  const verify = await createVerify(options.publicKeys);
+  const parts: VoterParts[] = options.voters.map((voter) => ({
+    voter,
+    agent: voter.https === undefined ? null : httpsAgent(voter.https.ca),
+  }));
+  return {
+    round: async (target, timeoutMs, signal) => {
+      const deadlineMs = performance.now() + timeoutMs;
+      const { lease, region } = options;
+      return Promise.all(
+        parts.map(async (part): Promise<CastVote> => {
+          const { name, vendor } = part.voter;
+          const voter = { name, vendor };
+          if (signal.aborted) return { voter, vote: { kind: 'abstain', reason: 'aborted' } };
+          const [about, control] = await Promise.all([
+            find(part, { lease, region: target }, options.zone, verify, deadlineMs),
+            find(part, { lease: CONTROL_LABEL, region }, options.zone, verify, deadlineMs),
+          ]);
+          return { voter, vote: voteOf(about, control) };
+        }),
+      );
+    },
+    close: async () => {
+      await Promise.all(parts.map(({ agent }) => agent?.destroy()));
+    },
+  };
+}
+
+/** One resolver's finding by both of its transports. Two words that differ are no word. */
+async function find(
+  { voter, agent }: VoterParts,
+  asked: Omit<AttestationQuestion, 'nonce'>,
+  zone: string,
+  verify: Verify,
+  deadlineMs: number,
+): Promise<Finding> {
+  const { https } = voter;
+  const ask = async (transport: (question: ReturnType<typeof makeQuestion>) => Promise<Settled>, overHttps: boolean): Promise<Finding> => {
+    const question: AttestationQuestion = { ...asked, nonce: randomBytes(NONCE_BYTES).toString('hex') };
+    const answer = await transport(makeQuestion(attestationName(question, zone), randomBytes(RANDOM_BYTES), overHttps));
+    return answer.kind === 'text' ? judge(answer.text, question, verify) : answer;
+  };
+  const plain = ask((question) => askPlain(question, voter, deadlineMs), false);
+  if (https === undefined || agent === null) return plain;
+  const early = await Promise.race([plain, halfWay(deadlineMs)]);
+  if (early !== null && early.kind !== 'nothing') return early;
+  const second = ask((question) => askHttps(question, https.url, agent, deadlineMs), true);
+  return Promise.race([unlessNothing(plain), unlessNothing(second), both(plain, second)]);
+}
+
+/** What a text proves about the question: its own region's word, for this nonce, signed with that region's key. */
+async function judge(text: string, asked: AttestationQuestion, verify: Verify): Promise<Finding> {
+  const parsed = parseAttestation(text);
+  if (!parsed.ok) return { kind: 'unusable', reason: `not an attestation (${parsed.problem})` };
+  const { attestation, signature } = parsed;
+  const { nonce, lease, region, epoch, remainingMs } = attestation;
+  if (nonce !== asked.nonce) return { kind: 'unusable', reason: 'an attestation for another nonce' };
+  if (lease !== asked.lease || region !== asked.region) return { kind: 'unusable', reason: 'an attestation of something else' };
+  if (!(await verify(region, attestationToSign(attestation), signature))) return { kind: 'unusable', reason: 'wrong signature' };
+  if (lease !== CONTROL_LABEL && remainingMs === 0) return { kind: 'nothing', reason: 'its validity is over' };
+  return { kind: 'attested', epoch };
+}
+
+async function createVerify(publicKeys: QuorumOptions['publicKeys']): Promise<Verify> {
+  const ring = await importKeyRing(publicKeys);
+  const encoder = new TextEncoder();
+  return async (region, text, signature) => {
+    const bytes = new Uint8Array(Buffer.from(signature, 'base64url'));
+    for (const [keyId, verifier] of ring) {
+      if (keyRegion(keyId) === region && (await verifier.verify(encoder.encode(text), bytes))) return true;
+    }
+    return false;
+  };
+}
+
+function halfWay(deadlineMs: number): Promise<null> {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(null), Math.max(0, (deadlineMs - performance.now()) / 2));
+  });
+}
+
+/** Settles only with something: a transport that found nothing leaves the word to the other one. */
+function unlessNothing(finding: Promise<Finding>): Promise<Finding> {
+  return new Promise((resolve) => {
+    void finding.then((found) => {
+      if (found.kind !== 'nothing') resolve(found);
+    });
+  });
+}
+
+async function both(plain: Promise<Finding>, second: Promise<Finding>): Promise<Finding> {
+  const [one, other] = await Promise.all([plain, second]);
+  if (one.kind === 'attested' && other.kind === 'attested' && one.epoch !== other.epoch) {
+    return { kind: 'unusable', reason: `two words: epochs ${one.epoch} and ${other.epoch}` };
+  }
+  return one.kind === 'nothing' ? other : one;
+}
