@@ -77,7 +77,8 @@ function check(
     return { ok: false, reason: 'refused', problem: ERROR_TEXT[error] ?? `signature error ${error}` };
   }
   if (mac.length !== MAC_BYTES) return no(`its signature has ${mac.length} bytes`);
-  const unsigned = reply.slice(0, record.offset);
+  // A copy: `slice` of a Buffer would be the reply itself.
+  const unsigned = Uint8Array.from(reply.subarray(0, record.offset));
   unsigned.set(u16(originalId), 0);
   setAdditionalCount(unsigned, new Reader(reply, ADDITIONAL_COUNT_AT).u16() - 1);
   const variables = tsigVariables(encodeName(record.name), signedSeconds, fudgeSeconds, error, other);
