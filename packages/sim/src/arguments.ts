@@ -18,6 +18,8 @@ export type CliOptions = {
   readonly threads: number | null;
   /** Hunts every planted fault of test/bugs. */
   readonly bugs: boolean;
+  /** States of the small scope to search; null: none. */
+  readonly explore: number | null;
   readonly shrink: boolean;
   readonly help: boolean;
 };
@@ -33,6 +35,7 @@ export const USAGE = `Usage: simulate [options]
   --report FILE                  writes the report as JSON
   --trace FILE  --html FILE      with --seeds 1: the whole trace as text, as a page
   --shrink                       with --seeds 1: the few faults that lead to the violation
+  --explore N                    searches N states of the small scope, breadth first
   --bugs                         plants each fault of test/bugs and tells after how many hours it is caught (--hours: at most)
   --threads N                    threads to use (all cores)
 `;
@@ -41,7 +44,7 @@ const FLAGS = ['swarm', 'bugs', 'shrink', 'help'] as const;
 
 export function readArguments(argv: readonly string[]): { options: CliOptions } | { problems: string[] } {
   const problems: string[] = [];
-  const names = ['profile', 'seeds', 'hours', 'seed', 'only', 'scenario', 'report', 'trace', 'html', 'threads'] as const;
+  const names = ['profile', 'seeds', 'hours', 'seed', 'only', 'scenario', 'report', 'trace', 'html', 'threads', 'explore'] as const;
   const spec = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
   const parsed = parseArgs({
     args: [...argv],
@@ -82,6 +85,7 @@ export function readArguments(argv: readonly string[]): { options: CliOptions } 
     trace: text('trace'),
     html: text('html'),
     threads: amount('threads', null, 0, true),
+    explore: amount('explore', null, 1, true),
     bugs: values['bugs'] === true,
     shrink: values['shrink'] === true,
     help: values['help'] === true,

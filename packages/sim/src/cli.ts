@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { readArguments, USAGE } from './arguments.ts';
 import type { CliOptions } from './arguments.ts';
 import { huntAll, readBugs } from './bug-zoo.ts';
+import { explore } from './explore.ts';
 import type { SimulationReport } from './profile.ts';
 import { runProfile } from './profile.ts';
 import { runSeed } from './run.ts';
@@ -35,6 +36,7 @@ async function main(): Promise<number> {
     process.stdout.write(runScenario(readFileSync(options.scenario, 'utf8')));
     return 0;
   }
+  if (options.explore !== null) return search(options.explore);
   if (options.bugs) return zoo(options);
   const failed = await many(options);
   if (options.seeds === 1) one(options);
@@ -67,6 +69,14 @@ async function many(options: CliOptions): Promise<boolean> {
   const marksMissing = options.profile !== null && report.missingMarks.length > 0;
   if (marksMissing) process.stdout.write(`never happened: ${report.missingMarks.join(', ')}\n`);
   return report.violations.length > 0 || marksMissing;
+}
+
+function search(statesMax: number): number {
+  const { states, depth, exhausted, violation } = explore({ statesMax, crashes: 1, pauses: 1, losses: 1, switchovers: 1 });
+  process.stdout.write(`${states} states, ${depth} moves deep${exhausted ? ', all there are' : ''}\n`);
+  if (violation === null) return 0;
+  process.stdout.write(`VIOLATION ${violation.detail}\n${violation.path.map((move, at) => `  ${at + 1}. ${move}`).join('\n')}\n`);
+  return 1;
 }
 
 /** Fails when a fault gets away. */

@@ -47,6 +47,8 @@ export type SimulationReport = {
   logHash: string;
   events: number;
   writes: Record<string, number>;
+  /** Histories of the register that were explained by some order. */
+  registerHistories: number;
   recoveryMs: { median: number; p99: number; max: number };
 };
 
@@ -144,6 +146,7 @@ function addResult(report: SimulationReport, result: RunResult): void {
   report.events += result.events;
   report.overlapMaxMs = Math.max(report.overlapMaxMs, Math.round(result.overlapMaxMs));
   for (const [outcome, count] of Object.entries(result.writes)) report.writes[outcome] = (report.writes[outcome] ?? 0) + count;
+  report.registerHistories += result.registerHistories;
   const { violation } = result;
   if (violation === null || report.violations.length >= VIOLATIONS_MAX) return;
   report.violations.push({ seed: result.seed, ...violation, atMs: Math.round(violation.atMs) });
@@ -164,6 +167,7 @@ function emptyReport(): SimulationReport {
     logHash: '',
     events: 0,
     writes: {},
+    registerHistories: 0,
     recoveryMs: { median: 0, p99: 0, max: 0 },
   };
 }

@@ -38,6 +38,7 @@ export type RunResult = {
   readonly writes: Readonly<Record<'ok' | 'refused' | 'unknown', number>>;
   readonly recoveries: readonly number[];
   readonly trace: readonly TraceLine[] | null;
+  readonly registerHistories: number;
   /** What was done to it, round by round. */
   readonly plan: readonly PlannedRound[];
 };
@@ -69,6 +70,7 @@ export function runSeed(options: RunOptions): RunResult {
     writes: world.history.outcomes,
     recoveries,
     trace: world.sim.trace,
+    registerHistories: world.register.checked,
     plan,
   };
 }
@@ -85,6 +87,7 @@ function rounds(world: World, prng: Prng, options: RunOptions, course: Course): 
   for (;;) {
     const round = options.plan == null ? undefined : planned.shift();
     if (options.plan == null ? sim.nowMs >= endMs : round === undefined) break;
+    world.register.begin(world.witness.record);
     const untilMs = sim.nowMs + (round?.lengthMs ?? ttlMs * prng.between(20, 60));
     if (round === undefined) course.plan.push(unleash(world, prng, drawNemeses(prng, options.only ?? null), untilMs));
     else {
@@ -94,6 +97,7 @@ function rounds(world: World, prng: Prng, options: RunOptions, course: Course): 
     sim.runUntil(untilMs);
     world.heal();
     sim.note('nemesis', () => 'all faults are over');
+    world.register.explain();
     course.recoveries.push(demandRecovery(world));
   }
   closeBooks(world);

@@ -4,6 +4,7 @@ import type { Action, ControllerState, LeaseEventKind, LeaseView, Policy } from 
 import { monoMs, regionId } from '@continuum/core';
 import { HistoryChecker } from './checkers/history.ts';
 import { LeaseChecker } from './checkers/lease.ts';
+import { RegisterHistory } from './checkers/register-history.ts';
 import { ResourceChecker } from './checkers/resources.ts';
 import { ValidityChecker } from './checkers/validity.ts';
 import { Machine } from './machine.ts';
@@ -46,6 +47,7 @@ export class World {
   readonly resources: ResourceChecker;
   readonly validity: ValidityChecker;
   readonly history: HistoryChecker;
+  readonly register: RegisterHistory;
   readonly witness: Witness;
   readonly witnessMachine: Machine;
   readonly regions: readonly Region[];
@@ -64,6 +66,7 @@ export class World {
     this.validity = new ValidityChecker(this.sim, this.marks);
     this.validity.exclusive = options.defences.guard;
     this.history = new HistoryChecker(this.sim, this.lease);
+    this.register = new RegisterHistory(this.sim);
     this.witnessMachine = new Machine(this.sim, 'w', options.rateErrors[0], 0);
     this.witness = this.#witness();
     this.regions = REGIONS.map((name, index) => this.#region(name, options.rateErrors[index + 1] ?? 0));
@@ -316,8 +319,10 @@ export class World {
           this.#mixState(controller.state, actions.length);
           this.validity.believers(this.regions.map((region) => region.controller));
           this.resources.decided(controller, actions);
+          this.register.decided(before, controller.state, event);
           watchDecision(this, controller, event, before, actions);
         },
+        died: (controller) => this.register.died(controller.state),
         acting: (controller, action) => this.onAction?.(controller, action),
         sent: (controller, seq) => this.validity.sent(controller.region, seq, machine),
         persisted: (controller, epoch) => this.resources.accepted(`${controller.region}/disk`, epoch),

@@ -19,6 +19,7 @@ const DRAIN_POLL_MS = 50;
 
 export type ControllerHooks = {
   readonly decided: (controller: Controller, event: ControllerEvent, before: ControllerState, actions: readonly Action[]) => void;
+  readonly died: (controller: Controller) => void;
   /** Before each action that reaches outside. */
   readonly acting: (controller: Controller, action: Action) => void;
   /** A command is about to leave. */
@@ -73,7 +74,10 @@ export class Controller {
     this.policy = parts.policy;
     this.region = parts.policy.region;
     this.process = new Process(parts.sim, parts.machine, `${this.region}/controller`);
-    this.process.onKill = () => parts.operator.abandon();
+    this.process.onKill = () => {
+      parts.operator.abandon();
+      parts.hooks.died(this);
+    };
     this.state = this.#initial();
     this.#directiveSet = parts.machine.now();
     parts.gate.ask = (applied, held, take) => this.#asked(applied, held, take);

@@ -38,6 +38,7 @@ export const rogueCommands: Nemesis = {
       );
     }
     const command = prng.pick(commands);
+    world.register.abandon();
     world.witness.command(command, nothing);
     return { what: `somebody sends ${command.kind} as ${region.name}`, durationMs: 0, stop: nothing };
   },
