@@ -189,3 +189,16 @@ test('a standby that is not known to have all is not promoted, and says why', as
   const failing = takeoverConditions(new Draft(scene.state())).preconditions.filter((one) => !one.ok);
   t.match(failing, [{ name: 'replay-lag', value: 'unknown' }]);
 });
+
+test("another region's expired lease, once granted, is acted upon at once where no quorum of resolvers is specified", async (t) => {
+  const scene = play();
+  const standby: DatabaseObservation = { ...primary, role: 'standby', shape: 'standby', replayLsn: lsn('0/100'), receiver: { streaming: true, source: '10.0.0.2:5432' } };
+  const taken = { ...free, revision: 5, epoch: epoch(4), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] };
+  scene.feed({ kind: 'tick' });
+  scene.gate();
+  scene.observe(standby);
+  scene.answer({ ...free, revision: 4, epoch: epoch(3), holder: r2, instance: 'b', ttlMs: timings.ttlMs, inSync: [r1, r2], policyHash: 'same' });
+  t.match(scene.asked(), { kind: 'acquire', epochSeen: 3 });
+  scene.answer(taken);
+  t.match(scene.actions().find((action) => action.kind === 'database'), { action: { kind: 'promote', epoch: 4 } });
+});

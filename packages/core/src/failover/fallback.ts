@@ -129,8 +129,9 @@ export function registerCondition(state: ControllerState, ageMs: number | null):
 
 /** A region that was granted another one's lease may still have to prove that the other one is dark. */
 export function isVetoed(draft: Draft): boolean {
-  const { takenFrom } = draft.state.fallback;
-  return takenFrom !== null && !isDark(draft, takenFrom);
+  const { policy, fallback } = draft.state;
+  const { takenFrom } = fallback;
+  return policy.fallback !== undefined && takenFrom !== null && !isDark(draft, takenFrom);
 }
 
 /** The world sees `region` serve under the epoch that is known here. */
