@@ -1,8 +1,11 @@
 // Opens the real implementation of each port from the configuration.
 
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { regionId } from '@continuum/core';
+import { createDnsRegister } from '@continuum/adapters/dns-register/index';
+import type { RegisterMemory } from '@continuum/adapters/dns-register/index';
 import { gateTimeoutMs } from '@continuum/adapters/envoy-rds/bootstrap';
 import { createEnvoyTraffic } from '@continuum/adapters/envoy-rds/envoy-traffic';
 import { createPostgresDatabase } from '@continuum/adapters/postgres/index';
@@ -10,9 +13,12 @@ import { createQuorum } from '@continuum/adapters/quorum/index';
 import type { Quorum } from '@continuum/adapters/quorum/index';
 import { createResolvers } from '@continuum/adapters/resolver/resolvers';
 import { createWitnessRegister } from '@continuum/adapters/witness-http/index';
-import type { DatabasePort, QuorumPort, RegisterPort, ResolversPort, TrafficPort } from '@continuum/ports';
+import type { DatabasePort, Failure, QuorumPort, RegisterPort, ResolversPort, TrafficPort } from '@continuum/ports';
 import { vendorOf } from '@continuum/wire/attestation-spec';
+import { readStateFile, StateFileError, writeStateFile } from '@continuum/runtime';
+import { leaseOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
+import { z } from 'zod';
 
 const RESOLVER_TIMEOUT_MS = 1_000;
 
@@ -29,15 +35,7 @@ export type OpenPorts = {
 export async function openPorts(config: ContinuumConfig, log: Logger): Promise<OpenPorts> {
   const { spec, local } = config;
   const region = regionId(local.region);
-  const register = await createWitnessRegister({
-    url: spec.witness.url,
-    lease: spec.witness.lease,
-    region,
-    keyId: local.witness.keyId,
-    privateKey: readFileSync(local.witness.privateKeyFile, 'utf8'),
-    witnessPublicKeys: spec.witness.publicKeys,
-    onWatchProblem: ({ code, message }) => log.warn({ code, message }, 'watch'),
-  });
+  const register = await openRegister(config, log);
   const at = spec.regions.find((one) => one.name === region);
   if (at === undefined) throw new Error(`spec.regions names no ${region}`);
   const { database: given } = local;
@@ -54,7 +52,7 @@ export async function openPorts(config: ContinuumConfig, log: Logger): Promise<O
   });
   const traffic = createEnvoyTraffic({
     region,
-    leaseName: spec.witness.lease,
+    leaseName: leaseOf(config),
     peers: spec.regions.filter((one) => one.name !== region).map((one) => regionId(one.name)),
     appTimeoutMs: local.gateway.appTimeout,
     peerTimeoutMs: local.gateway.appTimeout + gateTimeoutMs(local.gateway.holdLimit),
@@ -78,13 +76,14 @@ export async function openPorts(config: ContinuumConfig, log: Logger): Promise<O
 }
 
 /** Null when the specification says nothing of attestations. */
-async function openQuorum({ spec, local }: ContinuumConfig): Promise<Quorum | null> {
+async function openQuorum(config: ContinuumConfig): Promise<Quorum | null> {
+  const { spec, local } = config;
   const { attestation, resolvers } = spec.dns;
   if (attestation === undefined) return null;
   const ca = local.dns === undefined ? {} : { ca: readFileSync(local.dns.caFile, 'utf8') };
   return createQuorum({
     zone: attestation.zone,
-    lease: spec.witness.lease,
+    lease: leaseOf(config),
     region: regionId(local.region),
     publicKeys: attestation.publicKeys,
     voters: resolvers.map((one) => ({
@@ -95,4 +94,48 @@ async function openQuorum({ spec, local }: ContinuumConfig): Promise<Quorum | nu
       ...(one.https === undefined ? {} : { https: { url: one.https, ...ca } }),
     })),
   });
+}
+
+type OpenRegister = RegisterPort & { readonly close: () => Promise<void> };
+
+async function openRegister({ spec, local }: ContinuumConfig, log: Logger): Promise<OpenRegister> {
+  const region = regionId(local.region);
+  const onWatchProblem = ({ code, message }: Failure): void => log.warn({ code, message }, 'watch');
+  if (spec.witness !== undefined && local.witness !== undefined) {
+    return createWitnessRegister({
+      url: spec.witness.url,
+      lease: spec.witness.lease,
+      region,
+      keyId: local.witness.keyId,
+      privateKey: readFileSync(local.witness.privateKeyFile, 'utf8'),
+      witnessPublicKeys: spec.witness.publicKeys,
+      onWatchProblem,
+    });
+  }
+  if (spec.dnsRegister === undefined || local.dnsRegister === undefined) throw new Error('spec.register: its section is missing');
+  return createDnsRegister({
+    ...spec.dnsRegister,
+    region,
+    keyName: local.dnsRegister.keyName,
+    keySecret: readFileSync(local.dnsRegister.keyFile, 'utf8').trim(),
+    memory: registerMemory(join(local.stateDir, 'register.json')),
+    onWatchProblem,
+  });
+}
+
+const highest = z.strictObject({ epoch: z.number().int().nonnegative(), change: z.number().int().nonnegative() });
+
+/** The highest state of the lease that this region has seen. A damaged file ends the start: an old zone would be believed. */
+function registerMemory(file: string): RegisterMemory {
+  const raw = readStateFile(file);
+  const parsed = highest.nullable().safeParse(raw);
+  if (!parsed.success) throw new StateFileError(file, "not this version's content");
+  let known = parsed.data;
+  return {
+    load: () => known,
+    save: (next) => {
+      writeStateFile(file, next);
+      known = next;
+    },
+  };
 }

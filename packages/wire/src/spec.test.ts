@@ -218,3 +218,30 @@ t.test('what is not YAML, or not plain YAML, is said by line and never quoted', 
     t.notMatch(formatProblems('f.yaml', problems), /hunter2/);
   }
 });
+
+t.test('the register is one of two, with its own sections and without those of the other', async (t) => {
+  const dns = (tree: Tree): void => {
+    const { spec, local } = tree as Record<string, Record<string, unknown>>;
+    if (spec === undefined || local === undefined) throw new Error('no tree');
+    spec['register'] = 'dns';
+    spec['dnsRegister'] = { address: '192.0.2.53', zone: 'register.example.net', lease: 'counter' };
+    local['dnsRegister'] = { keyName: 'r1-lease', keyFile: '/etc/continuum/tsig' };
+  };
+  t.match(after(dns), [
+    { path: 'spec.witness', fix: /remove it: spec.register is dns/ },
+    { path: 'local.witness', fix: /remove it/ },
+  ]);
+  const alone = (tree: Tree): void => {
+    dns(tree);
+    delete tree['spec']?.['witness'];
+    delete tree['local']?.['witness'];
+  };
+  t.same(after(alone), []);
+  t.match(after((tree) => void delete tree['spec']?.['witness']), [{ path: 'spec.witness', value: '(nothing)', fix: /give it: spec.register is witness/ }]);
+  t.match(after((tree) => (alone(tree), delete tree['local']?.['dnsRegister'])), [{ path: 'local.dnsRegister', fix: /give it/ }]);
+  const word = (tree: Tree): void => {
+    alone(tree);
+    (tree as Record<string, Record<string, unknown>>)['spec']!['register'] = 'both';
+  };
+  t.match(after(word), [{ path: 'spec.register', fix: 'use witness or dns' }]);
+});

@@ -32,6 +32,7 @@ const port = z.number('use a port number').int('use a whole number').min(1, 'use
 const host = z.string().min(1, 'name a host').max(253).regex(/^[A-Za-z0-9.:_-]+$/, 'use a host name or an address');
 const file = z.string().min(1, 'name a file').max(4_096);
 const hostname = z.string().max(253).regex(/^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$/, 'use a domain name in lower case, without a dot at its end');
+const hostKey = z.string().max(253).regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'use the name of a TSIG key in lower case, without a dot at its end');
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'use an http or https URL' })
   .refine((text) => !URL.canParse(text) || isOrigin(new URL(text)), 'use the origin only: no user, no path, no query');
@@ -87,19 +88,27 @@ const spec = z.strictObject({
       .length(3, 'name three resolvers: two of three decide'),
     attestation: attestation.optional(),
   }),
-  witness: z.strictObject({
-    url: httpUrl,
-    lease: name,
-    /** The witness's public keys by key id. */
-    publicKeys: z.record(z.string().min(1).max(64), z.string().min(1).max(200)),
-  }),
+  /** What keeps the lease. One register per lease, never two: its own section is given, the other one is not. */
+  register: z.enum(['witness', 'dns'], 'use witness or dns').default('witness'),
+  witness: z
+    .strictObject({
+      url: httpUrl,
+      lease: name,
+      /** The witness's public keys by key id. */
+      publicKeys: z.record(z.string().min(1).max(64), z.string().min(1).max(200)),
+    })
+    .optional(),
+  /** An authoritative PowerDNS outside all regions. The lease is the TXT record at `<lease>.<zone>`. */
+  dnsRegister: z.strictObject({ address, port: port.default(53), zone: hostname, lease: name }).optional(),
 });
 
 const local = z.strictObject({
   region: name,
   stateDir: file,
   api: z.strictObject({ address, port, tokenFile: file }),
-  witness: z.strictObject({ keyId: z.string().min(3).max(64), privateKeyFile: file }),
+  witness: z.strictObject({ keyId: z.string().min(3).max(64), privateKeyFile: file }).optional(),
+  /** This region's own TSIG key; the file holds its secret in base64. */
+  dnsRegister: z.strictObject({ keyName: hostKey, keyFile: file }).optional(),
   gate: z.strictObject({ socket: file }),
   /** Whom to trust for DNS over HTTPS beside the well-known authorities, as PEM. */
   dns: z.strictObject({ caFile: file }).optional(),
@@ -186,6 +195,11 @@ export function formatProblems(file: string, problems: readonly ConfigProblem[])
   return `${problems.length} problem${problems.length === 1 ? '' : 's'} in ${file}\n${rows.join('\n')}`;
 }
 
+/** The name of the lease, whichever register keeps it. */
+export function leaseOf({ spec: given, metadata }: ContinuumConfig): string {
+  return given.witness?.lease ?? given.dnsRegister?.lease ?? metadata.name;
+}
+
 /** The timings of a configuration: derived from the objective, each replaced by the one set by hand. */
 export function timingsOf(config: ContinuumConfig): Timings {
   return deriveFrom(config.spec.objective.rto, config.spec.timings);
@@ -248,6 +262,7 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   if (publicKeys !== null && Object.keys(publicKeys).length === 0) {
     add(['spec', 'witness', 'publicKeys'], '{}', 'pin at least one public key of the witness');
   }
+  problems.push(...registerChecks(raw, lineOf));
   const objective = readable(spec.shape.objective, raw, ['spec', 'objective']);
   const set = readable(spec.shape.timings, raw, ['spec', 'timings']);
   if (objective === null || set === null) return problems;
@@ -263,6 +278,22 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
     problems.push({ path, value, fix: problem.problem, line: lineOf(path.split('.')) });
   }
   return problems;
+}
+
+/** Exactly one register: its sections are there, the other one's are not. */
+function registerChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
+  const chosen = readable(z.enum(['witness', 'dns']).default('witness'), raw, ['spec', 'register']);
+  if (chosen === null) return [];
+  const sections = { witness: 'witness', dns: 'dnsRegister' } as const;
+  return (['witness', 'dns'] as const).flatMap((kind) =>
+    (['spec', 'local'] as const).flatMap((part) => {
+      const path = [part, sections[kind]];
+      const given = valueAt(raw, path) !== undefined;
+      if (valueAt(raw, [part]) === undefined || given === (kind === chosen)) return [];
+      const fix = given ? `remove it: spec.register is ${chosen}, and a lease has one register` : `give it: spec.register is ${chosen}`;
+      return [{ path: dotted(path), value: given ? '(a map)' : '(nothing)', fix, line: lineOf(path) }];
+    }),
+  );
 }
 
 /** One part of the file, when it is as it must be; null when it is not (which `document` reports). */
