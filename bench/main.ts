@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stopAll } from '../test/rig/process.ts';
 import { benchFailover } from './failover.ts';
+import { benchLag } from './lag.ts';
 import { table } from './report.ts';
 import type { BenchReport } from './report.ts';
 
@@ -12,6 +13,7 @@ type Sizes = { readonly kills: number; readonly switchovers: number; readonly pe
 
 const BENCHES: Readonly<Record<string, (sizes: Sizes, say: (line: string) => void) => Promise<BenchReport>>> = {
   failover: (sizes, say) => benchFailover({ ...sizes, say }),
+  lag: (_, say) => benchLag(say),
 };
 
 const USAGE = `npm run bench -- NAME [options]

@@ -19,34 +19,40 @@ export type History = {
 };
 
 const KINDS = ['promotable', 'notPromotable', 'unknown'] as const;
-const FIELDS = 5;
+const FIELDS = 4;
+const ENTRIES_MIN = 64;
 
-/** Grows to `entriesMax` and no further: 40 bytes an entry. */
+/** Grows to `entriesMax` and no further: 24 bytes an entry. */
 export function createHistory(entriesMax: number): History {
-  let ring = new Float64Array(Math.min(64, entriesMax) * FIELDS);
+  let entries = Math.min(ENTRIES_MIN, entriesMax);
+  let times = new Float64Array(entries);
+  // Seven digits are enough for what was.
+  let figures = new Float32Array(entries * FIELDS);
   let count = 0;
 
   const grow = (): void => {
-    const entries = ring.length / FIELDS;
     if (count < entries || entries >= entriesMax) return;
-    const wider = new Float64Array(Math.min(entries * 2, entriesMax) * FIELDS);
-    wider.set(ring);
-    ring = wider;
+    entries = Math.min(entries * 2, entriesMax);
+    const [before, beforeFigures] = [times, figures];
+    times = new Float64Array(entries);
+    figures = new Float32Array(entries * FIELDS);
+    times.set(before);
+    figures.set(beforeFigures);
   };
   return {
     add: (atMs, { lag, loss, verdict }) => {
       grow();
-      const at = (count % (ring.length / FIELDS)) * FIELDS;
-      ring.set([atMs, known(lag.bytes.value), known(lag.milliseconds.value), known(loss.milliseconds.value), KINDS.indexOf(verdict.kind)], at);
+      const at = count % entries;
+      times[at] = atMs;
+      figures.set([known(lag.bytes.value), known(lag.milliseconds.value), known(loss.milliseconds.value), KINDS.indexOf(verdict.kind)], at * FIELDS);
       count++;
     },
     read: (nowMs) => {
-      const entries = ring.length / FIELDS;
       const kept = Math.min(count, entries);
       return Array.from({ length: kept }, (_, index) => {
-        const at = ((count - kept + index) % entries) * FIELDS;
-        const [seenMs = 0, lagBytes = NaN, lagMs = NaN, lossMs = NaN, kind = 2] = ring.subarray(at, at + FIELDS);
-        return { ageMs: nowMs - seenMs, lagBytes: orNull(lagBytes), lagMs: orNull(lagMs), lossMs: orNull(lossMs), verdict: KINDS[kind] ?? 'unknown' };
+        const at = (count - kept + index) % entries;
+        const [lagBytes = NaN, lagMs = NaN, lossMs = NaN, kind = 2] = figures.subarray(at * FIELDS, (at + 1) * FIELDS);
+        return { ageMs: nowMs - (times[at] ?? NaN), lagBytes: orNull(lagBytes), lagMs: orNull(lagMs), lossMs: orNull(lossMs), verdict: KINDS[kind] ?? 'unknown' };
       });
     },
   };

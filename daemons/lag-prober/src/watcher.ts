@@ -9,7 +9,7 @@ import type { Canary, CanaryReport } from './canary.ts';
 import type { ClusterConfig } from './config.ts';
 import type { EndProbe } from './ends.ts';
 import { createHistory } from './history.ts';
-import type { HistoryEntry } from './history.ts';
+import type { History, HistoryEntry } from './history.ts';
 import type { Wheel } from './wheel.ts';
 
 export type WatchedReport = ClusterReport & { readonly version: number; readonly intervalMs: number; readonly canary: CanaryReport | null };
@@ -40,7 +40,7 @@ export type WatcherOptions = {
   readonly onCrash: (error: unknown) => void;
 };
 
-type End = { readonly name: string; readonly probe: EndProbe; dueMs: number; looking: AbortController | null; failures: number; cancel: () => void };
+type End = { readonly name: string; readonly probe: EndProbe; dueMs: number; looking: AbortController | null; failures: number; confirmMs: number | null; cancel: () => void };
 
 /** An end that failed less often is asked at every interval still. */
 const FAILURES_AT_FULL_RATE = 3;
@@ -51,12 +51,12 @@ export function createWatcher(options: WatcherOptions): Watcher {
   let version = 0;
   let closed = false;
   const canary = config.canary ? createCanary() : null;
-  const histories = new Map(config.ends.map((one) => [one.name, createHistory(options.historyEntries)]));
+  const histories = createHistories(options.historyEntries);
   // Both ends in the same slot of the wheel, clusters spread over the interval by name.
   const phaseMs = hash(config.name) % intervalMs;
   const firstMs = Math.floor(now() / intervalMs) * intervalMs + phaseMs;
   const ends = config.ends.map(
-    (one): End => ({ name: one.name, probe: options.open(one), dueMs: firstMs < now() ? firstMs + intervalMs : firstMs, looking: null, failures: 0, cancel: () => undefined }),
+    (one): End => ({ name: one.name, probe: options.open(one), dueMs: firstMs < now() ? firstMs + intervalMs : firstMs, looking: null, failures: 0, confirmMs: null, cancel: () => undefined }),
   );
 
   const beater = canary === null ? null : createBeater(canary, options, (writer) => ends.filter((one) => one.name !== writer).forEach(look));
@@ -83,14 +83,11 @@ export function createWatcher(options: WatcherOptions): Watcher {
     if (outcome.ok && outcome.sample.role === 'standby') canary?.seen(outcome.sample.beat, sentMs, receivedMs);
     end.failures = outcome.ok ? 0 : end.failures + 1;
     if (end.failures >= FAILURES_AT_FULL_RATE && end.name === state.primary) beater?.giveUp();
+    for (const one of ends) confirmStall(one, state, receivedMs, (atMs) => wheel.schedule(atMs, () => look(one)));
     const complete = ends.every((one) => one.looking === null);
-    if (complete) remember(receivedMs);
+    if (complete) histories.add(receivedMs, reportCluster(state, receivedMs));
     if (complete || verdicts(state) !== before) options.onChange(watcher);
     if (outcome.ok && end.name === state.primary) beater?.beat(end.name, end.probe, primaryOf(state)?.sample ?? null);
-  };
-
-  const remember = (nowMs: MonoMs): void => {
-    for (const standby of reportCluster(state, nowMs).standbys) histories.get(standby.name)?.add(nowMs, standby);
   };
 
   const run = (end: End): void => {
@@ -105,7 +102,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
     hash: options.hash,
     version: () => version,
     report: (nowMs) => ({ ...reportCluster(state, nowMs), version, intervalMs, canary: canary?.report(nowMs) ?? null }),
-    history: (nowMs) => Object.fromEntries([...histories].map(([name, history]) => [name, history.read(nowMs)])),
+    history: histories.read,
     close: () => {
       closed = true;
       beater?.giveUp();
@@ -118,6 +115,33 @@ export function createWatcher(options: WatcherOptions): Watcher {
   };
   for (const end of ends) end.cancel = wheel.schedule(end.dueMs, () => run(end));
   return watcher;
+}
+
+/** What may be a stall is confirmed as soon as it can be, not an interval later. */
+function confirmStall(end: End, state: ClusterState, nowMs: MonoMs, lookAt: (atMs: number) => void): void {
+  const { progress, stalled } = state.ends[end.name] ?? { progress: null, stalled: false };
+  const sinceMs = progress?.behindSinceMs ?? null;
+  if (sinceMs === null || stalled || end.failures > 0) return;
+  const confirmMs = sinceMs + state.settings.limits.stallMinMs;
+  if (confirmMs <= nowMs || confirmMs === end.confirmMs) return;
+  end.confirmMs = confirmMs;
+  lookAt(confirmMs);
+}
+
+type Histories = { readonly add: (atMs: MonoMs, report: ClusterReport) => void; readonly read: Watcher['history'] };
+
+function createHistories(entriesMax: number): Histories {
+  const histories = new Map<string, History>();
+  return {
+    add: (atMs, { standbys }) => {
+      for (const standby of standbys) {
+        const history = histories.get(standby.name) ?? createHistory(entriesMax);
+        histories.set(standby.name, history);
+        history.add(atMs, standby);
+      }
+    },
+    read: (nowMs) => Object.fromEntries([...histories].map(([name, history]) => [name, history.read(nowMs)])),
+  };
 }
 
 type Beater = { readonly beat: (end: string, probe: EndProbe, primary: PrimarySample | null) => void; readonly giveUp: () => void };

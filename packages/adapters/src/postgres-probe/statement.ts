@@ -10,7 +10,7 @@ import { z } from 'zod';
  * unlike the insert position it is comparable to a standby's at the start of a page or segment. pg_control lags behind a
  * promotion, so a primary's timeline comes from its log's file name.
  */
-export const probeStatement = (canary: boolean): string => `
+const statement = (canary: boolean): string => `
   SELECT json_build_object(
     'standby', standby, 'clockMs', extract(epoch FROM clock_timestamp()) * 1000, 'system', s.system_identifier::text,
     'timeline', CASE WHEN standby THEN greatest(c.timeline_id, r.min_recovery_end_timeline, w.received_tli)
@@ -38,6 +38,11 @@ export const probeStatement = (canary: boolean): string => `
   )::text
   FROM pg_is_in_recovery() AS standby, pg_control_system() AS s, pg_control_checkpoint() AS c, pg_control_recovery() AS r
     LEFT JOIN pg_stat_wal_receiver AS w ON true`;
+
+/** Two texts for all connections: a thousand clusters must not keep two thousand of them. */
+const STATEMENTS = { canary: statement(true), plain: statement(false) };
+
+export const probeStatement = (canary: boolean): string => (canary ? STATEMENTS.canary : STATEMENTS.plain);
 
 const position = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/i).transform(lsn).nullable();
 const count = z.number().nonnegative();

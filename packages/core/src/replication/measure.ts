@@ -3,7 +3,7 @@
 // because everything that is known also grows old without any event.
 
 import { assert } from '../assert.ts';
-import type { MonoMs } from '../types.ts';
+import type { Lsn, MonoMs } from '../types.ts';
 import { lsnDiffBytes } from '../types.ts';
 import { debounce, DEBOUNCED_DOWN } from './debounce.ts';
 import type { Debounced } from './debounce.ts';
@@ -84,9 +84,15 @@ function seePrimary(state: ClusterState, sample: PrimarySample, { sentMs, receiv
     const { name, applicationName } = end.settings;
     // Never of an end that is a primary itself: another server may use its name.
     const here = streaming.has(applicationName) && name !== state.primary && end.seen?.sample.role !== 'primary';
-    return [name, here ? { ...end, linked: { systemIdentifier, timeline } } : end];
+    return [name, { ...end, progress: seeBehind(end, lsn, receivedMs), ...(here ? { linked: { systemIdentifier, timeline } } : {}) }];
   });
   return { ...state, map, ends: Object.fromEntries(ends) };
+}
+
+/** The ends are looked at together, and either may answer first. */
+function seeBehind({ progress }: EndState, primaryLsn: Lsn, nowMs: MonoMs): EndState['progress'] {
+  if (progress === null || progress.behindSinceMs !== null) return progress;
+  return (lsnDiffBytes(primaryLsn, progress.receivedLsn) ?? 0) > 0 ? { ...progress, behindSinceMs: nowMs } : progress;
 }
 
 /** Stalled: the primary has been further on for long enough, and meanwhile nothing at all has arrived. */

@@ -1,0 +1,19 @@
+// What a process has used, from /proc.
+
+import { readFileSync } from 'node:fs';
+
+/** Linux counts processor time in hundredths of a second for every process that we can meet. */
+const TICK_MS = 10;
+
+/** Processor time used so far, of all its threads. */
+export function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
+
+/** Resident now. */
+export function residentMegabytes(pid: number): number {
+  const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  return Number(match?.[1] ?? Number.NaN) / 1_024;
+}
