@@ -13,6 +13,7 @@ import { generateKeyPair } from '@continuum/wire';
 import { API_VERSION } from '@continuum/wire/spec';
 import type { Status } from '../../daemons/controller/src/status.ts';
 import { unprivilegedUser } from '../../scripts/parts.mjs';
+import { attestationOf, resolversOf, startBeacon } from './beacon.ts';
 import { startAuthoritative, startResolvers } from './dns.ts';
 import type { Authoritative, Recursor } from './dns.ts';
 import { startGateway } from './gateway.ts';
@@ -28,6 +29,7 @@ export type RegionName = (typeof REGIONS)[number];
 
 const ADDRESS: Record<RegionName | 'witness', string> = { r1: '127.10.0.1', r2: '127.20.0.1', witness: '127.30.0.1' };
 const ZONE = 'app.test';
+const ATTEST_ZONE = `attest.${ZONE}`;
 const LEASE = 'counter';
 const CONTROLLER_MAIN = fileURLToPath(new URL('../../daemons/controller/src/main.ts', import.meta.url));
 const APP_MAIN = fileURLToPath(new URL('./counter-app.ts', import.meta.url));
@@ -41,6 +43,10 @@ export type SiteOptions = {
   readonly environment?: (region: RegionName) => Readonly<Record<string, string>>;
   /** Where the regions find the witness, given where it is: for something that stands in between. One for both, as in one spec. */
   readonly witnessVia?: (url: string) => Promise<string>;
+  /** The configuration that a region's controller gets, given the usual one: for another register, for example. */
+  readonly configure?: (region: RegionName, config: object) => object;
+  /** Beacons in both regions, and a controller that asks the resolvers when the witness is silent. */
+  readonly attestation?: boolean;
   /** Progress, one line a step. */
   readonly say?: (line: string) => void;
 };
@@ -61,12 +67,14 @@ export type Site = {
   readonly stop: () => Promise<void>;
 };
 
-type Ports = Record<'gateway' | 'admin' | 'gate' | 'gateMetrics' | 'app' | 'database' | 'dns' | 'dnsApi' | 'api', number>;
+type Ports = Record<'gateway' | 'admin' | 'gate' | 'gateMetrics' | 'app' | 'database' | 'dns' | 'dnsApi' | 'api' | 'beacon' | 'beaconMetrics', number>;
 
 type Shared = {
   readonly options: SiteOptions;
   readonly ports: Ports;
   readonly secrets: { readonly dnsApiKey: string; readonly token: string; readonly passFile: string };
+  /** Of each region's signing key. */
+  readonly publicKeys: Readonly<Record<RegionName, string>>;
   readonly resolvers: readonly Recursor[];
   readonly witness: Witness;
   readonly witnessUrl: string;
@@ -79,7 +87,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   const { folder } = options;
   const timings = deriveTimings(options.rtoMs);
   const addresses = Object.values(ADDRESS);
-  const names = ['gateway', 'admin', 'gate', 'gateMetrics', 'app', 'database', 'dns', 'dnsApi', 'api'] as const;
+  const names = ['gateway', 'admin', 'gate', 'gateMetrics', 'app', 'database', 'dns', 'dnsApi', 'api', 'beacon', 'beaconMetrics'] as const;
   const ports = Object.fromEntries(await distinctPorts(names, addresses)) as Ports;
   const dnsName = `counter.${ZONE}`;
   const keys = { r1: await generateKeyPair(), r2: await generateKeyPair() };
@@ -100,10 +108,14 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   const resolvers = await startResolvers({
     folder: subfolder(folder, 'resolvers'),
     port: await freePort('127.8.8.8', '127.1.1.1', '127.9.9.9'),
-    forward: [{ zone: ZONE, servers: REGIONS.map((region) => ({ address: ADDRESS[region], port: ports.dns })) }],
+    forward: [
+      { zone: ZONE, servers: REGIONS.map((region) => ({ address: ADDRESS[region], port: ports.dns })) },
+      ...REGIONS.map((region) => ({ zone: `${region}.${ATTEST_ZONE}`, servers: [{ address: ADDRESS[region], port: ports.beacon }] })),
+    ],
   });
   const witnessUrl = (await options.witnessVia?.(witness.url)) ?? witness.url;
-  const shared: Shared = { options, ports, secrets, resolvers, witness, witnessUrl, record: dnsRecord(dnsName, ports.gateway, timings) };
+  const publicKeys = { r1: keys.r1.publicKey, r2: keys.r2.publicKey };
+  const shared: Shared = { options, ports, secrets, publicKeys, resolvers, witness, witnessUrl, record: dnsRecord(dnsName, ports.gateway, timings) };
   for (const region of REGIONS) {
     const home = subfolder(folder, region);
     writeFileSync(join(home, 'key.pem'), keys[region].privateKey, { mode: 0o600 });
@@ -162,7 +174,7 @@ export type Region = {
   readonly dnsWrites: () => number;
 };
 
-export type PartOfRegion = 'controller' | 'gate' | 'envoy' | 'app' | 'pdns';
+export type PartOfRegion = 'controller' | 'gate' | 'envoy' | 'app' | 'pdns' | 'beacon';
 
 /** One region while it runs: what was started, and what is left of the runs before. */
 type Running = {
@@ -189,7 +201,8 @@ function createRegion(name: RegionName, shared: Shared): Region {
     return pid === null ? [] : [pid];
   };
   adopt(postmaster);
-  writeFileSync(configFile, stringify(controllerConfig(name, shared)), { mode: 0o600 });
+  const config = controllerConfig(name, shared);
+  writeFileSync(configFile, stringify(options.configure?.(name, config) ?? config), { mode: 0o600 });
   const pids = (): number[] => {
     const roots = [...[...parts.values()].filter((one) => one.running()).map((one) => one.pid), ...postmaster()];
     return [...new Set(roots.flatMap((pid) => [pid, ...descendants(pid)]))];
@@ -206,7 +219,7 @@ function createRegion(name: RegionName, shared: Shared): Region {
       `postgres://${APP_USER}:${passwordOf(secrets.passFile, APP_USER)}@${address}:${ports.database}/${APP_DATABASE}`,
     pids,
     start: async () => {
-      await Promise.all([startDns(running), startGatewayParts(running), startApp(running), startController(running)]);
+      await Promise.all([startDns(running), startGatewayParts(running), startApp(running), startController(running), startAttesting(running)]);
     },
     kill: async () => {
       const started = [...parts.values()].filter((one) => one.running());
@@ -268,6 +281,15 @@ async function startGatewayParts(running: Running): Promise<void> {
   if (gateway.gate !== null) running.parts.set('gate', gateway.gate);
 }
 
+async function startAttesting({ name, home, shared, parts }: Running): Promise<void> {
+  const { options, ports } = shared;
+  if (options.attestation !== true) return;
+  const at = { address: ADDRESS[name], port: ports.beacon, metricsPort: ports.beaconMetrics };
+  const { controllerSocket } = gatewayOptions(name, shared);
+  const beacon = await startBeacon({ folder: join(home, 'beacon'), region: name, zone: ATTEST_ZONE, ...at, lease: LEASE, controllerSocket, privateKeyFile: join(home, 'key.pem') });
+  parts.set('beacon', beacon);
+}
+
 async function startApp({ name, home, shared, parts }: Running): Promise<void> {
   const { ports, secrets } = shared;
   const [address, listen] = [ADDRESS[name], `${ADDRESS[name]}:${ports.app}`];
@@ -317,7 +339,7 @@ async function settled(regions: Site['regions'], holder: RegionName): Promise<vo
 }
 
 function controllerConfig(name: RegionName, shared: Shared): object {
-  const { options, ports, resolvers, witness, witnessUrl } = shared;
+  const { options, ports, witness, witnessUrl, publicKeys } = shared;
   const home = join(options.folder, name);
   const database = databaseOptions(shared, name);
   const { LD_LIBRARY_PATH: libraryPath } = database.env;
@@ -336,7 +358,7 @@ function controllerConfig(name: RegionName, shared: Shared): object {
       })),
       database: { kind: 'postgres' },
       gateway: { kind: 'envoy' },
-      dns: { name: `counter.${ZONE}`, resolvers: resolvers.map(({ server }) => ({ ...server })) },
+      dns: { name: `counter.${ZONE}`, ...resolversOf(shared), ...(options.attestation === true ? { attestation: attestationOf(ATTEST_ZONE, publicKeys) } : {}) },
       witness: { url: witnessUrl, lease: LEASE, publicKeys: witness.publicKeys },
     },
     local: {

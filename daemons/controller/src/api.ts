@@ -92,6 +92,10 @@ async function failover(context: Context, options: ApiOptions): Promise<Response
   const now = options.now();
   const before = statusOf(options.state(), now);
   if (before.actingEpoch > 0) return problem(context, 409, 'CTM_FAILOVER_REFUSED', `region ${before.region} holds the lease already`);
+  if (before.witnessProblem !== null) {
+    const detail = `the witness does not answer (${before.witnessProblem}): nobody but the witness grants the lease, forced or not. Bring it or the way to it back, then ask again`;
+    return problem(context, 409, 'CTM_FAILOVER_REFUSED', detail, { preconditions: before.takeover });
+  }
   const given = force && reason !== undefined && estimatedLoss !== undefined ? { reason, estimatedLoss } : null;
   options.post({ kind: 'operator-asked', word: { kind: 'takeover', force: given, atMs: now.monoMs } });
   return context.json({ accepted: true, preconditions: before.takeover }, 202);

@@ -93,14 +93,6 @@ export function createEffects(options: EffectOptions): Effects {
     }
     options.record('dns-unconfirmed', { epoch, afterMs: elapsed(startedMs) });
   };
-  const vote = async ({ id, target, timeoutMs }: Extract<Action, { kind: 'ask-quorum' }>): Promise<void> => {
-    if (options.quorum === null) throw new Error('a round was asked for without a quorum');
-    const startedMs = options.clock.now().monoMs;
-    const votes = await options.quorum.round(target, timeoutMs, signal);
-    const outcome = tally(target, votes);
-    options.onVotes(votes, outcome);
-    post({ kind: 'quorum-answered', id, startedMs, outcome });
-  };
   const elapsed = (sinceMs: MonoMs): number => Math.round(options.clock.now().monoMs - sinceMs);
 
   return {
@@ -115,11 +107,20 @@ export function createEffects(options: EffectOptions): Effects {
               : action.kind === 'traffic'
                 ? weigh(action)
                 : action.kind === 'ask-quorum'
-                  ? vote(action)
+                  ? vote(options, action)
                   : confirm(action.epoch);
       done.catch(options.onCrash);
     },
   };
+}
+
+async function vote(options: EffectOptions, { id, target, timeoutMs }: Extract<Action, { kind: 'ask-quorum' }>): Promise<void> {
+  if (options.quorum === null) throw new Error('a round was asked for without a quorum');
+  const startedMs = options.clock.now().monoMs;
+  const votes = await options.quorum.round(target, timeoutMs, options.signal);
+  const outcome = tally(target, votes);
+  options.onVotes(votes, outcome);
+  options.post({ kind: 'quorum-answered', id, startedMs, outcome });
 }
 
 async function changeDatabase(
