@@ -33,7 +33,8 @@ export function createApi(options: ApiOptions): Hono {
     return problem(context, 401, 'CTM_API_UNAUTHORIZED', 'send the bearer token');
   });
   api.get('/v1/peer', (context) => {
-    const known = [...fleet.all()].filter(isKnown).map((watcher) => watcher.name);
+    const nowMs = now();
+    const known = [...fleet.all()].filter((watcher) => isKnown(watcher, nowMs)).map((watcher) => watcher.name);
     return context.json({ self: options.peers().self, known });
   });
   api.get('/v1/replication', (context) => {
@@ -53,8 +54,11 @@ export function createApi(options: ApiOptions): Hono {
   return api;
 }
 
-/** A verdict was reached: whoever watched it before may stop. */
-const isKnown = (watcher: Watcher): boolean => watcher.version() > 0 && watcher.report(0 as MonoMs).standbys.every((one) => one.newest.kind !== 'unknown' || one.newest.reason !== 'never-measured');
+/** A verdict was reached on every standby: whoever watched it before may stop. */
+function isKnown(watcher: Watcher, nowMs: MonoMs): boolean {
+  const { standbys } = watcher.report(nowMs);
+  return standbys.length > 0 && standbys.every(({ verdict }) => verdict.kind !== 'unknown' || verdict.reason !== 'never-measured');
+}
 
 async function replication(context: Context, options: ApiOptions): Promise<Response> {
   const { fleet, runId, now } = options;
