@@ -33,5 +33,5 @@ export function areWeightsSound(weights: Readonly<Record<string, number>>, activ
 
 /** I5: an answer names somebody, and not only regions that are known to be fenced. */
 export function isAnswerSound(regions: readonly string[], fenced: readonly string[]): boolean {
-  return regions.length > 0 && regions.some((region) => !fenced.includes(region));
+  return regions.some((region) => !fenced.includes(region));
 }

@@ -146,10 +146,10 @@ export function check(scope: Scope): void {
 /** A text that is equal for states that behave alike: times from now on, counters from where they stand. */
 export function canonical(scope: Scope): string {
   const { record, messages, crashes, pauses, switchovers, losses, acknowledged } = scope;
-  const { revision, last, name, policyHash, clockMs, instance, expiresAtMs, ...lease } = record;
-  const seqs = NAMES.map((region) => last[region]?.seq ?? 0);
+  const { epoch: at, holder, ttlMs, inSync, handover, intent } = record;
+  const seqs = NAMES.map((region) => record.last[region]?.seq ?? 0);
   return JSON.stringify([
-    { ...lease, expiresAtMs: ahead(scope, expiresAtMs) },
+    [at, holder, ttlMs, inSync, handover, intent === null ? null : [intent.id, intent.to, intent.target], ahead(scope, record.expiresAtMs)],
     scope.regions.map((region, index) => regionKey(scope, region, seqs[index] ?? 0)),
     messages.map((message) => messageKey(scope, message)),
     [crashes, pauses, switchovers, losses, acknowledged],

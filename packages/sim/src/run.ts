@@ -83,10 +83,10 @@ function rounds(world: World, prng: Prng, options: RunOptions, course: Course): 
   const endMs = options.hours * MS_PER_HOUR;
   world.start();
   course.recoveries.push(demandRecovery(world));
-  const planned = [...(options.plan ?? [])];
+  const planned = options.plan === undefined || options.plan === null ? null : [...options.plan];
   for (;;) {
-    const round = options.plan == null ? undefined : planned.shift();
-    if (options.plan == null ? sim.nowMs >= endMs : round === undefined) break;
+    const round = planned === null ? undefined : planned.shift();
+    if (planned === null ? sim.nowMs >= endMs : round === undefined) break;
     world.register.begin(world.witness.record);
     const untilMs = sim.nowMs + (round?.lengthMs ?? ttlMs * prng.between(20, 60));
     if (round === undefined) course.plan.push(unleash(world, prng, drawNemeses(prng, options.only ?? null), untilMs));

@@ -38,13 +38,11 @@ export class Gate {
   /** Off only to prove that the simulation sees what the check prevents. */
   fenced = true;
   ask: AskController = () => undefined;
-  readonly #sim: Simulation;
   readonly #hooks: GateHooks;
   readonly #askIntervalMs: number;
   #held: Held[] = [];
 
   constructor(sim: Simulation, machine: Machine, region: string, askIntervalMs: number, hooks: GateHooks) {
-    this.#sim = sim;
     this.region = region;
     this.#hooks = hooks;
     this.#askIntervalMs = askIntervalMs;

@@ -1,0 +1,18 @@
+// The command line says everything that is wrong at once, with the fix.
+
+import { test } from 'tap';
+import { readArguments } from './arguments.ts';
+
+test('defaults, a seed alone, and a profile', (t) => {
+  t.match(readArguments([]), { options: { seeds: 100, hours: 1, seed: 1, only: null } });
+  t.match(readArguments(['--seed', '9']), { options: { seeds: 1, seed: 9 } });
+  t.match(readArguments(['--profile', 'merge', '--swarm']), { options: { seeds: 2_000, hours: 6, profile: 'merge' } });
+  t.match(readArguments(['--only', 'partition,clog', '--explore', '500']), { options: { only: ['partition', 'clog'], explore: 500 } });
+  t.end();
+});
+
+test('every problem is named', (t) => {
+  const read = readArguments(['--seeds', 'many', '--hours', '-1', '--profile', 'daily', '--only', 'earthquake', '--color', 'file']);
+  t.match(read, { problems: [/--color is not an option/, /"file"/, /--profile is "daily"; choose test/, /"earthquake"; choose from region-kill/, /--seeds is "many"/, /--hours is "-1"/] });
+  t.end();
+});
