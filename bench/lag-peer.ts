@@ -1,13 +1,11 @@
 // The Prometheus exporter of PostgreSQL beside the prober: one per end of the pair, as it is deployed, asked by a scrape.
 
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request } from 'undici';
 import { PROBER_USER } from '../test/rig/lag-pair.ts';
 import type { PairMember } from '../test/rig/postgres-pair.ts';
 import { passwordOf } from '../test/rig/postgres.ts';
-import { freePort, start, waitFor } from '../test/rig/process.ts';
+import { freePort, runFolder, start, waitFor } from '../test/rig/process.ts';
 import { ensurePostgresExporter } from './peers/install.mjs';
 
 export type Exporter = {
@@ -21,7 +19,7 @@ export async function startExporter(member: PairMember, say: (line: string) => v
   const { host, port, passFile } = member.options;
   const webPort = await freePort();
   const dsn = `postgresql://${PROBER_USER}:${encodeURIComponent(passwordOf(passFile, PROBER_USER))}@${host}:${port}/postgres?sslmode=disable`;
-  const folder = mkdtempSync(join(tmpdir(), 'continuum-exporter-'));
+  const folder = runFolder('exporter');
   const url = `http://127.0.0.1:${webPort}/metrics`;
   const started = await start({
     name: 'postgres_exporter',

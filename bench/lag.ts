@@ -2,8 +2,7 @@
 // which the bench knows because it makes every commit and every fault itself. postgres_exporter runs beside it on the same
 // pair, in the same minutes.
 
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +13,7 @@ import type { LagPair } from '../test/rig/lag-pair.ts';
 import { INSERT } from '../test/rig/postgres-pair.ts';
 import { endConfig, startProber } from '../test/rig/prober.ts';
 import type { Prober } from '../test/rig/prober.ts';
-import { signalAll, start, waitFor } from '../test/rig/process.ts';
+import { runFolder, signalAll, start, waitFor } from '../test/rig/process.ts';
 import { startExporter } from './lag-peer.ts';
 import type { Exporter } from './lag-peer.ts';
 import { cpuMs, residentMegabytes } from './process-cost.ts';
@@ -169,7 +168,7 @@ async function sampleFreezes(pair: LagPair, prober: Prober, exporter: Exporter, 
 /** A thousand clusters at once a second: few of them real, the others at something that only speaks the protocol. */
 async function benchFleet(pair: LagPair, say: Say, notes: string[]): Promise<BenchRow[]> {
   say(`${CLUSTERS} clusters at ${INTERVAL_MS} ms`);
-  const folder = mkdtempSync(join(tmpdir(), 'continuum-lag-bench-'));
+  const folder = runFolder('lag-bench');
   const logFile = join(folder, 'responder.log');
   const responder = await start({ name: 'responder', command: process.execPath, args: [fileURLToPath(new URL('lag-responder.ts', import.meta.url))], logFile });
   const ports = await waitFor('the responder', () => {

@@ -3,10 +3,9 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +17,7 @@ import { startResponder } from '../rig/postgres-responder.ts';
 import type { Responder } from '../rig/postgres-responder.ts';
 import { startProber } from '../rig/prober.ts';
 import type { Prober } from '../rig/prober.ts';
-import { freePort, waitFor } from '../rig/process.ts';
+import { freePort, runFolder, waitFor } from '../rig/process.ts';
 
 const MAIN = fileURLToPath(new URL('../../daemons/lag-prober/src/main.ts', import.meta.url));
 const CLI = fileURLToPath(new URL('../../daemons/controller/src/cli.ts', import.meta.url));
@@ -41,7 +40,7 @@ async function startServers(t: Test): Promise<Servers> {
     await primary.close();
     await standby.close();
   });
-  const passFile = join(mkdtempSync(join(tmpdir(), 'continuum-lag-')), 'passwords');
+  const passFile = join(runFolder('lag'), 'passwords');
   writeFileSync(passFile, '*:*:*:continuum_prober:none\n');
   const end = (name: string, { port }: Responder): object => ({ name, sql: { host: '127.0.0.1', port, passFile } });
   return { primary, standby, ends: [end('r1', primary), end('r2', standby)] };
@@ -56,7 +55,7 @@ async function startOne(t: Test, config: object): Promise<Prober> {
 const promotable = (prober: Prober, cluster: string) => prober.until(cluster, `${cluster} to be promotable`, ({ verdict }) => verdict.kind === 'promotable');
 
 test('a configuration with problems: all of them, and exit code 78; a port that is taken: 75', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'continuum-lag-'));
+  const folder = runFolder('lag');
   const file = join(folder, 'bad.yaml');
   writeFileSync(file, 'listen: nowhere\nspeed: fast\nclusters: []\n');
   const bad = await run([MAIN, '--config', file]);
@@ -124,7 +123,7 @@ test('the file is read again: clusters come and go, the others keep what they kn
 
 test('a token, when it is asked for', async (t) => {
   const { ends } = await startServers(t);
-  const tokenFile = join(mkdtempSync(join(tmpdir(), 'continuum-lag-')), 'token');
+  const tokenFile = join(runFolder('lag'), 'token');
   writeFileSync(tokenFile, 'open-sesame\n');
   const prober = await startOne(t, { tokenFile, clusters: [{ name: 'shop', ends }] });
   const status = async (authorization?: string): Promise<number> => (await request(`${prober.url}/v1/replication/shop`, { headers: authorization === undefined ? {} : { authorization } })).statusCode;
@@ -138,7 +137,7 @@ test('a token, when it is asked for', async (t) => {
 
 test('push: the newest report, a line each, and again after the reader was away', async (t) => {
   const { ends } = await startServers(t);
-  const socket = join(mkdtempSync(join(tmpdir(), 'continuum-lag-')), 'push.sock');
+  const socket = join(runFolder('lag'), 'push.sock');
   const prober = await startOne(t, { push: [{ socket }], clusters: [{ name: 'shop', ends }] });
   await promotable(prober, 'shop');
   for (const round of ['first', 'second']) {

@@ -1,14 +1,13 @@
 // The lag prober as a process, and ways to ask it.
 
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
 import type { StandbyReport } from '@continuum/core/replication/index';
 import type { WatchedReport } from '@continuum/lag-prober/watcher';
 import type { ProbeOptions } from '@continuum/adapters/postgres-probe/index';
-import { freePort, start, waitFor } from './process.ts';
+import { freePort, runFolder, start, waitFor } from './process.ts';
 import type { Started } from './process.ts';
 
 const MAIN = fileURLToPath(new URL('../../daemons/lag-prober/src/main.ts', import.meta.url));
@@ -31,7 +30,7 @@ export type Prober = {
 
 /** `config` without `listen`. */
 export async function startProber(config: object, at?: { port: number }): Promise<Prober> {
-  const folder = mkdtempSync(join(tmpdir(), 'continuum-prober-'));
+  const folder = runFolder('prober');
   const port = at?.port ?? (await freePort());
   const configFile = join(folder, 'prober.yaml');
   const configure = (changes: object): void => writeFileSync(configFile, JSON.stringify({ listen: `127.0.0.1:${port}`, ...config, ...changes }));
