@@ -1,10 +1,11 @@
 // Two real PostgreSQL members with their adapters, for tests of the adapter and of its port's contract.
 
 import { chmodSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { epoch, regionId } from '@continuum/core';
+import { epoch, lsnDiffBytes, regionId } from '@continuum/core';
 import type { DatabaseObservation, RegionId } from '@continuum/core';
 import { createPostgresDatabase } from '@continuum/adapters/postgres/index';
 import type { PostgresDatabase, PostgresOptions } from '@continuum/adapters/postgres/index';
@@ -120,6 +121,63 @@ export function startWriter(client: pg.Client, region: string): { acknowledged: 
 export async function idsIn(client: pg.Client): Promise<string[]> {
   const { rows } = await client.query<{ id: string }>('SELECT id FROM counter ORDER BY id');
   return rows.map((row) => String(row.id));
+}
+
+/** No log is held back, so a few segments later the old ones are gone. */
+export const FORGETFUL = { settings: { wal_keep_size: '0', max_wal_size: '32MB', min_wal_size: '32MB' } };
+
+/** Rows that the member acknowledged. */
+export async function insert(member: PairMember, rows: number): Promise<string[]> {
+  const client = await member.client();
+  const { rows: found } = await client.query<{ id: string }>(
+    `INSERT INTO counter (write_id, region) SELECT gen_random_uuid(), $1 FROM generate_series(1, $2) RETURNING id`,
+    [member.region, rows],
+  );
+  await client.end();
+  return found.map((row) => String(row.id));
+}
+
+export async function ids(member: PairMember): Promise<string[]> {
+  const client = await member.client();
+  const found = await idsIn(client);
+  await client.end();
+  return found;
+}
+
+/** Fills the log of a primary until nothing is left of what it had so far. */
+export async function forgetLog(member: PairMember): Promise<void> {
+  const segments = async (): Promise<string[]> =>
+    (await readdir(join(member.options.dataDir, 'pg_wal'))).filter((name) => /^[0-9A-F]{24}$/.test(name)).map((name) => name.slice(8)).sort();
+  const newest = (await segments()).at(-1) ?? '';
+  await waitFor(
+    'the log so far to be dropped',
+    async () => {
+      await insert(member, 60_000);
+      expectOk(await member.database.prewarm(soon(60_000)));
+      return ((await segments())[0] ?? '') > newest;
+    },
+    { timeoutMs: 60_000 },
+  );
+}
+
+/** Waits until both members show the same rows. */
+export async function sameRows(one: PairMember, two: PairMember): Promise<string[]> {
+  return waitFor('both to have the same rows', async () => {
+    const [left, right] = [await ids(one), await ids(two)];
+    return left.join() === right.join() ? left : null;
+  });
+}
+
+/** `one` wrote rows that `two`, the new primary at epoch 2, does not have. Both know `kept`. `one` was killed. */
+export async function diverge({ one, two }: Pair): Promise<{ kept: string[]; lost: string[] }> {
+  const kept = await insert(one, 3);
+  const { lsn } = await one.database.observe(soon());
+  await observed(two, 'the rows to arrive', (seen) => (lsnDiffBytes(seen.replayLsn, lsn) ?? -1) >= 0);
+  await two.kill();
+  const lost = await insert(one, 5);
+  await one.kill();
+  expectOk(await two.database.promote({ epoch: epoch(2), region: two.region, token: null }, soon()));
+  return { kept, lost };
 }
 
 /** True when `promise` has not settled although the server had a good while for it. Not a wait for anything to happen. */

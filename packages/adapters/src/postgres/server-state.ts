@@ -5,7 +5,13 @@ import type { Lsn, StandbyView } from '@continuum/core';
 import { parseStandbyList } from './server-settings.ts';
 import type { Row, Session } from './session.ts';
 
-/** pg_control's own view lags behind a promotion, so a primary's timeline comes from its log's file name. */
+/**
+ * pg_control's own view lags behind a promotion, so a primary's timeline comes from its log's file name.
+ *
+ * A walreceiver calls itself `streaming` as soon as it is connected, also when the source then refuses it (log gone, history
+ * forked), again and again. It streams once it is in its main loop, or has had a message: until then both times of the last
+ * message are its own start.
+ */
 const SERVER_STATE = `
   SELECT standby, system_identifier::text, setting AS synchronous, epoch,
     CASE WHEN standby THEN greatest(c.timeline_id, r.min_recovery_end_timeline, w.received_tli)
@@ -13,7 +19,9 @@ const SERVER_STATE = `
     CASE WHEN standby THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
       ELSE pg_current_wal_insert_lsn() END::text AS lsn,
     CASE WHEN standby THEN pg_last_wal_replay_lsn() END::text AS replay_lsn,
-    w.status AS receiver_status, w.sender_host || ':' || w.sender_port AS receiver_source,
+    w.status = 'streaming' AND (w.last_msg_send_time <> w.last_msg_receipt_time
+      OR (SELECT wait_event FROM pg_stat_activity AS a WHERE a.pid = w.pid) = 'WalReceiverMain') AS streaming,
+    w.sender_host || ':' || w.sender_port AS receiver_source,
     (SELECT json_agg(json_build_object('region', application_name, 'state', state, 'sync', sync_state, 'replay', replay_lsn::text))
        FROM pg_stat_replication WHERE state <> 'backup') AS standbys
   FROM pg_is_in_recovery() AS standby,
@@ -50,7 +58,7 @@ function toServerState(row: Row): ServerState {
     lsn: position,
     replayLsn: lsnOrNull(row['replay_lsn']),
     receiver: standby
-      ? { streaming: row['receiver_status'] === 'streaming', source: (row['receiver_source'] as string | null) ?? null }
+      ? { streaming: row['streaming'] === true, source: (row['receiver_source'] as string | null) ?? null }
       : null,
     standbys: standbys.map((view: Row) => toStandbyView(view, position)),
     synchronous: parseStandbyList(String(row['synchronous'])),
