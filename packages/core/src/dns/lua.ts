@@ -6,19 +6,31 @@
 import { assert } from '../assert.ts';
 
 export type LuaExpression =
-  | { readonly kind: 'call'; readonly name: 'ifurlup'; readonly parameters: readonly LuaExpression[] }
+  | { readonly kind: 'call'; readonly name: LuaFunction; readonly parameters: readonly LuaExpression[] }
   | { readonly kind: 'text'; readonly value: string }
+  | { readonly kind: 'number'; readonly value: number }
   | { readonly kind: 'list'; readonly items: readonly LuaExpression[] }
   | { readonly kind: 'options'; readonly entries: readonly (readonly [LuaOption, LuaExpression])[] };
 
-/** Options that mean the same from PowerDNS 4.2 on. An older server ignores unknown ones silently, so no newer ones. */
-export type LuaOption = 'selector' | 'backupSelector' | 'timeout' | 'useragent';
+export type LuaFunction = 'ifurlup' | 'pickclosest' | 'pickwhashed';
+/** A server ignores options that it does not know, silently: `version-gate.ts` says which server knows which. */
+export type LuaOption =
+  | 'selector'
+  | 'backupSelector'
+  | 'timeout'
+  | 'useragent'
+  | 'stringmatch'
+  | 'interval'
+  | 'minimumFailures'
+  | 'failOnIncompleteCheck'
+  | 'httpcode';
 
 /** Largest character string of a DNS record. */
 export const SEGMENT_BYTES_MAX = 255;
 /** Largest text literal: with its two quotes and a following comma it still fits one segment. */
 export const LUA_TEXT_LENGTH_MAX = 240;
 
+const LUA_NUMBER_MAX = 1_000_000;
 const LUA_TEXT = /^[A-Za-z0-9._~:/-]+$/;
 
 /** Whether a text may become a Lua string. Neither quote, backslash, bracket, white space, `%` nor control character may. */
@@ -49,6 +61,9 @@ function tokens(expression: LuaExpression): string[] {
     case 'text':
       assert(isLuaText(expression.value), 'LUA_TEXT_UNSAFE', JSON.stringify(expression.value));
       return [`'${expression.value}'`];
+    case 'number':
+      assert(Number.isInteger(expression.value) && expression.value >= 0 && expression.value <= LUA_NUMBER_MAX, 'LUA_NUMBER', `${expression.value}`);
+      return [String(expression.value)];
     case 'list':
       return ['{', ...separated(expression.items.map(tokens)), '}'];
     case 'options':

@@ -55,10 +55,10 @@ const REGIONS_MAX = 16;
 const ADDRESSES_MAX = 16;
 const NAME_LENGTH_MAX = 253;
 const LABEL = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/;
-const PATH = /^\/(?:[A-Za-z0-9._~-]+\/)*$/;
-const LEASE = /^[A-Za-z0-9][A-Za-z0-9._~-]{0,62}$/;
+export const PATH = /^\/(?:[A-Za-z0-9._~-]+\/)*$/;
+export const LEASE = /^[A-Za-z0-9][A-Za-z0-9._~-]{0,62}$/;
 /** Whole seconds are all that PowerDNS knows; a probe that is slower than this is a gateway that is not fit to be named. */
-const PROBE_TIMEOUT_SECONDS = '1';
+export const PROBE_TIMEOUT_SECONDS = '1';
 
 /** The canonical form (lower case, final dot) of a host name, or null when it is not one. */
 export function canonicalName(text: string): string | null {
@@ -143,16 +143,16 @@ function followLease(url: string, addresses: readonly IpAddress[]): LuaExpressio
   };
 }
 
-function addressRrsets(name: string, addresses: readonly (IpAddress | null)[], ttlSeconds: number): Rrset[] {
+export function addressRrsets(name: string, addresses: readonly (IpAddress | null)[], ttlSeconds: number): Rrset[] {
   return ([['A', 4], ['AAAA', 6]] as const).flatMap(([type, family]) => {
     const records = addresses.flatMap((address) => (address?.family === family ? [formatIpAddress(address)] : []));
     return records.length === 0 ? [] : [{ name, type, ttlSeconds, records }];
   });
 }
 
-function regionProblems(regions: HotStandbyRecord['regions']): DnsProblem[] {
-  if (regions.length < 2 || regions.length > REGIONS_MAX) {
-    return [problem('regions', regions.length, `from 2 to ${REGIONS_MAX} regions`)];
+export function regionProblems(regions: HotStandbyRecord['regions'], regionsMin = 2): DnsProblem[] {
+  if (regions.length < regionsMin || regions.length > REGIONS_MAX) {
+    return [problem('regions', regions.length, `from ${regionsMin} to ${REGIONS_MAX} regions`)];
   }
   const families = regions.map((region) => new Set(region.addresses.map((text) => parseIpAddress(text)?.family)));
   const everywhere = new Set(families.flatMap((set) => [...set]));
@@ -190,15 +190,15 @@ function nameServerProblems(field: string, server: ZoneRecords['nameServers'][nu
   ];
 }
 
-function ttlProblems(ttlSeconds: number): DnsProblem[] {
+export function ttlProblems(ttlSeconds: number): DnsProblem[] {
   const valid = Number.isInteger(ttlSeconds) && ttlSeconds >= 0 && ttlSeconds <= TTL_SECONDS_MAX;
   return valid ? [] : [problem('ttlSeconds', ttlSeconds, `a whole number of seconds from 0 to ${TTL_SECONDS_MAX}`)];
 }
 
-const isPort = (port: number): boolean => Number.isInteger(port) && port >= 1 && port <= 65_535;
+export const isPort = (port: number): boolean => Number.isInteger(port) && port >= 1 && port <= 65_535;
 
 /** The value is quoted and cut, so that a report of bad input cannot itself carry anything. */
-const problem = (field: string, value: string | number, fix: string): DnsProblem => ({
+export const problem = (field: string, value: string | number, fix: string): DnsProblem => ({
   field,
   value: JSON.stringify(value).slice(0, 100),
   fix,

@@ -1,0 +1,242 @@
+// What a name server is told for each placement, for each version of it. One probe per region, however many names follow it:
+// all names of an application share one URL, and PowerDNS keeps one state for one URL and address.
+//
+//   single-region      plain addresses. Nothing is probed, nothing moves by itself.
+//   active-active      the regions that answer the probe, the nearest or by weight. A region that is down is left out; with
+//                      all down the choice is made as if all were up: never empty.
+//   active-hotstandby  whoever answers for the lease (records.ts says why the list is flat and both selectors are `all`).
+//
+// Weights under a probe are written as repetition: `pickwhashed` cannot probe, and `pickselfweighted` (5.0) takes its weights
+// from the answer of the probed server. `hashed` keeps a client at its region as long as the set of regions is the same.
+
+import type { IpAddress } from './address.ts';
+import { formatIpAddress, parseIpAddress } from './address.ts';
+import type { LuaExpression, LuaOption } from './lua.ts';
+import { isLuaText, luaRecordContent } from './lua.ts';
+import type { DnsProblem, Rrset, Synthesis } from './records.ts';
+import { addressRrsets, canonicalName, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WELL_KNOWN_PATH } from './records.ts';
+import type { Note, PdnsVersion, ProbeWish } from './version-gate.ts';
+import { GATED, knows, luaIsStatic } from './version-gate.ts';
+
+export type Placement = 'single-region' | 'active-active' | 'active-hotstandby';
+
+export type PlacementInput = {
+  readonly placement: Placement;
+  readonly version: PdnsVersion;
+  readonly zone: string;
+  /** The first concrete one is what the probes ask for. The zone's own name and `*.` wildcards are names too. */
+  readonly names: readonly string[];
+  readonly regions: readonly { readonly region: string; readonly addresses: readonly string[]; readonly weight?: number }[];
+  readonly ttlSeconds: number;
+  /** Of active-active. */
+  readonly select?: 'nearest' | 'weighted';
+  /** Of active-active: null for no probe. */
+  readonly probe?: (ProbeWish & { readonly port: number; readonly path: string }) | null;
+  /** Of active-hotstandby. */
+  readonly lease?: { readonly name: string; readonly port: number; readonly path?: string; readonly probe?: ProbeWish };
+};
+
+export type Rendered = {
+  /** Plain records: may be written at any time, on every version. */
+  readonly rrsets: readonly Rrset[];
+  /** LUA records: written once. From 5.1 on only by loading the zone, see `notes`. */
+  readonly lua: readonly Rrset[];
+  readonly notes: readonly Note[];
+  /** What each part does, for a human. */
+  readonly explain: readonly string[];
+};
+
+const NAMES_MAX = 64;
+const WEIGHT_MAX = 100;
+/** Entries of one address list. */
+const REPEATS_MAX = 64;
+const SECONDS_MAX = 3_600;
+
+type Family = { readonly type: 'A' | 'AAAA'; readonly addresses: readonly (IpAddress & { readonly weight: number })[] };
+type Probe = { readonly url: string; readonly options: readonly (readonly [LuaOption, LuaExpression])[]; readonly notes: readonly Note[] };
+
+/** Record sets for a placement; every problem of the input at once otherwise. */
+export function renderPlacement(input: PlacementInput): Synthesis<Rendered> {
+  const problems = inputProblems(input);
+  const names = input.names.flatMap((name) => ownerName(name) ?? []);
+  if (problems.length > 0) return { ok: false, problems };
+  const families = familiesOf(input);
+  if (input.placement === 'single-region') return { ok: true, value: renderPlain(input, names) };
+  const probe = probeOf(input, names);
+  if (probe !== null && 'problems' in probe) return { ok: false, problems: probe.problems };
+  const expression = (family: Family): LuaExpression =>
+    input.placement === 'active-hotstandby' ? follow(probe, family, 'all', 1) : choose(input, probe, family);
+  const contents = families.map((family) => luaRecordContent(family.type, expression(family)));
+  const lua = names.map((name) => ({ name, type: 'LUA' as const, ttlSeconds: input.ttlSeconds, records: contents }));
+  const notes = [...(probe?.notes ?? []), ...serverNotes(input)];
+  return { ok: true, value: { rrsets: [], lua, notes, explain: explain(input, probe, notes) } };
+}
+
+/** As a zone file has it, with the notes as comments. */
+export function renderText(rendered: Rendered, options: { readonly explain: boolean }): string {
+  const line = ({ name, type, ttlSeconds, records }: Rrset): string[] => records.map((content) => `${name} ${ttlSeconds} IN ${type} ${content}`);
+  const notes = rendered.notes.map(({ kind, what, reason }) => `; ${kind}: ${what}: ${reason}`);
+  const words = options.explain ? rendered.explain.map((text) => `; ${text}`) : [];
+  return `${[...words, ...notes, ...[...rendered.rrsets, ...rendered.lua].flatMap(line)].join('\n')}\n`;
+}
+
+function renderPlain(input: PlacementInput, names: readonly string[]): Rendered {
+  const addresses = input.regions.flatMap((region) => region.addresses.map(parseIpAddress));
+  const rrsets = names.flatMap((name) => addressRrsets(name, addresses, input.ttlSeconds));
+  return { rrsets, lua: [], notes: [], explain: [`plain addresses of region ${input.regions[0]?.region}: nothing is probed, a change is a write`] };
+}
+
+function choose(input: PlacementInput, probe: Probe | null, family: Family): LuaExpression {
+  const weighted = input.select === 'weighted';
+  if (probe !== null) return follow(probe, family, weighted ? 'hashed' : 'pickclosest', weighted ? divisor(family) : 0);
+  if (!weighted) return call('pickclosest', [list(family.addresses.map(address))]);
+  return call('pickwhashed', [list(family.addresses.map((one) => list([{ kind: 'number', value: one.weight }, address(one)])))]);
+}
+
+/** `divide` 0 and, for `all`, 1 with equal weights: each address once. */
+function follow(probe: Probe | null, family: Family, selector: 'all' | 'hashed' | 'pickclosest', divide: number): LuaExpression {
+  const repeats = (weight: number): number => (selector === 'hashed' ? weight / divide : 1);
+  const addresses = family.addresses.flatMap((one) => Array.from({ length: repeats(one.weight) }, () => address(one)));
+  const options = [['selector', text(selector)], ['backupSelector', text(selector)], ...(probe?.options ?? [])] as const;
+  return call('ifurlup', [text(probe?.url ?? ''), list(addresses), { kind: 'options', entries: options }]);
+}
+
+function probeOf(input: PlacementInput, names: readonly string[]): Probe | null | { readonly problems: readonly DnsProblem[] } {
+  const { lease, placement } = input;
+  const wish = placement === 'active-hotstandby' ? (lease?.probe ?? {}) : input.probe;
+  if (wish === null || wish === undefined) return null;
+  const host = names.find((name) => !name.startsWith('*.'))?.slice(0, -1) ?? '';
+  const port = placement === 'active-hotstandby' ? lease?.port : input.probe?.port;
+  const path = placement === 'active-hotstandby' ? `${lease?.path ?? WELL_KNOWN_PATH}${lease?.name}` : input.probe?.path;
+  const url = `http://${host}:${port}${path}`;
+  if (!isLuaText(url)) return { problems: [problem('probe', url, 'a shorter name or path')] };
+  const notes: Note[] = [];
+  const problems: DnsProblem[] = [];
+  const options: [LuaOption, LuaExpression][] = [
+    ['timeout', text(wish.timeoutSeconds === undefined ? PROBE_TIMEOUT_SECONDS : String(wish.timeoutSeconds))],
+    ['useragent', text('continuum-dns')],
+  ];
+  if (wish.match !== undefined) options.push(['stringmatch', text(wish.match)]);
+  for (const { wish: field, option, since, otherwise } of GATED) {
+    const value = wish[field];
+    if (value === undefined) continue;
+    if (knows(input.version, since)) options.push([option, text(String(value))]);
+    else if (otherwise === null) problems.push(problem(`probe.${field}`, String(value), `PowerDNS ${since} or newer: ${input.version} would ignore it without a word`));
+    else notes.push({ kind: 'lowered', what: `probe.${field} ${value}`, reason: `PowerDNS ${input.version} does not know it (${since} does): ${otherwise}` });
+  }
+  return problems.length > 0 ? { problems } : { url, options, notes };
+}
+
+function serverNotes(input: PlacementInput): Note[] {
+  const notes: Note[] = [{ kind: 'needs', what: 'enable-lua-records=yes', reason: 'on the server; not `shared`, which lets the state of one record leak into another' }];
+  if (input.placement === 'active-active' && input.select !== 'weighted') {
+    notes.push({ kind: 'needs', what: 'edns-subnet-processing=yes and the geoip backend', reason: 'without both, the nearest is nearest to the resolver, or any' });
+  }
+  if (luaIsStatic(input.version)) {
+    notes.push({ kind: 'static', what: 'LUA records', reason: `PowerDNS ${input.version} refuses to change them (enable-lua-record-updates=no, and it should stay so): load them once with "pdnsutil load-zone" or a zone file; only plain records are written later` });
+  }
+  return notes;
+}
+
+function explain(input: PlacementInput, probe: Probe | null, notes: readonly Note[]): string[] {
+  const every = probe === null ? [] : [
+    `${probe.url}: what the server asks each region's address for, about once a second or as its interval says; 200 means up`,
+    'one URL for all names: one probe per region, however many names follow it',
+    `timeout ${PROBE_TIMEOUT_SECONDS} s unless given: a slower gateway is not fit to be named`,
+  ];
+  const chosen = {
+    'single-region': [],
+    'active-hotstandby': [
+      "selector 'all': exactly one region answers 200, the holder of the lease; during a hand-over it may be both, never neither",
+      "backupSelector 'all': with no region up, and before the first probe has ended, all are named: never empty, never only a fenced one",
+      'one flat list: from 5.1 on the backup of grouped lists is the first group alone, perhaps the dead region',
+    ],
+    'active-active':
+      input.select === 'weighted'
+        ? [probe === null ? 'pickwhashed: by weight, the same client stays at the same region; nothing is probed' : "'hashed' over a list that repeats each address by its weight: by weight among those that are up"]
+        : [probe === null ? 'pickclosest: the nearest by address; nothing is probed' : "'pickclosest' among those that are up; among all with none up"],
+  }[input.placement];
+  return [`${input.placement} for PowerDNS ${input.version}, TTL ${input.ttlSeconds} s`, ...chosen, ...every, ...(notes.length > 0 ? ['see also:'] : [])];
+}
+
+function inputProblems(input: PlacementInput): DnsProblem[] {
+  const { placement, lease, probe, regions } = input;
+  const zone = canonicalName(input.zone);
+  const concrete = input.names.some((name) => canonicalName(name) !== null);
+  const probed = placement === 'active-hotstandby' || (placement === 'active-active' && probe !== null && probe !== undefined);
+  const wish = placement === 'active-hotstandby' ? lease?.probe : probe;
+  const number = (field: string, value: number | undefined, max: number): DnsProblem[] =>
+    value === undefined || (Number.isInteger(value) && value >= 1 && value <= max) ? [] : [problem(field, value, `a whole number from 1 to ${max}`)];
+  return [
+    ...(zone === null ? [problem('zone', input.zone, 'a domain name such as "app.example"')] : []),
+    ...(input.names.length >= 1 && input.names.length <= NAMES_MAX ? [] : [problem('names', input.names.length, `from 1 to ${NAMES_MAX} names`)]),
+    ...input.names.flatMap((name, index) => nameProblems(`names[${index}]`, name, zone)),
+    ...(new Set(input.names.map(ownerName)).size === input.names.length ? [] : [problem('names', input.names.join(' '), 'each name once')]),
+    ...(probed && !concrete ? [problem('names', input.names.join(' '), 'at least one name that is no wildcard: the probes ask for it')] : []),
+    ...ttlProblems(input.ttlSeconds),
+    ...(placement === 'single-region' && regions.length !== 1 ? [problem('regions', regions.length, 'one region')] : []),
+    ...regionProblems(regions, placement === 'single-region' ? 1 : 2),
+    ...regions.flatMap(({ weight }, index) => number(`regions[${index}].weight`, weight, WEIGHT_MAX)),
+    ...(placement !== 'active-hotstandby' || lease !== undefined ? [] : [problem('lease', 'nothing', 'the lease that the names follow')]),
+    ...(lease === undefined ? [] : leaseProblems(lease)),
+    ...(placement !== 'active-active' || probe === null || probe === undefined ? [] : endpointProblems(probe)),
+    ...number('probe.intervalSeconds', wish?.intervalSeconds, SECONDS_MAX),
+    ...number('probe.timeoutSeconds', wish?.timeoutSeconds, 10),
+    ...number('probe.failures', wish?.failures, 100),
+    ...(wish?.httpCode === undefined || (wish.httpCode >= 100 && wish.httpCode <= 599 && Number.isInteger(wish.httpCode)) ? [] : [problem('probe.httpCode', wish.httpCode, 'from 100 to 599')]),
+    ...(wish?.match === undefined || (isLuaText(wish.match) && !/^\d+$/.test(wish.match)) ? [] : [problem('probe.match', wish.match, 'letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight)')]),
+    ...(input.select === 'weighted' && probed ? weightProblems(regions) : []),
+  ];
+}
+
+function nameProblems(field: string, name: string, zone: string | null): DnsProblem[] {
+  const owner = ownerName(name);
+  if (owner === null) return [problem(field, name, 'a host name, perhaps with "*." before it')];
+  return zone === null || owner === zone || owner.endsWith(`.${zone}`) ? [] : [problem(field, name, `a name in the zone ${zone}`)];
+}
+
+function leaseProblems({ name, port, path }: NonNullable<PlacementInput['lease']>): DnsProblem[] {
+  return [
+    ...(LEASE.test(name) ? [] : [problem('lease.name', name, 'letters, digits, ".", "_", "~", "-"; at most 63')]),
+    ...(isPort(port) ? [] : [problem('lease.port', port, 'a whole number from 1 to 65535')]),
+    ...(path === undefined || PATH.test(path) ? [] : [problem('lease.path', path, 'segments between slashes, as in "/.well-known/continuum/"')]),
+  ];
+}
+
+function endpointProblems({ port, path }: { readonly port: number; readonly path: string }): DnsProblem[] {
+  return [
+    ...(isPort(port) ? [] : [problem('probe.port', port, 'a whole number from 1 to 65535')]),
+    ...(PATH.test(`${path.replace(/\/$/, '')}/`) ? [] : [problem('probe.path', path, 'segments of letters, digits, ".", "_", "~", "-", as in "/healthz"')]),
+  ];
+}
+
+function weightProblems(regions: PlacementInput['regions']): DnsProblem[] {
+  const weights = regions.flatMap(({ weight = 1, addresses }) => addresses.map(() => weight));
+  const total = weights.reduce((sum, weight) => sum + weight, 0) / weights.reduce(gcd, 0);
+  return total <= REPEATS_MAX ? [] : [problem('regions', weights.join(':'), `weights whose shares make at most ${REPEATS_MAX} in all, such as 3:1`)];
+}
+
+function familiesOf(input: PlacementInput): Family[] {
+  const addresses = input.regions.flatMap(({ addresses: texts, weight = 1 }) => texts.flatMap((one) => withWeight(one, weight)));
+  const families = ([['A', 4], ['AAAA', 6]] as const).map(([type, family]) => ({ type, addresses: addresses.filter((one) => one.family === family) }));
+  return families.filter((family) => family.addresses.length > 0);
+}
+
+function withWeight(textual: string, weight: number): (IpAddress & { readonly weight: number })[] {
+  const parsed = parseIpAddress(textual);
+  return parsed === null ? [] : [{ ...parsed, weight }];
+}
+
+/** The canonical owner name, wildcards included; null when it is none. */
+function ownerName(name: string): string | null {
+  const wildcard = name.startsWith('*.');
+  const rest = canonicalName(wildcard ? name.slice(2) : name);
+  return rest === null ? null : `${wildcard ? '*.' : ''}${rest}`;
+}
+
+const divisor = (family: Family): number => family.addresses.map((one) => one.weight).reduce(gcd, 0);
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+const address = (one: IpAddress): LuaExpression => text(formatIpAddress(one));
+const text = (value: string): LuaExpression => ({ kind: 'text', value });
+const list = (items: readonly LuaExpression[]): LuaExpression => ({ kind: 'list', items });
+const call = (name: 'ifurlup' | 'pickclosest' | 'pickwhashed', parameters: readonly LuaExpression[]): LuaExpression => ({ kind: 'call', name, parameters });
