@@ -1,0 +1,65 @@
+// The text of an attestation: exactly one form, and a name for every other.
+
+import fc from 'fast-check';
+import { test } from 'tap';
+import { ATTESTATION_LENGTH_MAX, CONTROL_LABEL, attestationName, attestationToSign, encodeAttestation, parseAttestation, readAttestationName } from './attestation.ts';
+import type { Attestation } from './attestation.ts';
+
+const nonce = '0123456789abcdef0123456789abcdef';
+const signature = 'A'.repeat(86);
+const one: Attestation = { nonce, lease: 'counter', region: 'r1', epoch: 7, remainingMs: 4_000 };
+const golden = `c1 ${nonce} counter r1 7 4000 ${signature}`;
+
+test('golden text, both ways, and what is signed', async (t) => {
+  t.equal(encodeAttestation(one, signature), golden);
+  t.same(parseAttestation(golden), { ok: true, attestation: one, signature });
+  t.equal(attestationToSign(one), `continuum attestation\nc1 ${nonce} counter r1 7 4000`);
+});
+
+test('the longest one fits into one character-string', async (t) => {
+  const longest = { nonce, lease: 'l'.repeat(31), region: 'r'.repeat(31), epoch: Number.MAX_SAFE_INTEGER, remainingMs: 1e12 };
+  const text = encodeAttestation(longest, signature);
+  t.ok(text.length <= ATTESTATION_LENGTH_MAX, `${text.length}`);
+  t.match(parseAttestation(text), { ok: true, attestation: { epoch: Number.MAX_SAFE_INTEGER, remainingMs: 999_999_999 } });
+});
+
+test('every departure has its name', async (t) => {
+  const wrong: Record<string, string> = {
+    'too-long': `${golden}${' '.repeat(120)}`,
+    'not-ascii': golden.replace('counter', 'cöunter'),
+    'field-count': `${golden} more`,
+    'version': golden.replace('c1', 'c2'),
+    'nonce': golden.replace('0123', 'XYZW'),
+    'lease': golden.replace('counter', '-counter'),
+    'region': golden.replace(' r1 ', ' R1 '),
+    'epoch': golden.replace(' 7 ', ' 07 '),
+    'remaining': golden.replace('4000', '-1'),
+    'signature': golden.slice(0, -1),
+  };
+  for (const [problem, text] of Object.entries(wrong)) t.same(parseAttestation(text), { ok: false, problem });
+  t.same(parseAttestation(golden.replace(' 7 ', ' 9007199254740993 ')), { ok: false, problem: 'epoch' }, 'an epoch that no number holds');
+  t.same(parseAttestation(golden.replace(' 7 ', '  ')), { ok: false, problem: 'epoch' });
+  t.same(parseAttestation(`${golden}\n`), { ok: false, problem: 'not-ascii' });
+});
+
+test('what parses is what was written, and nothing else parses to it', async (t) => {
+  fc.assert(
+    fc.property(fc.string(), fc.nat(golden.length), (text, at) => {
+      const changed = golden.slice(0, at) + text + golden.slice(at + text.length);
+      const parsed = parseAttestation(changed);
+      if (parsed.ok) t.equal(encodeAttestation(parsed.attestation, parsed.signature), changed);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('names, in any case; a name that asks nothing is none', async (t) => {
+  const question = { nonce, lease: 'counter', region: 'r1' };
+  const name = attestationName(question, 'attest.app.test');
+  t.equal(name, `${nonce}.counter.r1.attest.app.test`);
+  t.same(readAttestationName(name.toUpperCase(), 'attest.app.test'), question);
+  t.same(readAttestationName(`${nonce}.${CONTROL_LABEL}.r1.attest.app.test`, 'attest.app.test'), { ...question, lease: CONTROL_LABEL });
+  for (const other of ['attest.app.test', `${nonce}.counter.r1.attest.app.tes`, `${nonce}.counter.r1.xattest.app.test`, `a.${name}`, `${nonce}.counter.attest.app.test`, `short.counter.r1.attest.app.test`, `${nonce}._other.r1.attest.app.test`, '']) {
+    t.equal(readAttestationName(other, 'attest.app.test'), null, other);
+  }
+});
