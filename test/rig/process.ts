@@ -120,7 +120,7 @@ export function signalAll(pids: readonly number[], signal: NodeJS.Signals): void
 export async function waitFor<T>(
   what: string,
   condition: () => Promise<T | null | undefined | false> | T | null | undefined | false,
-  { timeoutMs = 15_000, everyMs = 20 } = {},
+  { timeoutMs = 30_000, everyMs = 20 } = {},
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   let problem: unknown;
