@@ -147,6 +147,27 @@ test('replay: paused, and delayed on purpose', async (t) => {
   });
 });
 
+test('the slot is lost: the standby needs log that is gone, and says so before somebody counts on it', async (t) => {
+  const settings = { wal_sender_timeout: '1s', wal_keep_size: '0', max_slot_wal_keep_size: '16MB', min_wal_size: '32MB', max_wal_size: '48MB' };
+  const { pair, prober, write } = await set(t, { changes: { walReceiverTimeoutMs: 1_000, settings } });
+  await pair.admin(pair.one, `SELECT pg_create_physical_replication_slot('r2_slot', true)`);
+  prober.configure({
+    clusters: [{ name: 'shop', ends: [endConfig('r1', pair.probeOptions(pair.one)), { ...endConfig('r2', pair.probeOptions(pair.two)), slot: 'r2_slot' }] }],
+  });
+  const before = await prober.until('shop', 'the slot to be seen', ({ slot, verdict }) => slot?.walStatus === 'reserved' && verdict.kind === 'promotable');
+  t.match(before.slot, { name: 'r2_slot', retainedBytes: Number });
+  pair.link.cut('from-target', 'to-target');
+  await write();
+  for (let round = 0; round < 5; round++) {
+    await pair.admin(pair.one, 'SELECT pg_switch_wal()');
+    await write();
+  }
+  await pair.admin(pair.one, 'CHECKPOINT');
+  const lost = await prober.until('shop', 'the loss of the slot to be said', is('slot-lost'));
+  t.match(lost.slot, { walStatus: 'lost' });
+  t.ok((lost.loss.bytes.value ?? 0) > 16 * 1024 * 1024);
+});
+
 test('a synchronous pair: cancelled waits, rotated passwords, a fork', async (t) => {
   const { pair, prober, client, write } = await set(t, { synchronous: true, canary: true, changes: { walReceiverTimeoutMs: 60_000 } });
 
