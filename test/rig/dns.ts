@@ -27,6 +27,8 @@ export type AuthoritativeOptions = {
   readonly nameServers: readonly { readonly region: string; readonly address: string }[];
   /** Asked for once at the start, when the zone holds them already, so that the probes run before the first client asks. */
   readonly warm?: readonly string[];
+  /** More settings of the server. */
+  readonly settings?: Readonly<Record<string, string | number>>;
   readonly uid?: number;
   readonly gid?: number;
 };
@@ -176,6 +178,7 @@ function authoritativeConfig(options: AuthoritativeOptions, database: string, mo
     'query-cache-ttl': '0',
     'negquery-cache-ttl': '0',
     'zone-cache-refresh-interval': '0',
+    ...options.settings,
   });
 }
 

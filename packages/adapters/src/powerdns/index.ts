@@ -1,3 +1,4 @@
 // PowerDNS as the authoritative name server of a region.
 
 export * from './publisher.ts';
+export * from './guarded-publisher.ts';

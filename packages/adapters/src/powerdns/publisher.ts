@@ -4,6 +4,7 @@
 
 import { z } from 'zod';
 import type { Rrset } from '@continuum/core';
+import { formatIpAddress, parseIpAddress } from '@continuum/core';
 import type { DnsPublisherPort, Publication, Result } from '@continuum/ports';
 import { failure, success } from '@continuum/ports';
 import type { Api, PowerdnsOptions } from './api.ts';
@@ -15,6 +16,11 @@ export type { PowerdnsOptions } from './api.ts';
 export type PowerdnsPublisher = DnsPublisherPort & {
   /** Version of the server, for example `4.7.3`. */
   readonly version: (signal: AbortSignal) => Promise<Result<string>>;
+  /** The record sets that the zone does not hold exactly. */
+  readonly lacking: (zone: string, rrsets: readonly Rrset[], signal: AbortSignal) => Promise<Result<readonly Rrset[]>>;
+  readonly remove: (zone: string, name: string, type: Rrset['type'], signal: AbortSignal) => Promise<Result<null>>;
+  /** Makes the server forget its cached answers of a zone, after another one wrote to the database that both read. */
+  readonly flush: (zone: string, signal: AbortSignal) => Promise<Result<null>>;
   /** A counter of the server, for example `udp-queries`; null when it has none of that name. */
   readonly statistic: (name: string, signal: AbortSignal) => Promise<Result<number | null>>;
 };
@@ -77,6 +83,20 @@ export function createPowerdnsPublisher(options: PowerdnsOptions): PowerdnsPubli
       const answer = await read(api, '', server, signal);
       return answer.ok ? success(answer.value.version) : answer;
     },
+    lacking: async (zone, rrsets, signal) => {
+      const stored = await readZone(api, zone, signal);
+      return stored.ok ? success(rrsets.filter((rrset) => !holds(stored.value, rrset))) : stored;
+    },
+    remove: async (zone, name, type, signal) => {
+      const reply = await api.call('PATCH', zonePath(zone), { rrsets: [{ name, type, changetype: 'DELETE' }] }, signal);
+      if (!reply.ok) return reply;
+      return reply.value.status === 204 ? success(null) : rejected(`PATCH ${zonePath(zone)}`, reply.value);
+    },
+    flush: async (zone, signal) => {
+      const reply = await api.call('PUT', `/cache/flush?domain=${encodeURIComponent(absolute(zone))}`, undefined, signal);
+      if (!reply.ok) return reply;
+      return reply.value.status === 200 ? success(null) : rejected('PUT /cache/flush', reply.value);
+    },
     statistic: (name, signal) => readStatistic(api, name, signal),
   };
 }
@@ -101,8 +121,12 @@ function holds(zone: StoredZone, rrset: Rrset): boolean {
   const stored = zone.rrsets.find((one) => one.name.toLowerCase() === rrset.name && one.type === rrset.type);
   if (stored === undefined || stored.ttl !== rrset.ttlSeconds) return false;
   if (stored.records.some((record) => record.disabled)) return false;
-  const comparable = (content: string): string =>
-    rrset.type === 'SOA' ? content.split(' ').with(2, 'serial').join(' ') : content;
+  const comparable = (content: string): string => {
+    if (rrset.type === 'SOA') return content.split(' ').with(2, 'serial').join(' ');
+    // It shortens IPv6 addresses.
+    const address = rrset.type === 'AAAA' ? parseIpAddress(content) : null;
+    return address === null ? content : formatIpAddress(address);
+  };
   const have = stored.records.map((record) => comparable(record.content)).sort();
   const want = rrset.records.map(comparable).sort();
   return have.length === want.length && have.every((content, index) => content === want[index]);

@@ -1,0 +1,140 @@
+// The careful publisher against a real PowerDNS: every placement answers, a broken expression never reaches a real name,
+// drift is told and corrected, and signed zones still answer.
+
+import { spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { Resolver } from 'node:dns/promises';
+import { test } from 'tap';
+import type { Rrset } from '@continuum/core';
+import { renderPlacement } from '@continuum/core';
+import type { PlacementInput } from '@continuum/core';
+import { locate } from '../../../../scripts/parts.mjs';
+import { startAuthoritative } from '../../../../test/rig/dns.ts';
+import { freePort, runFolder, stopAll, waitFor } from '../../../../test/rig/process.ts';
+import type { DriftEvent } from './guarded-publisher.ts';
+import { createGuardedPublisher } from './guarded-publisher.ts';
+
+const ADDRESS = '127.43.3.1';
+const ZONE = 'app.test';
+const folder = runFolder('guarded');
+const [dnsPort, apiPort, port] = [await freePort(ADDRESS), await freePort(ADDRESS), await freePort(ADDRESS)];
+const server = await startAuthoritative({ folder, region: 'r1', address: ADDRESS, dnsPort, apiPort, apiKey: 'a-key-of-this-test', zone: ZONE, nameServers: [{ region: 'r1', address: ADDRESS }], settings: { 'gsqlite3-dnssec': 'yes', 'dnssec-key-cache-ttl': '0', 'zone-metadata-cache-ttl': '0' } });
+const authority = { address: ADDRESS, port: dnsPort };
+const guarded = createGuardedPublisher({ publisher: server.publisher, authority });
+const soon = (): AbortSignal => AbortSignal.timeout(20_000);
+const resolver = new Resolver({ timeout: 2_000, tries: 1 });
+resolver.setServers([`${ADDRESS}:${dnsPort}`]);
+
+const regions = [{ region: 'r1', addresses: ['127.43.3.1', 'fd00::1'], weight: 3 }, { region: 'r2', addresses: ['127.43.3.2', 'fd00::2'], weight: 1 }];
+function rrsets(label: string, change: Partial<PlacementInput>): readonly Rrset[] {
+  const names = [`${label}.${ZONE}`, `*.${label}.${ZONE}`, ...(label === 'standby' ? [ZONE] : [])];
+  const made = renderPlacement({ placement: 'active-active', version: '4.7', zone: ZONE, names, regions, ttlSeconds: 1, ...change });
+  if (!made.ok) throw new Error(JSON.stringify(made.problems));
+  return [...made.value.rrsets, ...made.value.lua];
+}
+const standby = rrsets('standby', { placement: 'active-hotstandby', lease: { name: 'counter', port } });
+
+test('every placement answers on this server with its own addresses: host, wildcard, apex, both families', async (t) => {
+  const probe = { port, path: '/healthz' };
+  const placements: Readonly<Record<string, readonly Rrset[]>> = {
+    single: rrsets('single', { placement: 'single-region', regions: regions.slice(0, 1) }),
+    standby,
+    weighted: rrsets('weighted', { select: 'weighted', probe }),
+    'weighted-plain': rrsets('weighted-plain', { select: 'weighted', probe: null }),
+  };
+  for (const [label, published] of Object.entries(placements)) {
+    t.match(await guarded.publish(ZONE, published, soon()), { ok: true, value: { written: true } }, label);
+    for (const name of [`${label}.${ZONE}`, `any.${label}.${ZONE}`, ...(label === 'standby' ? [ZONE] : [])]) {
+      const [four, six] = await Promise.all([resolver.resolve4(name), resolver.resolve6(name)]);
+      t.ok(four.length > 0 && four.every((one) => ['127.43.3.1', '127.43.3.2'].includes(one)), `${name} ${four.join()}`);
+      t.ok(six.length > 0 && six.every((one) => ['fd00::1', 'fd00::2'].includes(one)), `${name} ${six.join()}`);
+    }
+    t.match(await guarded.publish(ZONE, published, soon()), { ok: true, value: { written: false } }, 'nothing is written twice');
+  }
+  t.same(await server.publisher.lacking(ZONE, [{ name: `_continuum-canary.${ZONE}.`, type: 'LUA', ttlSeconds: 0, records: [] }], soon()).then((one) => one.ok && one.value.length), 1, 'no canary is left');
+});
+
+test('an expression that does not answer never reaches the real name', async (t) => {
+  const broken = standby.map((rrset) => ({ ...rrset, records: ['A "this is not lua(("'] }));
+  const before = await resolver.resolve4(`standby.${ZONE}`);
+  t.match(await guarded.publish(ZONE, broken, soon()), { ok: false, failure: { code: 'CTM_DNS_CANARY_FAILED', message: /not touched/ } });
+  t.same(await resolver.resolve4(`standby.${ZONE}`), before);
+  t.match(await server.publisher.lacking(ZONE, standby, soon()), { ok: true, value: [] });
+});
+
+test('on a server of 5.1 a changed LUA record is refused before anything is written, on an unknown one too', async (t) => {
+  const writes = server.publisher.writes();
+  const claiming = (version: string) => createGuardedPublisher({ publisher: { ...server.publisher, version: async () => ({ ok: true, value: version }) }, authority });
+  const changed = standby.map((rrset) => ({ ...rrset, ttlSeconds: 9 }));
+  t.match(await claiming('5.1.4').publish(ZONE, changed, soon()), { ok: false, failure: { code: 'CTM_DNS_LUA_STATIC' } });
+  t.match(await claiming('6.0.0').publish(ZONE, changed, soon()), { ok: false, failure: { code: 'CTM_DNS_VERSION_UNKNOWN' } });
+  t.match(await claiming('5.1.4').publish(ZONE, standby, soon()), { ok: true, value: { written: false } });
+  t.equal(server.publisher.writes(), writes);
+});
+
+test('drift is told and corrected; what cannot be corrected is told', async (t) => {
+  const events: DriftEvent[] = [];
+  const ended = new AbortController();
+  const keeping = guarded.keep(ZONE, standby, 20, (event) => events.push(event), ended.signal);
+  await server.publisher.publish(ZONE, [{ ...(standby[0] as Rrset), ttlSeconds: 77 }], soon());
+  await waitFor('the correction', () => events.some(({ event }) => event === 'dns-drift-corrected'));
+  t.match(events[0], { event: 'dns-drift', names: [`standby.${ZONE}. LUA`] });
+  t.match(await server.publisher.lacking(ZONE, standby, soon()), { ok: true, value: [] });
+  ended.abort();
+  await keeping;
+  t.equal(events.filter(({ event }) => event === 'dns-drift').length, 1, 'told once');
+});
+
+test('other servers are told to forget, and one that cannot be told is a failure', async (t) => {
+  const flushed: string[] = [];
+  const other = { ...server.publisher, flush: async (zone: string) => (flushed.push(zone), { ok: true as const, value: null }) };
+  const both = createGuardedPublisher({ publisher: server.publisher, authority, others: [other, server.publisher] });
+  t.match(await both.publish(ZONE, rrsets('flushed', { placement: 'single-region', regions: regions.slice(0, 1) }), soon()), { ok: true });
+  t.same(flushed, [ZONE]);
+  const deaf = { ...server.publisher, flush: async () => ({ ok: false as const, failure: { code: 'CTM_DNS_UNREACHABLE', message: 'x' } }) };
+  const half = createGuardedPublisher({ publisher: server.publisher, authority, others: [deaf] });
+  t.match(await half.publish(ZONE, rrsets('deaf', { placement: 'single-region', regions: regions.slice(0, 1) }), soon()), { ok: false, failure: { code: 'CTM_DNS_UNREACHABLE' } });
+});
+
+test('a zone that is signed live still answers, each answer with its signature', async (t) => {
+  const part = locate('pdnsutil');
+  const run = spawnSync(part.command, [`--config-dir=${folder}`, 'secure-zone', ZONE], { env: { ...process.env, ...part.env }, encoding: 'utf8' });
+  t.equal(run.status, 0, run.stderr);
+  const types = await waitFor('signed answers', async () => {
+    await server.publisher.flush(ZONE, soon());
+    const found = await answerTypes(`standby.${ZONE}`);
+    return found.includes(46) ? found : null;
+  });
+  t.ok(types.includes(1), 'an address');
+  t.ok(types.includes(46), 'and its RRSIG');
+});
+
+/** Record types of the answer to a question with the DO bit. */
+async function answerTypes(name: string): Promise<number[]> {
+  const labels = name.split('.').map((label) => Buffer.from([label.length, ...Buffer.from(label)]));
+  const question = Buffer.concat([Buffer.from('4242010000010000000000' + '01', 'hex'), ...labels, Buffer.from('0000010001' + '00002904d0000080000000', 'hex')]);
+  const socket = createSocket('udp4');
+  try {
+    const reply = await new Promise<Buffer>((resolve, reject) => {
+      socket.once('message', resolve).once('error', reject);
+      setTimeout(() => reject(new Error('no answer')), 2_000).unref();
+      socket.send(question, dnsPort, ADDRESS);
+    });
+    const count = reply.readUInt16BE(6);
+    const types: number[] = [];
+    let at = 12 + Buffer.concat(labels).length + 1 + 4;
+    for (let index = 0; index < count; index++) {
+      // Answers of this name begin with a pointer to the question.
+      types.push(reply.readUInt16BE(at + 2));
+      at += 12 + reply.readUInt16BE(at + 10);
+    }
+    return types;
+  } finally {
+    socket.close();
+  }
+}
+
+test('the server ends', async (t) => {
+  await stopAll();
+  t.notOk(server.started.running());
+});
