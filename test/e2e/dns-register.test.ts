@@ -1,0 +1,93 @@
+// `register: dns`: the lease lives in a TXT record of a name server outside both regions, and there is no Worker at all. A
+// region that is killed is followed by the other one, within the same objective, and comes back; the authority itself may
+// die for a while, and costs no more than what needs it.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { monotonicMs } from '../rig/clock.ts';
+import { freePort, runFolder, waitFor } from '../rig/process.ts';
+import { startRegisterAuthority } from '../rig/register-authority.ts';
+import { since, startSiteLoad, stopAndLook } from '../rig/site-load.ts';
+import { startSite } from '../rig/site.ts';
+import type { RegionName } from '../rig/site.ts';
+
+const ADDRESS = '127.30.0.2';
+const RTO_MS = 10_000;
+const folder = runFolder('dns-register-site');
+const options = {
+  folder: runFolder('dns-register-authority'),
+  address: ADDRESS,
+  dnsPort: await freePort(ADDRESS),
+  apiPort: await freePort(ADDRESS),
+  zone: 'register.test',
+  regions: ['r1', 'r2'],
+  leases: ['counter'],
+};
+let authority = await startRegisterAuthority(options);
+
+const site = await startSite({ folder, rtoMs: RTO_MS, configure: overDns });
+await site.witness().process.kill();
+const load = startSiteLoad(site);
+const { r1, r2 } = site.regions;
+
+t.test('both regions live by the record alone', async (t) => {
+  t.notOk(site.witness().process.running(), 'no Worker');
+  t.match(await r1.status(), { witnessProblem: null, lease: { holder: 'r1', epoch: 1, inSync: ['r1', 'r2'] } });
+  await load.acknowledged('r1', monotonicMs());
+});
+
+t.test('the holder is killed and the other region takes over within the objective', async (t) => {
+  const killMs = monotonicMs();
+  await r1.kill();
+  await load.acknowledged('r2', killMs);
+  const tookMs = monotonicMs() - killMs;
+  t.comment(`${Math.round(tookMs)} ms from the kill to an acknowledged write, objective ${RTO_MS} ms`);
+  t.match(await r2.status(), { lease: { holder: 'r2', epoch: 2 } });
+  t.equal(since(site, killMs).filter((entry) => entry.event === 'granted').length, 1, 'granted once');
+  await r1.start();
+  await site.settled('r2');
+});
+
+t.test('an authority that dies for less than the validity is not noticed; its epoch is kept', async (t) => {
+  const { actingEpoch } = await r2.status();
+  await authority.process.kill();
+  authority = await startRegisterAuthority(options);
+  const backMs = monotonicMs();
+  await load.acknowledged('r2', backMs);
+  await waitFor('r2 to hear of the register again', async () => (await r2.status()).witnessProblem === null);
+  t.equal((await r2.status()).actingEpoch, actingEpoch);
+});
+
+t.test('a switchover goes over the record as over the witness', async (t) => {
+  const fromMs = monotonicMs();
+  const reply = await fetch(`${r2.api}/v1/switchover`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${r2.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ to: 'r1' }),
+  });
+  t.equal(reply.status, 202, await reply.clone().text());
+  await waitFor('r1 to hold the lease', async () => (await r1.status()).lease?.holder === 'r1', { timeoutMs: 30_000 });
+  await load.acknowledged('r1', fromMs);
+});
+
+t.test('the site ends', async (t) => {
+  const checks = await load.verdict('r1', 2);
+  for (const check of checks) t.ok(check.passed, `${check.name}: ${JSON.stringify(check.evidence)}`);
+  t.same(await stopAndLook(site), []);
+  await authority.process.stop();
+});
+
+function overDns(region: RegionName, config: object): object {
+  const { spec, local, ...rest } = config as { spec: Record<string, unknown>; local: Record<string, unknown> };
+  const { witness: _worker, ...specRest } = spec;
+  const { witness: _key, ...localRest } = local;
+  const keyFile = join(folder, region, 'tsig');
+  mkdirSync(join(folder, region), { recursive: true });
+  writeFileSync(keyFile, `${authority.keys[region]?.secret}\n`, { mode: 0o600 });
+  return {
+    ...rest,
+    spec: { ...specRest, register: 'dns', dnsRegister: { address: ADDRESS, port: options.dnsPort, zone: options.zone, lease: 'counter' } },
+    local: { ...localRest, dnsRegister: { keyName: `${region}-lease`, keyFile } },
+  };
+}
