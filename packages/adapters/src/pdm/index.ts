@@ -1,0 +1,3 @@
+// Name servers that a Pool Domain Manager owns.
+
+export * from './publisher.ts';

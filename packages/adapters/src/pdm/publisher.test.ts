@@ -1,0 +1,42 @@
+// The Pool Domain Manager's contract, and what its network and its mistakes become here.
+
+import { test } from 'tap';
+import type { Rrset } from '@continuum/core';
+import { poolDomainManagerContract, startPoolDomainManager } from '../../../../test/rig/pool-domain-manager.ts';
+import { freePort } from '../../../../test/rig/process.ts';
+import { createPdmPublisher } from './publisher.ts';
+
+const ZONE = 'pool.test';
+const manager = await startPoolDomainManager([ZONE]);
+const record: Rrset = { name: `a.${ZONE}.`, type: 'A', ttlSeconds: 5, records: ['192.0.2.9'] };
+const { url, token } = manager;
+const never = new AbortController().signal;
+
+test('the contract', (t) => poolDomainManagerContract(t, manager, ZONE));
+
+test('a manager that is silent costs its bound and no more', async (t) => {
+  manager.fail('silence');
+  t.match(await createPdmPublisher({ url, token, timeoutMs: 100 }).commit(ZONE, [record], never), { ok: false, failure: { code: 'CTM_PDM_TIMEOUT', message: /may have been/ } });
+  t.match(await createPdmPublisher({ url, token }).commit(ZONE, [record], AbortSignal.abort()), { ok: false, failure: { code: 'CTM_PDM_TIMEOUT' } });
+  const nobody = createPdmPublisher({ url: `http://127.0.0.1:${await freePort()}`, token });
+  t.match(await nobody.commit(ZONE, [record], never), { ok: false, failure: { code: 'CTM_PDM_UNREACHABLE' } });
+});
+
+test('problem documents are mapped by type, then by status; anything else is not believed', async (t) => {
+  const cases: readonly (readonly [number, string, string])[] = [
+    [400, JSON.stringify({ type: 'urn:pdm:conflict', detail: 'newer' }), 'CTM_PDM_CONFLICT'],
+    [409, '{}', 'CTM_PDM_CONFLICT'],
+    [429, '', 'CTM_PDM_BUSY'],
+    [503, '<html>', 'CTM_PDM_BUSY'],
+    [500, JSON.stringify({ type: 'about:blank', title: 'oops' }), 'CTM_PDM_ERROR'],
+    [418, JSON.stringify({ type: 'x/constructor' }), 'CTM_PDM_ERROR'],
+    [200, '{"id":1}', 'CTM_PDM_REPLY_INVALID'],
+    [201, 'x'.repeat(70_000), 'CTM_PDM_REPLY_INVALID'],
+  ];
+  for (const [status, body, code] of cases) {
+    manager.fail({ status, body });
+    t.match(await createPdmPublisher({ url, token }).commit(ZONE, [record], never), { ok: false, failure: { code } }, `${status} ${body.slice(0, 30)}`);
+  }
+});
+
+test('the manager ends', (t) => manager.close().then(() => t.pass('ended')));
