@@ -114,7 +114,8 @@ test('a paused or silent server is unknown, never down and never lag 0', async (
   const { one, two, close } = await startPair({ synchronous: true });
   t.teardown(close);
   process.kill(one.pid(), 'SIGSTOP');
-  t.match(await one.database.observe(soon(500)), { role: 'unknown', shape: 'primary', problem: /paused/ });
+  const paused = await observed(one, 'the pause to be noticed', (seen) => seen.role === 'unknown');
+  t.match(paused, { shape: 'primary', lsn: null, problem: /paused/ });
   process.kill(one.pid(), 'SIGCONT');
   await observed(one, 'the primary', (seen) => seen.role === 'primary');
 
