@@ -87,6 +87,10 @@ function play(region: typeof r1, observation: DatabaseObservation, given: Policy
       feed({ kind: 'gate-observed', observation: { connected: true, held: 0, mode: state.gateDirective?.mode ?? null, epoch: state.gateDirective?.epoch ?? 0 } });
       feed({ kind: 'database-observed', startedMs: now.monoMs, observation });
     },
+    /** Time passes and nothing is told of it. `sleptMs`: on the wall only, as a suspended machine sees it. */
+    jump: (ms: number, sleptMs = 0) => {
+      now = { monoMs: monoMs(now.monoMs + ms), wallMs: wallMs(now.wallMs + ms + sleptMs) };
+    },
     answer: (view: LeaseView) => feed({ kind: 'register-answered', id: state.request?.id ?? -1, answer: { ok: true, reply: { outcome: { ok: true }, view } } }),
     refuse: (view: LeaseView) => feed({ kind: 'register-answered', id: state.request?.id ?? -1, answer: { ok: true, reply: { outcome: { ok: false, code: 'invalid', detail: 'no' }, view } } }),
     fail: (code = 'CTM_REGISTER_TIMEOUT') => feed({ kind: 'register-answered', id: state.request?.id ?? -1, answer: { ok: false, code, message: 'no answer' } }),
@@ -189,6 +193,24 @@ test('a refusal, an unbelievable answer and a newer epoch are not silence', asyn
   t.equal(superseded.acts(), 0);
 });
 
+test('an answer that arrives after the validity, before anybody has noticed its end, revives nothing', async (t) => {
+  const scene = holder();
+  spend(scene, ttlMs / 2 + roundMs, nobody);
+  scene.pass(roundMs);
+  if (scene.state().request !== null) scene.fail();
+  const askedMs = scene.now();
+  scene.feed({ kind: 'tick' });
+  t.equal(scene.state().phase.kind, 'active');
+  t.ok(scene.leftMs() > 2 * roundMs);
+  const grant = { epoch: epoch(5), validUntilMs: monoMs(askedMs + roundMs) };
+  const late: Now = { monoMs: monoMs(askedMs + roundMs + 1), wallMs: wallMs(scene.state().now.wallMs + roundMs + 1) };
+  const { pending } = scene.state().fallback;
+  t.ok(pending !== null);
+  const { state } = decide({ ...scene.state(), grant }, { kind: 'quorum-answered', id: pending?.id ?? -1, startedMs: askedMs, outcome: attested }, late);
+  t.equal(actingEpoch(state), 0);
+  t.equal(state.phase.kind, 'fenced');
+});
+
 test('a machine that slept forgets its round', async (t) => {
   const scene = holder();
   spend(scene, ttlMs / 2, nobody);
@@ -282,10 +304,11 @@ test('one attested or undecided round, or a gap, starts the window anew', async 
       scene.pass(3 * roundMs);
       readAgain(scene);
     },
+    sleep: (scene) => scene.jump(1, 60_000),
     late: (scene) => {
       scene.pass(roundMs);
       const startedMs = scene.now();
-      scene.pass(3 * roundMs);
+      scene.jump(2.5 * roundMs);
       scene.round(dark, startedMs);
     },
   };
@@ -295,9 +318,10 @@ test('one attested or undecided round, or a gap, starts the window anew', async 
     scene.round(dark);
     darken(scene, windowMs - roundMs);
     once(scene);
-    darken(scene, 2 * roundMs);
     t.notOk(acquires(scene), name);
-    darken(scene, windowMs);
+    if (name !== 'late') darken(scene, 2 * roundMs);
+    t.notOk(acquires(scene), name);
+    darken(scene, windowMs + 2 * roundMs);
     t.ok(acquires(scene), `${name}, and then a whole window`);
   }
 });

@@ -1,0 +1,84 @@
+// Throws packets at the beacon: noise, and true questions with a few bytes changed. It must not crash, and whatever it answers must
+// be an answer: to the same identifier, in its own zone, signed for the nonce that was asked. Used by the tests, short and nightly.
+
+import { generateKeyPairSync, sign, verify } from 'node:crypto';
+import { attestationToSign, parseAttestation } from '@continuum/core';
+import { Packet } from 'dns2';
+import { answerQuestion } from './beacon.ts';
+import type { Beacon } from './beacon.ts';
+
+export type FuzzReport = { readonly packets: number; readonly unparsed: number; readonly dropped: number; readonly answered: number; readonly attested: number; readonly wrong: readonly string[] };
+
+const ANSWER_BYTES_MAX = 1_232;
+
+/** `random`: in [0, 1), seeded by the caller, so that a finding can be played again. */
+export function fuzzBeacon(packets: number, random: () => number): FuzzReport {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const beacon: Beacon = {
+    region: 'r1',
+    zone: 'attest.app.test',
+    addresses: [{ address: '192.0.2.1', family: 4 }],
+    held: (lease) => (lease === 'counter' ? { epoch: 7, remainingMs: 1_000 } : undefined),
+    sign: (text) => sign(null, Buffer.from(text), privateKey).toString('base64url'),
+  };
+  const seeds = ['0123456789abcdef0123456789abcdef.counter.r1.attest.app.test', 'r1.attest.app.test', 'counter.r1.attest.app.test'].map(questionBytes);
+  const counts = { packets, unparsed: 0, dropped: 0, answered: 0, attested: 0 };
+  const wrong: string[] = [];
+  for (let count = 0; count < packets; count++) {
+    const bytes = damaged(seeds, random);
+    let request: Packet;
+    try {
+      request = Packet.parse(bytes);
+    } catch {
+      counts.unparsed += 1;
+      continue;
+    }
+    const answer = answerQuestion(beacon, request);
+    if (answer.kind === 'dropped') {
+      counts.dropped += 1;
+      continue;
+    }
+    counts.answered += 1;
+    if (answer.kind === 'attested') counts.attested += 1;
+    const problem = problemOf(bytes, answer.packet.toBuffer(), answer.kind, publicKey);
+    if (problem !== null) wrong.push(`${problem}: ${bytes.toString('hex')}`);
+  }
+  return { ...counts, wrong };
+}
+
+function problemOf(asked: Buffer, bytes: Buffer, kind: string, publicKey: Parameters<typeof verify>[2]): string | null {
+  const reply = Packet.parse(bytes);
+  if (reply.errors.length > 0) return 'malformed answer';
+  if (bytes.length > ANSWER_BYTES_MAX) return `${bytes.length} bytes`;
+  if (bytes.readUInt16BE(0) !== asked.readUInt16BE(0)) return 'another identifier';
+  if (reply.header.qr !== 1 || reply.questions.length !== 1) return 'not an answer';
+  if (kind !== 'attested' && kind !== 'control') return null;
+  const text = (reply.answers[0]?.data as string[] | undefined)?.[0] ?? '';
+  const parsed = parseAttestation(text);
+  if (!parsed.ok) return `attestation ${parsed.problem}`;
+  const name = reply.questions[0]?.name.toLowerCase() ?? '';
+  if (!name.startsWith(`${parsed.attestation.nonce}.${parsed.attestation.lease}.r1.`)) return 'an attestation of another name';
+  const signature = Buffer.from(parsed.signature, 'base64url');
+  // One in sixteen: a signature takes longer than the rest.
+  if (signature[0] !== undefined && signature[0] < 16 && !verify(null, Buffer.from(attestationToSign(parsed.attestation)), publicKey, signature)) return 'wrong signature';
+  return null;
+}
+
+function questionBytes(name: string): Buffer {
+  const packet = new Packet();
+  packet.header = new Packet.Header({ id: 4_711, rd: 1 });
+  packet.questions = [new Packet.Question(name, Packet.TYPE.TXT, Packet.CLASS.IN)];
+  packet.additionals = [Packet.Resource.EDNS([])];
+  return packet.toBuffer();
+}
+
+/** Noise one time in eight; else a question with up to four bytes changed, cut short or drawn out. */
+function damaged(seeds: readonly Buffer[], random: () => number): Buffer {
+  const below = (limit: number): number => Math.floor(random() * limit);
+  if (below(8) === 0) return Buffer.from(Array.from({ length: below(128) }, () => below(256)));
+  const bytes = Buffer.from(seeds[below(seeds.length)] ?? Buffer.alloc(0));
+  for (let left = below(5); left > 0; left--) bytes[below(bytes.length)] = below(256);
+  const cut = below(6);
+  if (cut === 0) return bytes.subarray(0, below(bytes.length));
+  return cut === 1 ? Buffer.concat([bytes, Buffer.from(Array.from({ length: below(64) }, () => below(256)))]) : bytes;
+}

@@ -1,0 +1,121 @@
+// The daemon as it is started: refused configurations, and its zone through a real recursor, which it must satisfy over UDP and TCP.
+
+import { Resolver } from 'node:dns/promises';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
+import { createQuorum } from '@continuum/adapters/quorum/index';
+import { monoMs, regionId } from '@continuum/core';
+import { systemClock } from '@continuum/runtime';
+import { generateKeyPair } from '@continuum/wire';
+import { test } from 'tap';
+import { exchange, startBeacon } from '../../../test/rig/beacon.ts';
+import { startRecursor } from '../../../test/rig/dns.ts';
+import { freePort, runFolder, start, waitFor } from '../../../test/rig/process.ts';
+import { parseConfig } from './config.ts';
+
+const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+const ZONE = 'attest.app.test';
+const folder = runFolder('dns-daemon');
+const keys = await generateKeyPair();
+const privateKeyFile = join(folder, 'key.pem');
+writeFileSync(privateKeyFile, keys.privateKey, { mode: 0o600 });
+const good = {
+  region: 'r1',
+  zone: ZONE,
+  listen: '127.0.0.1:5300',
+  metricsListen: '127.0.0.1:5301',
+  addresses: ['127.0.0.1'],
+  leases: [{ name: 'counter', controllerSocket: '/run/gate.sock' }],
+  privateKeyFile,
+};
+
+async function run(name: string, text: string): Promise<{ how: string; said: string }> {
+  const file = join(folder, `${name}.yaml`);
+  writeFileSync(file, text);
+  const logFile = join(folder, `${name}.log`);
+  const started = await start({ name, command: process.execPath, args: [MAIN, '--config', file], logFile });
+  const how = await started.exited;
+  return { how, said: await waitFor('what it said', () => readFileSync(logFile, 'utf8')) };
+}
+
+test('every problem of a configuration is named at once, with its path; secrets are not quoted', async (t) => {
+  t.match(parseConfig(JSON.stringify(good)), { ok: true, config: { askIntervalMs: 100, rateLimit: { perSecond: 200 } } });
+  const wrong = { ...good, region: 'R1', listen: 'localhost:53', leases: [], rateLimit: { perSecond: 0 }, extra: 1 };
+  const parsed = parseConfig(JSON.stringify(wrong));
+  t.same(parsed.ok ? [] : parsed.problems.map(({ path }) => path).sort(), ['extra', 'leases', 'listen', 'rateLimit.perSecond', 'region']);
+  t.match(parseConfig(JSON.stringify({ ...good, leases: [good.leases[0], good.leases[0]] })), { ok: false, problems: [{ path: 'leases' }] });
+  t.match(parseConfig('a: [\nsecret'), { ok: false, problems: [{ fix: 'write valid YAML' }] });
+});
+
+test('a start that cannot be is over at once, with its code', async (t) => {
+  t.match(await run('invalid', JSON.stringify({ ...good, zone: 'Not A Zone' })), { how: 'code 78', said: /CTM_CONFIG_INVALID[\s\S]*zone/ });
+  writeFileSync(join(folder, 'bad.pem'), 'very secret');
+  const bad = await run('bad-key', JSON.stringify({ ...good, privateKeyFile: join(folder, 'bad.pem') }));
+  t.match(bad, { how: 'code 78', said: /CTM_KEY_INVALID/ });
+  t.notMatch(bad.said, /very secret/);
+  t.match(await run('no-key', JSON.stringify({ ...good, privateKeyFile: join(folder, 'missing.pem') })), { how: 'code 78', said: /CTM_CONFIG_UNREADABLE/ });
+  t.match(await run('taken', JSON.stringify({ ...good, listen: '192.0.2.1:5300', metricsListen: `127.0.0.1:${await freePort()}` })), { how: 'code 69', said: /CTM_DNS_LISTEN/ });
+});
+
+test('through a real recursor: SOA, NS, and a fresh signed word at every question', async (t) => {
+  const address = '127.47.0.1';
+  const controllerSocket = join(folder, 'gate.sock');
+  const link = await createGateLink({ socketPath: controllerSocket, clock: systemClock.now });
+  if (!link.ok) throw new Error(link.failure.message);
+  t.teardown(() => link.value.close());
+  const at = { address, port: await freePort(address) };
+  const metricsPort = await freePort(address);
+  const beacon = await startBeacon({ folder: join(folder, 'beacon'), region: 'r1', zone: ZONE, ...at, metricsPort, lease: 'counter', controllerSocket, privateKeyFile });
+  t.teardown(() => beacon.stop());
+  const recursor = await startRecursor({ folder: join(folder, 'recursor'), name: 'one', address: '127.47.8.8', port: await freePort('127.47.8.8'), forward: [{ zone: `r1.${ZONE}`, servers: [at] }] });
+  t.teardown(() => recursor.started.stop());
+  const resolver = new Resolver({ timeout: 1_000, tries: 1 });
+  resolver.setServers([`${recursor.server.address}:${recursor.server.port}`]);
+  t.match(await resolver.resolveSoa(`r1.${ZONE}`), { nsname: `ns.r1.${ZONE}`, minttl: 0 });
+  t.same(await resolver.resolveNs(`r1.${ZONE}`), [`ns.r1.${ZONE}`]);
+  t.same(await resolver.resolve4(`ns.r1.${ZONE}`), [address]);
+
+  const { server } = recursor;
+  const voter = { name: server.name, vendor: 'some', address: server.address, port: server.port ?? 53 };
+  const quorum = await createQuorum({ zone: ZONE, lease: 'counter', region: regionId('r1'), voters: [voter], publicKeys: { 'r1/1': keys.publicKey } });
+  t.teardown(() => quorum.close());
+  const vote = async () => (await quorum.round(regionId('r1'), 1_000, new AbortController().signal))[0]?.vote;
+  t.same(await vote(), { kind: 'silent', reason: 'no record' }, 'the region holds nothing yet');
+  link.value.set({ epoch: 4, mode: 'open', activeRegion: 'r1', holdForwarded: false, holdMsMax: 1_000 }, monoMs(systemClock.now().monoMs + 60_000));
+  await waitFor('the word of the region', async () => (await vote())?.kind === 'attested');
+  t.same(await vote(), { kind: 'attested', epoch: 4 });
+  await link.value.close();
+  await beacon.kill();
+  t.match(await vote(), { kind: 'abstain', reason: /control name/ }, 'its own beacon is gone: nothing is known');
+});
+
+test('noise at its sockets is dropped and counted, and it goes on', async (t) => {
+  const address = '127.47.0.2';
+  const at = { address, port: await freePort(address) };
+  const metricsPort = await freePort(address);
+  const beacon = await startBeacon({
+    folder: join(folder, 'noise'),
+    region: 'r1',
+    zone: ZONE,
+    ...at,
+    metricsPort,
+    lease: 'counter',
+    controllerSocket: join(folder, 'nobody.sock'),
+    privateKeyFile,
+    rateLimit: { perSecond: 1, burst: 20 },
+  });
+  t.teardown(() => beacon.stop());
+  const soa = Buffer.from(`00010100000100000000000002723106617474657374036170700474657374000006${'0001'}`, 'hex');
+  t.ok((await exchange(soa, at)) !== null);
+  t.equal(await exchange(Buffer.alloc(5), at, 100), null);
+  t.equal(await exchange(Buffer.alloc(600), at, 100), null);
+  t.equal(await exchange(Buffer.from(soa.toString('hex').replace('0100', '8100'), 'hex'), at, 100), null, 'an answer is not answered');
+  const replies = await Promise.all(Array.from({ length: 60 }, () => exchange(soa, at, 300)));
+  t.ok(replies.some((reply) => reply !== null && ((reply[2] ?? 0) & 2) !== 0), 'some are cut');
+  t.ok(replies.some((reply) => reply === null), 'some are not answered');
+  const metrics = await (await fetch(`http://${address}:${metricsPort}/metrics`)).text();
+  for (const reason of ['length', 'not-a-question', 'rate', 'rate-cut']) t.match(metrics, new RegExp(`continuum_beacon_dropped_total\\{reason="${reason}",transport="udp"\\} [1-9]`));
+  t.ok(beacon.running());
+});

@@ -1,0 +1,46 @@
+// Throws answers at the quorum's reading of them: noise, true answers with a few bytes changed, answers to other questions. Whatever
+// is read as a text must be the one that was sent for this question. Used by the tests, short and nightly.
+
+import { Packet } from 'dns2';
+import type { Resource } from 'dns2';
+import { makeQuestion, readAnswer } from './question.ts';
+import type { Question } from './question.ts';
+
+export type FuzzReport = { readonly packets: number; readonly notOurs: number; readonly unusable: number; readonly texts: number; readonly wrong: readonly string[] };
+
+const TEXT = 'c1 0123456789abcdef0123456789abcdef counter r1 7 4000 signature';
+
+/** `random`: in [0, 1), seeded by the caller. */
+export function fuzzAnswers(packets: number, random: () => number): FuzzReport {
+  const below = (limit: number): number => Math.floor(random() * limit);
+  const noise = (length: number): Uint8Array => Uint8Array.from({ length }, () => below(256));
+  const question = makeQuestion('0123456789abcdef0123456789abcdef.counter.r1.attest.app.test', noise(34));
+  const genuine = answerBytes(question);
+  const textAt = genuine.indexOf(TEXT);
+  const counts = { packets, notOurs: 0, unusable: 0, texts: 0 };
+  const wrong: string[] = [];
+  for (let count = 0; count < packets; count++) {
+    const noisy = below(8) === 0;
+    const bytes = noisy ? Buffer.from(noise(below(256))) : Buffer.from(genuine);
+    for (let left = noisy ? 0 : below(5); left > 0; left--) bytes[below(bytes.length)] = below(256);
+    const sent = !noisy && below(6) === 0 ? bytes.subarray(0, below(bytes.length)) : bytes;
+    const reading = readAnswer(sent, question);
+    if (reading.kind === 'not-ours') counts.notOurs += 1;
+    else if (reading.kind !== 'text') counts.unusable += 1;
+    else {
+      counts.texts += 1;
+      const intact = sent.subarray(0, 2).equals(question.bytes.subarray(0, 2)) && sent.subarray(12, question.questionEnd).equals(question.bytes.subarray(12, question.questionEnd));
+      const whole = sent.length >= textAt + TEXT.length && Buffer.from(reading.text).length <= 255;
+      if (!intact || !whole) wrong.push(sent.toString('hex'));
+    }
+  }
+  return { ...counts, wrong };
+}
+
+function answerBytes(question: Question): Buffer {
+  const reply = new Packet();
+  reply.header = new Packet.Header({ id: question.id, qr: 1, rd: 1, ra: 1 });
+  reply.questions = [new Packet.Question(question.name, Packet.TYPE.TXT, Packet.CLASS.IN)];
+  reply.answers = [{ name: question.name, type: Packet.TYPE.TXT, class: Packet.CLASS.IN, ttl: 0, data: [TEXT] } as unknown as Resource];
+  return reply.toBuffer();
+}
