@@ -102,6 +102,8 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
   if (request.kind === 'acquire' || request.kind === 'renew') {
     const { ttlMs } = request;
     if (view.holder !== state.policy.region || view.remainingMs === 0) return;
+    // An answer that was overtaken by the news of a newer epoch grants nothing.
+    if (state.view !== null && state.view.epoch !== view.epoch) return;
     if (view.epoch < acceptedEpoch(state)) return epochBehind(draft, view.epoch);
     if (request.kind === 'acquire') {
       state.grant = null;

@@ -105,6 +105,7 @@ function checkDecision(draft: Draft): void {
   for (const action of draft.actions) {
     if (action.kind === 'gate' && action.directive.mode === 'open') {
       assert(valid && grant !== null, 'OPEN_NEEDS_GRANT', state.phase.kind);
+      assert(action.directive.epoch === grant.epoch, 'OPEN_IN_ANOTHER_EPOCH', `${action.directive.epoch} ${grant.epoch}`);
       assert(action.directive.validUntilMs <= grant.validUntilMs, 'OPEN_BEYOND_VALIDITY');
       assert(state.promotedEpoch === grant.epoch, 'OPEN_BEFORE_VERIFIED', `${state.promotedEpoch} ${grant.epoch}`);
     }
