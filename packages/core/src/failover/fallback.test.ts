@@ -381,6 +381,22 @@ test('without a witness nothing is taken over, whatever the resolvers say', asyn
   t.equal(scene.acts(), 0);
 });
 
+test('in calm times a round is made now and then, and changes nothing', async (t) => {
+  const scene = holder();
+  scene.taken();
+  let asked = 0;
+  for (let seconds = 0; seconds < 60; seconds++) {
+    scene.pass(1_000);
+    const { request } = scene.state();
+    if (request !== null) scene.answer({ ...held, revision: 20 + seconds });
+    const before = scene.state().grant;
+    if (scene.round(attested)) asked += 1;
+    t.same(scene.state().grant, before);
+  }
+  t.ok(asked >= 3 && asked <= 4, `${asked} rounds in a minute`);
+  t.equal(scene.acts(), 5);
+});
+
 test('timings that a round or a ttl does not bear are named', async (t) => {
   t.equal(fallbackProblem(fallback, ttlMs), null);
   t.match(fallbackProblem(deriveFallback(ttlMs, voters, ttlMs / 2), ttlMs), /at most a third/);

@@ -30,6 +30,8 @@ const ROUND_MS_MIN = 100;
 const GAP_ROUNDS_MAX = 2;
 /** Evidence older than so many `roundMs` is of the past. */
 const FRESH_ROUNDS = 3;
+/** While nothing needs a round one is made so often: a quorum that could not vote is found before it is needed. */
+const CALM_MS = 15_000;
 /** An answer that never came is given up after so many `roundMs`. */
 const LOST_ROUNDS = 4;
 /** The witness did not answer. Every other failure is an answer of somebody. */
@@ -55,7 +57,7 @@ export function darknessWindowMs({ holdMs, roundMs }: Fallback): number {
   return holdMs + roundMs;
 }
 
-/** Asks for a round while one is needed. */
+/** Asks for a round while one is needed, and now and then. */
 export function driveFallback(draft: Draft): void {
   const { state } = draft;
   const { fallback } = state.policy;
@@ -69,12 +71,14 @@ export function driveFallback(draft: Draft): void {
   state.fallback = { ...state.fallback, takenFrom, pending };
   const target = roundTarget(draft);
   if (state.fallback.darkness !== null && state.fallback.darkness.target !== target) state.fallback = { ...state.fallback, darkness: null };
-  if (target === null || pending !== null || !draft.due(before.nextMs)) return;
+  const about = target ?? state.view?.holder ?? null;
+  const nextMs = target === null ? addMs(before.nextMs, CALM_MS) : before.nextMs;
+  if (about === null || pending !== null || !draft.due(nextMs)) return;
   const id = state.nextId;
   state.nextId = id + 1;
-  const asked = { id, target, askedMs: draft.nowMs };
+  const asked = { id, target: about, askedMs: draft.nowMs };
   state.fallback = { ...state.fallback, pending: asked, nextMs: addMs(draft.nowMs, fallback.roundMs) };
-  draft.actions.push({ kind: 'ask-quorum', id, target, timeoutMs: fallback.roundMs });
+  draft.actions.push({ kind: 'ask-quorum', id, target: about, timeoutMs: fallback.roundMs });
 }
 
 export function quorumAnswered(draft: Draft, event: Extract<ControllerEvent, { kind: 'quorum-answered' }>): void {
