@@ -13,7 +13,7 @@ import type { Started } from './process.ts';
 const MAIN = fileURLToPath(new URL('../../daemons/lag-prober/src/main.ts', import.meta.url));
 
 /** As its README says: V8 otherwise lets garbage grow to three times what is kept. */
-const HEAP_OPTIONS = ['--max-old-space-size=128', '--max-semi-space-size=2'];
+const HEAP_OPTIONS = ['--max-old-space-size=128', '--max-semi-space-size=8'];
 
 export type Prober = {
   readonly url: string;

@@ -121,7 +121,8 @@ export function createWatcher(options: WatcherOptions): Watcher {
 function confirmStall(end: End, state: ClusterState, nowMs: MonoMs, lookAt: (atMs: number) => void): void {
   const { progress, stalled } = state.ends[end.name] ?? { progress: null, stalled: false };
   const sinceMs = progress?.behindSinceMs ?? null;
-  if (sinceMs === null || stalled || end.failures > 0) return;
+  // A stream that moves is no suspect: on a busy cluster a standby is behind at every look.
+  if (sinceMs === null || progress?.moved === true || stalled || end.failures > 0) return;
   const confirmMs = sinceMs + state.settings.limits.stallMinMs;
   if (confirmMs <= nowMs || confirmMs === end.confirmMs) return;
   end.confirmMs = confirmMs;

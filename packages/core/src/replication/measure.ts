@@ -103,10 +103,11 @@ function seeProgress(state: ClusterState, name: string, sample: StandbySample, n
   const received = receivedLsn(sample);
   if (primary === null || received === null) return { ...end, progress: null, stalled: false };
   const isBehind = (lsnDiffBytes(primary.sample.lsn, received) ?? 0) > 0;
-  const still = end.progress?.receivedLsn === received ? end.progress.behindSinceMs : null;
+  const moved = end.progress?.receivedLsn !== received;
+  const still = moved ? null : (end.progress?.behindSinceMs ?? null);
   const behindSinceMs = isBehind ? (still ?? nowMs) : null;
   const stalled = behindSinceMs !== null && nowMs - behindSinceMs >= state.settings.limits.stallMinMs;
-  return { ...end, progress: { receivedLsn: received, behindSinceMs }, stalled };
+  return { ...end, progress: { receivedLsn: received, moved, behindSinceMs }, stalled };
 }
 
 /** Feeds the debouncers: an end's own with every look at it, the others' only when a look leaves no doubt. */

@@ -32,7 +32,12 @@ export type EndState = {
   /** The history in which it was seen streaming from the primary. */
   readonly linked: { readonly systemIdentifier: string; readonly timeline: number } | null;
   /** Standby: where its received log ends, and since when the primary has been further on while it ended just there. */
-  readonly progress: { readonly receivedLsn: Lsn; readonly behindSinceMs: MonoMs | null } | null;
+  readonly progress: {
+    readonly receivedLsn: Lsn;
+    /** Something arrived since the look before. */
+    readonly moved: boolean;
+    readonly behindSinceMs: MonoMs | null;
+  } | null;
   readonly stalled: boolean;
   readonly debounced: Debounced;
   /** What is published; changes only through the debouncer. */
