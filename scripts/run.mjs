@@ -21,6 +21,7 @@ const TASKS = {
   test: { entry: ['scripts/test.mjs'], parts: 'all', purpose: 'types, lint and every test; file names run only these' },
   'test:nightly': { entry: ['scripts/test.mjs', '--nightly'], parts: 'all', purpose: 'the same and what takes longer' },
   bench: { entry: ['bench/main.ts'], parts: 'product', purpose: 'measures; see bench/' },
+  simulate: { entry: ['packages/sim/src/cli.ts'], parts: 'none', purpose: 'the decisions under simulated faults; a seed replays' },
   setup: { entry: null, parts: 'all', purpose: 'only sets up, and lists the real parts' },
   check: { entry: ['scripts/test.mjs', '--check'], parts: 'none', purpose: 'types and lint only' },
   continuum: { entry: ['daemons/controller/src/cli.ts'], parts: 'none', purpose: "the operator's command line" },
