@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { serve } from '@hono/node-server';
 import type { ServerType } from '@hono/node-server';
 import { pino } from 'pino';
-import type { Action, ControllerState, Epoch, MonoMs, Now } from '@continuum/core';
+import type { Action, ControllerState, Epoch, GateMode, MonoMs, Now } from '@continuum/core';
 import { decide, initialState, monoMs } from '@continuum/core';
 import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
 import type { GateLink } from '@continuum/adapters/gate-link/gate-link';
@@ -58,7 +58,14 @@ async function main(): Promise<void> {
     socketPath: config.local.gate.socket,
     // The clock that validity is counted on: another one has another origin.
     clock: clock.now,
-    onChange: () => loop.post({ kind: 'gate-observed', observation: gates.observe() }),
+    // Read when the event is taken, not when it is posted: a directive may have been given in between.
+    onChange: () =>
+      loop.post({
+        kind: 'gate-observed',
+        get observation() {
+          return gates.observe();
+        },
+      }),
     onDropped: (reason) => log.warn({ reason }, 'gate connection dropped'),
   });
   if (!link.ok) return fail(EXIT_TAKEN, link.failure.code, link.failure.message);
@@ -243,13 +250,13 @@ function stateFile(config: ContinuumConfig): string {
   return join(config.local.stateDir, 'controller.json');
 }
 
-/** The gate directive that was given last, and which one each connected gate has in force. */
+/** The gate directive that was given last, and whether every connected gate has it in force. */
 function createGateEffect(): {
   use: (link: GateLink) => void;
   direct: (action: Extract<Action, { kind: 'gate' }>, state: ControllerState) => void;
   observe: () => ControllerState['gate'];
 } {
-  const given = new Map<number, { mode: ControllerState['gate']['mode']; epoch: number }>();
+  let last: { readonly version: number; readonly mode: GateMode; readonly epoch: number } | null = null;
   let link: GateLink | null = null;
   return {
     use: (opened) => {
@@ -260,12 +267,12 @@ function createGateEffect(): {
       const { validUntilMs, ...rest } = directive;
       const validUntilMonoMs: MonoMs = directive.mode === 'open' ? validUntilMs : monoMs(0);
       const version = link.set({ ...rest, holdMsMax: state.policy.timings.holdMsMax }, validUntilMonoMs);
-      given.set(version, { mode: directive.mode, epoch: directive.epoch });
-      for (const old of given.keys()) if (old < version - 16) given.delete(old);
+      last = { version, mode: directive.mode, epoch: directive.epoch };
     },
     observe: () => {
       const seen = link?.observed() ?? { connected: false, held: 0, applied: 0, epoch: 0 };
-      const inForce = given.get(seen.applied) ?? null;
+      // An earlier directive that is still in force says nothing about the one that was given since.
+      const inForce = last !== null && seen.applied === last.version ? last : null;
       return { connected: seen.connected, held: seen.held, mode: inForce?.mode ?? null, epoch: inForce?.epoch ?? 0 };
     },
   };
