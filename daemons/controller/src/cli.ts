@@ -8,6 +8,8 @@ import { request } from 'undici';
 import { formatProblems, parseConfig } from '@continuum/wire/spec';
 import type { AuditEntry } from '@continuum/runtime';
 import { lag } from './lag-command.ts';
+import { checkNames, renderCommand } from './dns-cli.ts';
+import type { Outcome } from './dns-cli.ts';
 import type { Status, SwitchoverPlan } from './status.ts';
 
 const USAGE = `continuum: keeps one of two regions active
@@ -21,6 +23,10 @@ const USAGE = `continuum: keeps one of two regions active
                                        take over although data may be lost; both texts are recorded
   continuum events [--follow]          what happened, newest last
   continuum lag [CLUSTER] [--watch]    what each standby misses, how sure that is, and since when (asks a lag prober)
+  continuum dns render -f FILE --pdns VERSION [--explain]
+                                       the records for a name server of that version, as a zone file has them
+  continuum dns check --config FILE    what each resolver says for the name, how old, which region, and whether that is the
+                                       holder of the lease: 0 when all are right
   continuum check --config FILE        every problem of a configuration, and the timings that follow from it
 
   --config FILE    controller's configuration: gives the address and the token
@@ -45,6 +51,9 @@ const options = {
   follow: { type: 'boolean', default: false },
   prober: { type: 'string', default: 'http://127.0.0.1:9188' },
   watch: { type: 'boolean', default: false },
+  file: { type: 'string', short: 'f' },
+  pdns: { type: 'string' },
+  explain: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
@@ -58,6 +67,7 @@ async function main(): Promise<void> {
   const [command, ...rest] = positionals;
   if (values.help || command === undefined) return say(USAGE);
   if (command === 'lag' && rest.length <= 1) return lag({ ...values, cluster: rest[0] ?? null }, say, quit);
+  if (command === 'dns' && rest.length === 1) return dns(rest[0] ?? '', values);
   if (rest.length > 0) quit(EXIT.usage, `what is "${rest.join(' ')}"?\n\n${USAGE}`);
   if (values.output !== 'text' && values.output !== 'json') quit(EXIT.usage, `--output ${values.output}: use text or json`);
   if (command === 'check') return check(values);
@@ -87,6 +97,36 @@ function check(values: Values): void {
   }
   const { timings, region, name, mode, hash } = parsed.policy;
   show(values, { ok: true, name, region, mode, hash, timings }, (one) => `${name} for region ${region}, ${mode}\n${table(Object.entries(one.timings).map(([key, value]) => [key, String(value)]))}`);
+}
+
+async function dns(what: string, values: Values): Promise<void> {
+  if (what !== 'render' && what !== 'check') quit(EXIT.usage, `dns ${what}: use dns render or dns check\n\n${USAGE}`);
+  let outcome: Outcome;
+  if (what === 'render') {
+    if (values.file === undefined || values.pdns === undefined) quit(EXIT.usage, 'dns render needs -f FILE and --pdns VERSION, for example --pdns 4.9');
+    outcome = renderCommand(values.file, readGiven('-f', values.file), values.pdns, values.explain);
+  } else {
+    if (values.config === undefined) quit(EXIT.usage, 'dns check needs --config FILE');
+    const parsed = parseConfig(readGiven('--config', values.config));
+    if (!parsed.ok) quit(EXIT.usage, formatProblems(values.config, parsed.problems));
+    outcome = await checkNames(parsed.config, await holderNow(findApi(values)));
+  }
+  const text = values.output === 'json' ? JSON.stringify(outcome.value, null, 2) : outcome.text;
+  if (outcome.exitCode === 0 || what === 'check' || values.output === 'json') say(text);
+  else process.stderr.write(`${text}\n`);
+  process.exitCode = outcome.exitCode;
+}
+
+/** Who holds the lease as the controller knows it; undefined when it cannot be asked, or does not know. */
+async function holderNow({ url, token }: Api): Promise<string | null | undefined> {
+  try {
+    const response = await request(`${url}/v1/status`, { headers: { authorization: `Bearer ${token}` }, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: REQUEST_TIMEOUT_MS });
+    const status = (await response.body.json()) as Partial<Status>;
+    return response.statusCode === 200 && status.lease !== null && status.lease !== undefined ? status.lease.holder : undefined;
+  } catch (error) {
+    process.stderr.write(`the controller at ${url} cannot be asked: ${(error as Error).message}\n`);
+    return undefined;
+  }
 }
 
 async function plan(api: Api, values: Values): Promise<void> {

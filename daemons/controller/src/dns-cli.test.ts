@@ -1,0 +1,66 @@
+// The two commands about names: what is rendered, how answers are judged, and what a script gets to see.
+
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { runFolder } from '../../../test/rig/process.ts';
+import { judge, renderCommand } from './dns-cli.ts';
+
+const CLI = fileURLToPath(new URL('./cli.ts', import.meta.url));
+const NAMES = `apiVersion: continuum.dev/v1alpha1
+kind: ContinuumNames
+metadata: { name: shop }
+spec:
+  placement: active-active
+  select: weighted
+  zone: shop.example
+  names: [shop.example, '*.shop.example']
+  ttlSeconds: 5
+  regions:
+    - { name: r1, addresses: [192.0.2.1], weight: 2 }
+    - { name: r2, addresses: [198.51.100.1] }
+  probe: { port: 80, path: /healthz, failures: 3 }
+`;
+
+t.test('render: text for people, JSON for scripts, notes when something is lowered, exit codes', async (t) => {
+  const folder = runFolder('dns-cli');
+  const file = join(folder, 'names.yaml');
+  writeFileSync(file, NAMES);
+  const run = (...args: string[]) => spawnSync(process.execPath, [CLI, 'dns', ...args], { encoding: 'utf8' });
+  const old = run('render', '-f', file, '--pdns', '4.9.2');
+  t.equal(old.status, 0, old.stderr);
+  t.match(old.stdout, /^; lowered: probe.failures 3: PowerDNS 4.9 does not know it/);
+  t.match(old.stdout, /\*\.shop\.example\. 5 IN LUA A "ifurlup\('http:\/\/shop.example:80\/healthz',\{'192.0.2.1','192.0.2.1','198.51.100.1'\}/);
+  const explained = run('render', '-f', file, '--pdns', '5.1', '--explain', '--output', 'json');
+  t.match(JSON.parse(explained.stdout), { ok: true, lua: [{ type: 'LUA' }, {}], notes: [{ kind: 'needs' }, { kind: 'static' }], explain: [/^active-active/] });
+  t.equal(run('render', '-f', file, '--pdns', '9').status, 2);
+  t.equal(run('render', '-f', file).status, 2);
+  t.equal(run('sing', '-f', file).status, 2);
+  writeFileSync(file, NAMES.replace('192.0.2.1]', "'x', '192.0.2.1']"));
+  const wrong = run('render', '-f', file, '--pdns', '5.0');
+  t.equal(wrong.status, 1);
+  t.match(wrong.stderr, /regions\[0\]\.addresses = "x"/);
+});
+
+t.test('unknown keys and missing sections are problems with their path', async (t) => {
+  t.match(renderCommand('f', NAMES.replace('select:', 'choose:'), '5.0', false), { exitCode: 1, text: /spec/ });
+  t.match(renderCommand('f', 'kind: Other', '5.0', false), { exitCode: 1, text: /ContinuumNames/ });
+  t.match(renderCommand('f', '{', '5.0', false), { exitCode: 1 });
+  t.match(renderCommand('f', 'kind: Continuum', '5.0', false), { exitCode: 1, text: /apiVersion/ });
+  t.match(renderCommand('f', NAMES.replace('active-active', 'active-hotstandby'), '5.0', false), { exitCode: 1, text: /lease/ });
+});
+
+t.test('an answer is right when it is the holder alone and no older than what is published', async (t) => {
+  const regions = new Map([['192.0.2.1', 'r1'], ['192.0.2.2', 'r2']]);
+  const say = (addresses: readonly string[], ttlSeconds = 3) => ({ resolver: '9.9.9.9', status: 'answered' as const, addresses, ttlSeconds });
+  t.match(judge(say(['192.0.2.1']), regions, 'r1', 5), { verdict: 'match', ageSeconds: 2, regions: ['r1'] });
+  t.match(judge(say(['192.0.2.2']), regions, 'r1', 5), { verdict: 'differs', regions: ['r2'] });
+  t.match(judge(say(['192.0.2.1', '192.0.2.2']), regions, 'r1', 5), { verdict: 'differs' });
+  t.match(judge(say(['203.0.113.9']), regions, 'r1', 5), { verdict: 'differs', regions: ['?'] });
+  t.match(judge(say(['192.0.2.1'], 60), regions, 'r1', 5), { verdict: 'differs', detail: /above the 5 s/ });
+  t.match(judge(say(['192.0.2.1']), regions, null, 5), { verdict: 'differs' }, 'nobody holds it');
+  t.match(judge(say(['192.0.2.1']), regions, undefined, 5), { verdict: 'unjudged' }, 'not known is not right');
+  t.match(judge({ resolver: 'x', status: 'abstained', reason: 'ESERVFAIL' }, regions, 'r1', 5), { verdict: 'no-answer', ageSeconds: null, detail: 'ESERVFAIL' });
+});

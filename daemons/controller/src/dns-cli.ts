@@ -1,0 +1,73 @@
+// `continuum dns render` and `continuum dns check`: what the name servers are to be told, and what the world is told by them.
+
+import { createResolvers } from '@continuum/adapters/resolver/resolvers';
+import { pdnsVersion, PDNS_VERSIONS, renderPlacement, renderText } from '@continuum/core';
+import type { Rendered } from '@continuum/core';
+import type { ResolverAnswer } from '@continuum/ports';
+import { parseNames } from '@continuum/wire/dns-spec';
+import { formatProblems, timingsOf } from '@continuum/wire/spec';
+import type { ContinuumConfig } from '@continuum/wire/spec';
+
+export type Outcome = { readonly exitCode: 0 | 1 | 2; readonly text: string; readonly value: unknown };
+
+const CHECK_TIMEOUT_MS = 3_000;
+
+/** `file` is only for messages. */
+export function renderCommand(file: string, text: string, pdns: string, explain: boolean): Outcome {
+  const version = pdnsVersion(pdns);
+  if (version === null) return problem(2, `--pdns ${pdns}: use one of ${PDNS_VERSIONS.join(', ')}, with or without a patch level`);
+  const parsed = parseNames(text, version);
+  if (!parsed.ok) return { exitCode: 1, text: formatProblems(file, parsed.problems), value: { ok: false, problems: parsed.problems } };
+  const made = renderPlacement(parsed.input);
+  if (made.ok) return { exitCode: 0, text: renderText(made.value, { explain }).trimEnd(), value: shown(made.value, explain) };
+  const lines = made.problems.map(({ field, value, fix }) => `  ${file}  ${field} = ${value}\n      ${fix}`);
+  return { exitCode: 1, text: `${made.problems.length} problem(s) in ${file}\n${lines.join('\n')}`, value: { ok: false, problems: made.problems } };
+}
+
+export type Row = {
+  readonly resolver: string;
+  readonly verdict: 'match' | 'differs' | 'no-answer' | 'unjudged';
+  /** Whose addresses were answered, in the order of the answer; `?` for an address of no region. */
+  readonly regions: readonly string[];
+  readonly addresses: readonly string[];
+  /** How long ago this resolver learned it, from what is left of the TTL; null when nothing was answered. */
+  readonly ageSeconds: number | null;
+  readonly detail: string;
+};
+
+/** What each resolver says from here, beside who holds the lease (null: nobody, undefined: not known). */
+export async function checkNames(config: ContinuumConfig, holder: string | null | undefined): Promise<Outcome> {
+  const { dns, regions } = config.spec;
+  const resolvers = createResolvers({ servers: dns.resolvers, timeoutMs: CHECK_TIMEOUT_MS });
+  const answers = await resolvers.resolve(dns.name, AbortSignal.timeout(CHECK_TIMEOUT_MS + 1_000));
+  const published = timingsOf(config).dnsTtlSeconds;
+  const byAddress = new Map(regions.map(({ name, gateway }) => [gateway.address, name]));
+  const rows = answers.map((answer) => judge(answer, byAddress, holder, published));
+  const matching = rows.every(({ verdict }) => verdict === 'match');
+  const lease = holder === undefined ? 'not known (name the controller with --config and let it run)' : (holder ?? 'nobody');
+  const lines = rows.map((row) => `${row.resolver.padEnd(16)} ${row.verdict.padEnd(10)} ${row.detail}`);
+  return {
+    exitCode: matching ? 0 : 1,
+    text: [`${dns.name}: lease held by ${lease}`, ...lines].join('\n'),
+    value: { ok: matching, name: dns.name, holder: holder ?? null, holderKnown: holder !== undefined, resolvers: rows },
+  };
+}
+
+export function judge(answer: ResolverAnswer, byAddress: ReadonlyMap<string, string>, holder: string | null | undefined, publishedTtlSeconds: number): Row {
+  const { resolver } = answer;
+  if (answer.status === 'abstained') return { resolver, verdict: 'no-answer', regions: [], addresses: [], ageSeconds: null, detail: answer.reason };
+  const regions = answer.addresses.map((one) => byAddress.get(one) ?? '?');
+  const ageSeconds = Math.max(0, publishedTtlSeconds - answer.ttlSeconds);
+  const named = regions.map((region, index) => `${region} (${answer.addresses[index]})`).join(', ');
+  const above = answer.ttlSeconds > publishedTtlSeconds ? `, TTL ${answer.ttlSeconds} s is above the ${publishedTtlSeconds} s that are published` : '';
+  const verdict = holder === undefined ? 'unjudged' : holder !== null && regions.length === 1 && regions[0] === holder && above === '' ? 'match' : 'differs';
+  return { resolver, verdict, regions, addresses: answer.addresses, ageSeconds, detail: `${named}, ${ageSeconds} s old${above}` };
+}
+
+function shown({ rrsets, lua, notes, explain: words }: Rendered, explain: boolean): object {
+  return { ok: true, rrsets, lua, notes, ...(explain ? { explain: words } : {}) };
+}
+
+function problem(exitCode: 1 | 2, text: string): Outcome {
+  return { exitCode, text, value: { ok: false, problem: text } };
+}
