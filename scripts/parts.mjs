@@ -35,7 +35,7 @@ export const PARTS = [
     range: '>=15',
     variable: { name: 'CONTINUUM_POSTGRES_BIN_DIR', holds: 'folder' },
     command: 'postgres',
-    siblings: ['initdb', 'pg_basebackup', 'pg_controldata', 'pg_ctl', 'pg_rewind', 'psql'],
+    siblings: ['initdb', 'pg_basebackup', 'pg_controldata', 'pg_ctl', 'pg_rewind', 'pg_waldump', 'psql'],
     systemFolders: ['/usr/lib/postgresql/*/bin', '/usr/pgsql-*/bin'],
     source: {
       kind: 'debian',

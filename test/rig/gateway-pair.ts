@@ -6,6 +6,7 @@ import { monoMs } from '@continuum/core';
 import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
 import type { GateLink, GateLinkInstruction } from '@continuum/adapters/gate-link/gate-link';
 import { Agent, request } from 'undici';
+import { systemClock } from '@continuum/runtime';
 import { startEchoApp } from './echo-app.ts';
 import type { Echo, EchoApp } from './echo-app.ts';
 import { startGateway } from './gateway.ts';
@@ -95,7 +96,7 @@ export async function startGatewayPair(
 }
 
 async function openLink(socketPath: string): Promise<GateLink> {
-  const created = await createGateLink({ socketPath });
+  const created = await createGateLink({ socketPath, clock: systemClock.now });
   if (!created.ok) throw new Error(created.failure.message);
   return created.value;
 }
@@ -112,7 +113,7 @@ async function tell(
   const whole = { epoch: 1, activeRegion: region, holdForwarded: false, holdMsMax: 10_000, ...instruction };
   told += 1;
   whole.holdMsMax += told / 1_000;
-  const version = link.set(whole, monoMs(performance.now() + remainingMs));
+  const version = link.set(whole, monoMs(systemClock.now().monoMs + remainingMs));
   await waitFor(`${region} to be ${whole.mode} at epoch ${whole.epoch}`, () => link.observed().applied === version, { everyMs: 1 });
 }
 

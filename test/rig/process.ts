@@ -179,7 +179,8 @@ function hookExit(): void {
     signalAll(pids, 'SIGKILL');
   };
   process.once('exit', killAll);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  // SIGALRM is how the test runner ends a file that takes too long.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGALRM'] as const) {
     process.once(signal, () => {
       killAll();
       process.exit(signal === 'SIGINT' ? 130 : 143);

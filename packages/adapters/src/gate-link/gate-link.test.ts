@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Now } from '@continuum/core';
 import { monoMs, wallMs } from '@continuum/core';
 import type { GateAnswer } from '@continuum/wire/gate-link';
+import { systemClock } from '@continuum/runtime';
 import { lineSplitter } from '@continuum/wire/lines';
 import { test } from 'tap';
 import type { Test } from 'tap';
@@ -41,7 +42,7 @@ async function gateAt(t: Test, socketPath: string): Promise<BareGate> {
 async function linkAt(t: Test, options: Partial<GateLinkOptions> = {}): Promise<{ link: GateLink; path: string }> {
   number += 1;
   const path = options.socketPath ?? join(folder, `${number}.sock`);
-  const created = await createGateLink({ ...options, socketPath: path });
+  const created = await createGateLink({ clock: systemClock.now, ...options, socketPath: path });
   if (!created.ok) throw new Error(created.failure.message);
   t.teardown(() => created.value.close());
   return { link: created.value, path };
@@ -169,7 +170,7 @@ test('no more than 16 gates at once', async (t) => {
 
 test('a path that a living process serves is refused, a dead process\'s socket is replaced', async (t) => {
   const { path } = await linkAt(t);
-  const second = await createGateLink({ socketPath: path });
+  const second = await createGateLink({ clock: systemClock.now, socketPath: path });
   t.match(second, { ok: false, failure: { code: 'CTM_GATE_LINK_IN_USE', message: path } });
 
   const dead = join(folder, 'dead.sock');
@@ -193,18 +194,18 @@ test('only this user may connect', async (t) => {
 test('a path that cannot be a socket is a clear error', async (t) => {
   const file = join(folder, 'a-file');
   writeFileSync(file, 'precious');
-  t.match(await createGateLink({ socketPath: file }), { ok: false, failure: { code: 'CTM_GATE_LINK_PATH' } });
+  t.match(await createGateLink({ clock: systemClock.now, socketPath: file }), { ok: false, failure: { code: 'CTM_GATE_LINK_PATH' } });
   const long = join(folder, 'x'.repeat(120));
-  t.match(await createGateLink({ socketPath: long }), { ok: false, failure: { code: 'CTM_GATE_LINK_PATH' } });
+  t.match(await createGateLink({ clock: systemClock.now, socketPath: long }), { ok: false, failure: { code: 'CTM_GATE_LINK_PATH' } });
   const nowhere = join(folder, 'no', 'such', 'folder.sock');
-  t.match(await createGateLink({ socketPath: nowhere }), { ok: false, failure: { code: 'CTM_GATE_LINK_LISTEN' } });
+  t.match(await createGateLink({ clock: systemClock.now, socketPath: nowhere }), { ok: false, failure: { code: 'CTM_GATE_LINK_LISTEN' } });
   mkdirSync(join(folder, 'dir.sock'));
-  t.match(await createGateLink({ socketPath: join(folder, 'dir.sock') }), { ok: false, failure: { code: 'CTM_GATE_LINK_PATH' } });
+  t.match(await createGateLink({ clock: systemClock.now, socketPath: join(folder, 'dir.sock') }), { ok: false, failure: { code: 'CTM_GATE_LINK_PATH' } });
 });
 
 test('a beacon is answered like a gate and never counted as one', async (t) => {
   const { link, path } = await linkAt(t);
-  link.set(open, monoMs(performance.now() + 60_000));
+  link.set(open, monoMs(systemClock.now().monoMs + 60_000));
   const beacon = await gateAt(t, path);
   beacon.ask({ role: 'beacon', applied: 1, epoch: 3, held: 4 });
   await waitFor('its answer', () => beacon.received.some((one) => 'answer' in one));

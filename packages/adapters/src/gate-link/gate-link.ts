@@ -5,7 +5,7 @@ import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { MonoMs, Now } from '@continuum/core';
-import { SUSPEND_TOLERANCE_MS, monoMs, wallAheadMs, wallMs } from '@continuum/core';
+import { SUSPEND_TOLERANCE_MS, wallAheadMs } from '@continuum/core';
 import type { Result } from '@continuum/ports';
 import { failure, success } from '@continuum/ports';
 import type { GateAnswer, GateAsk, GateInstruction } from '@continuum/wire/gate-link';
@@ -40,7 +40,8 @@ export type GateLink = {
 
 export type GateLinkOptions = {
   readonly socketPath: string;
-  readonly clock?: () => Now;
+  /** The very clock that `validUntilMonoMs` is on: two monotonic clocks of one process may have different origins. */
+  readonly clock: () => Now;
   readonly onChange?: (observed: GateObserved) => void;
   /** A gate sent something that is not of the protocol, or was silent; its connection was dropped. */
   readonly onDropped?: (reason: string) => void;
@@ -65,7 +66,7 @@ export async function createGateLink(options: GateLinkOptions): Promise<Result<G
   const { socketPath } = options;
   const free = await clearPath(socketPath);
   if (!free.ok) return free;
-  const clock = options.clock ?? systemClock;
+  const { clock } = options;
   const gates = new Set<Gate>();
   let current: Current | null = null;
   let reported = describe(gates);
@@ -252,8 +253,4 @@ function listen(server: Server, socketPath: string, socketGid: number | undefine
     });
     process.umask(before);
   });
-}
-
-function systemClock(): Now {
-  return { monoMs: monoMs(performance.now()), wallMs: wallMs(Date.now()) };
 }
