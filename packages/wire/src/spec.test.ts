@@ -245,3 +245,39 @@ t.test('the register is one of two, with its own sections and without those of t
   };
   t.match(after(word), [{ path: 'spec.register', fix: 'use witness or dns' }]);
 });
+
+t.test('attestation: off without its part, derived with it', async (t) => {
+  const parsed = parseConfig(GOOD);
+  t.ok(parsed.ok && parsed.policy.fallback === undefined);
+  const attesting = parseConfig(attestingSpec());
+  t.same(attesting.ok ? attesting.policy.fallback : attesting.problems, {
+    holdMs: 5_000,
+    roundMs: 833,
+    voters: [
+      { name: 'one', vendor: 'google' },
+      { name: 'two', vendor: 'cloudflare' },
+      { name: 'three', vendor: 'own' },
+    ],
+  });
+});
+
+t.test('attestation: vendors, keys and timings are checked against the rest', async (t) => {
+  const paths = (change: (tree: Tree) => void): string[] => problemsOf(attestingSpec(change)).map(({ path }) => path);
+  const resolver = (tree: Tree, index: number): Record<string, unknown> => tree['spec']?.['dns']?.['resolvers']?.[String(index)] as Record<string, unknown>;
+  t.same(paths((tree) => delete resolver(tree, 2)['vendor']), ['spec.dns.resolvers[2].vendor']);
+  t.same(paths((tree) => (resolver(tree, 2)['vendor'] = 'google')), ['spec.dns.resolvers'], 'one vendor besides the witness’s own');
+  t.same(paths((tree) => delete tree['spec']?.['dns']?.['attestation']?.['publicKeys']?.['r2/1']), ['spec.dns.attestation.publicKeys']);
+  t.same(paths((tree) => Object.assign(tree['spec'] as Tree, { timings: { hold: '6s' } })), ['spec.timings.hold']);
+  t.same(paths((tree) => Object.assign(tree['spec'] as Tree, { objective: { rto: '3s' } })), ['spec.timings.hold'], 'no time for a round');
+  t.same(paths((tree) => Object.assign(tree['spec']?.['dns']?.['attestation'] as Tree, { zone: 'Not A Zone' })), ['spec.dns.attestation.zone']);
+});
+
+/** What is right, with regions that attest. */
+function attestingSpec(change: (tree: Tree) => void = () => undefined): string {
+  const tree = parse(GOOD) as Tree;
+  const resolvers = [{ name: 'one', address: '8.8.8.8' }, { name: 'two', address: '1.1.1.1', https: 'https://1.1.1.1/dns-query' }, { name: 'three', address: '192.0.2.10', vendor: 'own' }];
+  const attestation = { zone: 'attest.example.net', publicKeys: { 'r1/1': 'one', 'r2/1': 'two' } };
+  Object.assign(tree['spec']?.['dns'] as Tree, { resolvers, attestation });
+  change(tree);
+  return stringify(tree);
+}

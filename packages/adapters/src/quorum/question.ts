@@ -40,9 +40,9 @@ export function makeQuestion(name: string, random: Uint8Array, overHttps = false
   const packet = new Packet();
   packet.header = new Packet.Header({ id, rd: 1 });
   packet.questions = [new Packet.Question(mixed, TYPE.TXT, CLASS.IN)];
-  const plain = packet.toBuffer();
   packet.additionals = [Packet.Resource.EDNS([], { udpPayloadSize: EDNS_BYTES })];
-  return { id, name: mixed, bytes: packet.toBuffer(), questionEnd: plain.length };
+  // On the wire a name takes two bytes more than its text; a type and a class follow it.
+  return { id, name: mixed, bytes: packet.toBuffer(), questionEnd: HEADER_BYTES + mixed.length + 2 + 4 };
 }
 
 /** Never throws, whatever the bytes are. */

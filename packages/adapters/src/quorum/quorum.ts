@@ -34,6 +34,8 @@ type Verify = (region: string, text: string, signature: string) => Promise<boole
 type VoterParts = { readonly voter: VoterOptions; readonly agent: Agent | null };
 
 const NONCE_BYTES = 16;
+/** The control name is the region's own: a region that finds nothing at itself has no second place to look from. */
+const OWN_SILENCE: Finding = { kind: 'nothing', reason: 'a region cannot control its own silence' };
 /** The identifier and one bit for each letter of the longest name. */
 const RANDOM_BYTES = 2 + 32;
 
@@ -55,7 +57,7 @@ export async function createQuorum(options: QuorumOptions): Promise<Quorum> {
           if (signal.aborted) return { voter, vote: { kind: 'abstain', reason: 'aborted' } };
           const [about, control] = await Promise.all([
             find(part, { lease, region: target }, options.zone, verify, deadlineMs),
-            find(part, { lease: CONTROL_LABEL, region }, options.zone, verify, deadlineMs),
+            target === region ? OWN_SILENCE : find(part, { lease: CONTROL_LABEL, region }, options.zone, verify, deadlineMs),
           ]);
           return { voter, vote: voteOf(about, control) };
         }),

@@ -1,0 +1,137 @@
+// What a round of the resolvers costs when one of them is dead, and how many signed answers a beacon gives: beside a static record of
+// PowerDNS, asked by the same client in the same run.
+
+import { randomBytes, generateKeyPairSync, sign } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
+import { createQuorum } from '@continuum/adapters/quorum/index';
+import { makeQuestion } from '@continuum/adapters/quorum/question';
+import { attestationName, monoMs, regionId } from '@continuum/core';
+import { systemClock } from '@continuum/runtime';
+import { generateKeyPair } from '@continuum/wire';
+import { startBeacon } from '../test/rig/beacon.ts';
+import { startAuthoritative, startResolvers } from '../test/rig/dns.ts';
+import { freePort, runFolder } from '../test/rig/process.ts';
+import { machine, quantile, row } from './report.ts';
+import type { BenchReport } from './report.ts';
+
+const ZONE = 'attest.app.test';
+const ADDRESS = '127.48.0.1';
+const ROUNDS = 200;
+const DEADLINE_MS = 300;
+const ANSWERS_MS = 5_000;
+/** Questions under way at once. */
+const WINDOW = 64;
+/** Linux counts a process's time in hundredths of a second. */
+const TICKS_PER_SECOND = 100;
+
+export async function benchQuorum(say: (line: string) => void): Promise<BenchReport> {
+  const folder = runFolder('bench-quorum');
+  const keys = await generateKeyPair();
+  const privateKeyFile = join(folder, 'key.pem');
+  writeFileSync(privateKeyFile, keys.privateKey, { mode: 0o600 });
+  const controllerSocket = join(folder, 'gate.sock');
+  const link = await createGateLink({ socketPath: controllerSocket, clock: systemClock.now });
+  if (!link.ok) throw new Error(link.failure.message);
+  link.value.set({ epoch: 4, mode: 'open', activeRegion: 'r1', holdForwarded: false, holdMsMax: 1_000 }, monoMs(systemClock.now().monoMs + 3_600_000));
+  const at = { address: ADDRESS, port: await freePort(ADDRESS) };
+  const generous = { perSecond: 1_000_000, burst: 1_000_000 };
+  const beacon = await startBeacon({ folder: join(folder, 'beacon'), region: 'r1', zone: ZONE, ...at, metricsPort: await freePort(ADDRESS), lease: 'counter', controllerSocket, privateKeyFile, rateLimit: generous });
+  const resolvers = await startResolvers({
+    folder: join(folder, 'resolvers'),
+    port: await freePort('127.8.8.8', '127.1.1.1', '127.9.9.9'),
+    forward: [{ zone: `r1.${ZONE}`, servers: [at] }],
+  });
+  const voters = resolvers.map(({ server }, index) => ({ name: server.name, vendor: `v${index}`, address: server.address, port: server.port ?? 53 }));
+  const quorum = await createQuorum({ zone: ZONE, lease: 'counter', region: regionId('r1'), voters, publicKeys: { 'r1/1': keys.publicKey } });
+
+  say('rounds with three voters, then with one dead');
+  const healthy = await rounds(quorum);
+  const [dead] = resolvers;
+  if (dead !== undefined) process.kill(dead.started.pid, 'SIGSTOP');
+  const degraded = await rounds(quorum);
+  if (dead !== undefined) process.kill(dead.started.pid, 'SIGCONT');
+
+  say('answers of the beacon, and of PowerDNS for a static record');
+  const signed = await answers(at, beacon.pid, () => makeQuestion(attestationName({ nonce: randomBytes(16).toString('hex'), lease: 'counter', region: 'r1' }, ZONE), randomBytes(34)).bytes);
+  const authority = await startAuthoritative({ folder: join(folder, 'pdns'), region: 'r1', address: '127.48.0.2', dnsPort: await freePort('127.48.0.2'), apiPort: await freePort('127.48.0.2'), apiKey: 'key', zone: 'app.test', nameServers: [{ region: 'r1', address: '127.48.0.2' }] });
+  const fixed = await answers({ address: '127.48.0.2', port: authority.server.port ?? 53 }, authority.started.pid, () => makeQuestion('ns-r1.app.test', randomBytes(34)).bytes);
+  await quorum.close();
+  await Promise.all([link.value.close(), beacon.stop(), authority.started.stop(), ...resolvers.map((one) => one.started.stop())]);
+  return {
+    bench: 'quorum',
+    machine: machine(),
+    rows: [
+      row('round, 3 voters: p99', 'ms', healthy.wallMs, (values) => quantile(values, 0.99), null),
+      row('round, one voter dead: p99', 'ms', degraded.wallMs, (values) => quantile(values, 0.99), `<= ${DEADLINE_MS + 10}`),
+      row('round, one voter dead: CPU of the asker', 'ms', [degraded.cpuMs], (values) => values[0] ?? null, '<= 1'),
+      row('rounds with an outcome, one voter dead', '%', [degraded.decided], (values) => values[0] ?? null, '>= 100'),
+      row('signed answers of the beacon, per core', '1/s', [signed.perCpuSecond], (values) => values[0] ?? null, '>= 20000', { 'pdns static': fixed.perCpuSecond }),
+      row('Ed25519 signatures alone, per core', '1/s', [signaturesPerSecond()], (values) => values[0] ?? null, null),
+    ],
+    notes: [
+      `a round has a deadline of ${DEADLINE_MS} ms; the dead voter is a stopped recursor, so every round waits for it`,
+      'answers per second of the process\'s own CPU time, so that the client on the same machine takes nothing from it',
+    ],
+  };
+}
+
+async function rounds(quorum: Awaited<ReturnType<typeof createQuorum>>): Promise<{ wallMs: number[]; cpuMs: number; decided: number }> {
+  const never = new AbortController().signal;
+  const wallMs: number[] = [];
+  let decided = 0;
+  for (let warm = 0; warm < 5; warm++) await quorum.round(regionId('r1'), DEADLINE_MS, never);
+  const before = process.cpuUsage();
+  for (let count = 0; count < ROUNDS; count++) {
+    const startedMs = performance.now();
+    const votes = await quorum.round(regionId('r1'), DEADLINE_MS, never);
+    wallMs.push(performance.now() - startedMs);
+    if (votes.filter(({ vote }) => vote.kind === 'attested').length >= 2) decided += 1;
+  }
+  const { user, system } = process.cpuUsage(before);
+  return { wallMs, cpuMs: (user + system) / 1_000 / ROUNDS, decided: (decided / ROUNDS) * 100 };
+}
+
+/** Keeps `WINDOW` questions under way and counts what comes back. */
+async function answers(at: { address: string; port: number }, pid: number, question: () => Buffer): Promise<{ perCpuSecond: number }> {
+  // Made before: the client's own work must not be what is measured.
+  const questions = Array.from({ length: 4_096 }, question);
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => socket.connect(at.port, at.address, resolve));
+  let count = 0;
+  let next = 0;
+  const send = (): void => socket.send(questions[next++ % questions.length] ?? Buffer.alloc(0));
+  socket.on('message', () => {
+    count += 1;
+    send();
+  });
+  const measure = async (ms: number): Promise<{ answered: number; cpuSeconds: number }> => {
+    const [startCount, startCpu] = [count, cpuSecondsOf(pid)];
+    for (let open = 0; open < WINDOW; open++) send();
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    return { answered: count - startCount, cpuSeconds: cpuSecondsOf(pid) - startCpu };
+  };
+  await measure(1_000);
+  const { answered, cpuSeconds } = await measure(ANSWERS_MS);
+  socket.removeAllListeners('message');
+  socket.close();
+  return { perCpuSecond: Math.round(answered / cpuSeconds) };
+}
+
+function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+function signaturesPerSecond(): number {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const text = Buffer.alloc(100, 97);
+  const count = 5_000;
+  const before = process.cpuUsage();
+  for (let done = 0; done < count; done++) sign(null, text, privateKey);
+  const { user, system } = process.cpuUsage(before);
+  return Math.round((count * 1e6) / (user + system));
+}
