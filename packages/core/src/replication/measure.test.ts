@@ -4,11 +4,13 @@ import fc from 'fast-check';
 import t from 'tap';
 import { lsn, monoMs } from '../types.ts';
 import type { Lsn } from '../types.ts';
+import { factsOf } from './figures.ts';
 import { absorbProbe, newCluster } from './measure.ts';
 import { reportCluster } from './report.ts';
 import type { StandbyReport } from './report.ts';
 import type { ExporterSample, PrimarySample, ProbeOutcome, StandbySample } from './sample.ts';
 import type { ClusterSettings, ClusterState } from './state.ts';
+import { judgeStandby } from './verdict.ts';
 
 const INTERVAL_MS = 1_000;
 const SETTINGS: ClusterSettings = {
@@ -42,6 +44,7 @@ class Watched {
   /** What an end answers instead. */
   answers: Record<string, ProbeOutcome | null> = { r1: null, r2: null };
   clockStepMs = 0;
+  order = ['r1', 'r2'];
 
   constructor(settings: ClusterSettings = SETTINGS) {
     this.state = newCluster(settings);
@@ -80,8 +83,7 @@ class Watched {
     for (let round = 0; round < rounds; round++) {
       this.nowMs += INTERVAL_MS;
       const primary = { ...this.primary, clockMs: PRIMARY_CLOCK_MS + this.nowMs + this.clockStepMs };
-      this.#probe('r1', { ok: true, sample: primary });
-      this.#probe('r2', { ok: true, sample: this.standby });
+      for (const end of this.order) this.#probe(end, { ok: true, sample: end === 'r1' ? primary : this.standby });
     }
     return this.report(name);
   }
@@ -240,12 +242,59 @@ t.test('two primaries of one timeline, another cluster, a primary of an older ti
   foreign.look(5);
   foreign.standby = { ...foreign.standby, systemIdentifier: '7300000000000000002' };
   t.equal(why(foreign.look()), 'foreign-cluster');
+  t.match(foreign.report().lag, { bytes: { value: null, reason: /system identifier/ }, milliseconds: { value: null } });
 
   const old = new Watched();
   old.look(5);
   old.answers['r2'] = { ok: true, sample: { ...old.primary, timeline: 2, clockMs: 5 } };
   old.look(1, 'r1');
   t.equal(why(old.report('r1')), 'another-primary');
+});
+
+t.test('two primaries: what a third end misses is not known either', async (t) => {
+  const pair = new Watched({ ...SETTINGS, ends: [...SETTINGS.ends, { name: 'r3', applicationName: 'r3', slot: null }] });
+  pair.primary = { ...pair.primary, walsenders: [...pair.primary.walsenders, { name: 'r3', state: 'streaming', syncState: 'async', flushLsn: at(1_000), replayLsn: at(1_000) }] };
+  pair.look(5);
+  t.equal(pair.report('r3').lag.bytes.value, 0);
+  pair.answers['r2'] = { ok: true, sample: { ...pair.primary, clockMs: PRIMARY_CLOCK_MS } };
+  t.match(pair.look(1, 'r3'), { verdict: { reason: 'two-primaries' }, lag: { bytes: { value: null } }, loss: { bytes: { value: null } } });
+});
+
+t.test('a standby that is silent and has no walsender any more: its last position is no figure', async (t) => {
+  const pair = new Watched();
+  pair.look(5);
+  pair.primary = { ...pair.primary, walsenders: [] };
+  pair.answers['r2'] = TIMEOUT;
+  t.match(pair.look(4), { verdict: { reason: 'standby-silent' }, lag: { bytes: { value: null, reason: /last measured/ } } });
+});
+
+t.test('whichever end answers first, a stall is seen at the second look', async (t) => {
+  const pair = new Watched();
+  pair.order = ['r2', 'r1'];
+  pair.look(5);
+  pair.write(120);
+  t.equal(why(pair.look()), 'promotable');
+  t.equal(why(pair.look()), 'receiver-stalled');
+});
+
+t.test('after a restart the receiver names the start of a segment: what was replayed is there all the same', async (t) => {
+  const pair = new Watched();
+  pair.standby = { ...pair.standby, receiveLsn: at(512) };
+  t.match(pair.look(), { loss: { bytes: { value: 0 } } });
+  pair.standby = { ...pair.standby, receiveLsn: null };
+  t.match(pair.look(), { loss: { bytes: { value: 0 } } });
+  pair.standby = { ...pair.standby, receiveLsn: null, replayLsn: null };
+  t.match(pair.look(), { loss: { bytes: { value: null } }, lag: { bytes: { value: null } } });
+});
+
+t.test('a weak figure never makes a standby promotable', async (t) => {
+  const pair = new Watched();
+  pair.look(3);
+  const facts = factsOf(pair.state, 'r2', monoMs(pair.nowMs));
+  t.same(judgeStandby(facts), { kind: 'promotable' });
+  for (const figure of ['lossBytes', 'lossMs', 'lagBytes', 'lagMs'] as const) {
+    t.match(judgeStandby({ ...facts, [figure]: { ...facts[figure], confidence: 'weak' } }), { kind: 'unknown', reason: 'weak-evidence-only' });
+  }
 });
 
 t.test('replay: paused is refused at once, delayed apply only past its limit', async (t) => {
@@ -318,6 +367,8 @@ t.test('a prober that was just started knows the lag of a standby that is behind
   t.match(pair.look().lag, { bytes: { value: 500 }, milliseconds: { value: null } });
   pair.standby = { ...pair.standby, lastReplayedCommitMs: PRIMARY_CLOCK_MS + pair.nowMs - 41_000 };
   t.match(pair.look().lag.milliseconds, { value: 42_000, confidence: 'bounded' });
+  pair.clockStepMs = 3_600_000;
+  t.match(pair.look().lag.milliseconds, { value: null }, 'a time stamp from before the clock was stepped is none');
 });
 
 t.test('an answer that comes late changes nothing', async (t) => {

@@ -114,8 +114,8 @@ function seeProgress(state: ClusterState, name: string, sample: StandbySample, n
 function judge(state: ClusterState, probe: Probe): ClusterState {
   const { thresholds } = state.settings;
   const ends = Object.entries(state.ends).map(([name, end]): [string, EndState] => {
-    // A look at a standby says nothing about the others.
-    if (name !== probe.end && state.primary !== probe.end) return [name, end];
+    // A look at a standby says nothing about the others, unless it is none.
+    if (name !== probe.end && state.primary !== probe.end && !state.twoPrimaries) return [name, end];
     const verdict = judgeStandby(factsOf(state, name, probe.receivedMs));
     const certain = isCertain(verdict);
     if (name !== probe.end && !certain) return [name, end];
