@@ -1,27 +1,39 @@
 // `npm run bench -- NAME --report FILE`: measures, beside the peers, in one run. Nothing here is asserted in a test.
 
 import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stopAll } from '../test/rig/process.ts';
+import { benchDns } from './dns.ts';
 import { benchFailover } from './failover.ts';
 import { benchLag } from './lag.ts';
+import { benchQuorum } from './quorum.ts';
 import { table } from './report.ts';
 import type { BenchReport } from './report.ts';
+import { benchSim } from './sim.ts';
 
-type Sizes = { readonly kills: number; readonly switchovers: number; readonly peerKills: number };
+type Sizes = { readonly kills: number; readonly switchovers: number; readonly peerKills: number; readonly flips: number };
 
 const BENCHES: Readonly<Record<string, (sizes: Sizes, say: (line: string) => void) => Promise<BenchReport>>> = {
   failover: (sizes, say) => benchFailover({ ...sizes, say }),
+  dns: (sizes, say) => benchDns({ flips: sizes.flips, say }),
   lag: (_, say) => benchLag(say),
+  quorum: (_, say) => benchQuorum(say),
+  sim: (_, say) => benchSim({ runs: SIM_RUNS, states: SIM_STATES, threads: availableParallelism(), say }),
 };
+
+/** Of the `sim` bench: runs of the test profile, and states of the exhaustive search. */
+const SIM_RUNS = 3;
+const SIM_STATES = 1_000_000;
 
 const USAGE = `npm run bench -- NAME [options]
   names: ${Object.keys(BENCHES).join(', ')}
   --report FILE      the rows as JSON
   --kills N          kills per objective (20)
   --switchovers N    switchovers (20)
-  --peer-kills N     kills and switchovers of the peer per setting (3)`;
+  --peer-kills N     kills and switchovers of the peer per setting (3)
+  --flips N          of the dns bench, each of two ways (100)`;
 
 await main();
 
@@ -33,10 +45,11 @@ async function main(): Promise<void> {
       kills: { type: 'string', default: '20' },
       switchovers: { type: 'string', default: '20' },
       'peer-kills': { type: 'string', default: '3' },
+      flips: { type: 'string', default: '100' },
     },
   });
   const bench = BENCHES[positionals[0] ?? ''];
-  const sizes = { kills: Number(values.kills), switchovers: Number(values.switchovers), peerKills: Number(values['peer-kills']) };
+  const sizes = { kills: Number(values.kills), switchovers: Number(values.switchovers), peerKills: Number(values['peer-kills']), flips: Number(values.flips) };
   if (bench === undefined || positionals.length !== 1 || Object.values(sizes).some((size) => !Number.isInteger(size) || size < 0)) {
     process.stderr.write(`${USAGE}\n`);
     process.exit(2);

@@ -33,3 +33,8 @@ export declare function ensurePgAutoFailover(say: (line: string) => void): Promi
 
 /** The same for the Prometheus exporter of PostgreSQL: the path of its program. */
 export declare function ensurePostgresExporter(say: (line: string) => void): Promise<string>;
+
+export type DnsPrograms = { readonly gdnsd: Program; readonly dnsperf: Program };
+
+/** gdnsd, the peer of the DNS bench, and dnsperf, the client of both. */
+export declare function ensureDnsPrograms(say: (line: string) => void): Promise<DnsPrograms>;

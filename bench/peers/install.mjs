@@ -79,6 +79,20 @@ export async function ensurePgAutoFailover(say) {
 }
 
 /**
+ * @param {(line: string) => void} say
+ * @returns {Promise<import('./install.d.mts').DnsPrograms>}
+ */
+export async function ensureDnsPrograms(say) {
+  const packages = ['gdnsd', 'dnsperf'];
+  const root = await ensureBundle('dns', [packages], say, async (target, apt) => {
+    say(`fetching ${packages.join(', ')} from the archives of this machine`);
+    await apt.unpack([packages], target, { again: true });
+  });
+  const program = (/** @type {string} */ path) => ({ command: join(root, path), env: libraries(root) });
+  return { gdnsd: program('usr/sbin/gdnsd'), dnsperf: program('usr/bin/dnsperf') };
+}
+
+/**
  * A folder of the cache that is whole when it has its final name.
  * @param {string} name
  * @param {unknown} content what it is made from: another content is another folder

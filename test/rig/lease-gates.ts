@@ -12,7 +12,12 @@ export type LeaseGates = {
   readonly close: () => Promise<void>;
 };
 
-export async function startLeaseGates(addresses: readonly string[], port: number): Promise<LeaseGates> {
+/**
+ * With `holdMs` a probe is answered at the first change of the lease, at the latest after so long: the name server hears of a
+ * change when it happens, and not at its next probe.
+ */
+export async function startLeaseGates(addresses: readonly string[], port: number, holdMs = 0): Promise<LeaseGates> {
+  const held = new Set<() => void>();
   let holder: string | null = null;
   let probes = 0;
   const servers = await Promise.all(
@@ -21,7 +26,17 @@ export async function startLeaseGates(addresses: readonly string[], port: number
         new Promise<Server>((resolve, reject) => {
           const server = createServer((_request, response) => {
             probes++;
-            response.writeHead(holder === address ? 200 : 503).end(holder === address ? 'open\n' : 'closed\n');
+            const answer = (): void => {
+              held.delete(answer);
+              clearTimeout(timer);
+              response.writeHead(holder === address ? 200 : 503).end(holder === address ? 'open\n' : 'closed\n');
+            };
+            const timer = setTimeout(answer, holdMs);
+            held.add(answer);
+            response.once('close', () => {
+              held.delete(answer);
+              clearTimeout(timer);
+            });
           });
           server.once('error', reject).listen(port, address, () => resolve(server));
         }),
@@ -30,7 +45,9 @@ export async function startLeaseGates(addresses: readonly string[], port: number
   return {
     port,
     open: (address) => {
+      if (holder === address) return;
       holder = address;
+      for (const answer of [...held]) answer();
     },
     probes: () => probes,
     close: async () => {
