@@ -2,8 +2,10 @@
 // region that is killed is followed by the other one, within the same objective, and comes back; the authority itself may
 // die for a while, and costs no more than what needs it.
 
+import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { monotonicMs } from '../rig/clock.ts';
 import { freePort, runFolder, waitFor } from '../rig/process.ts';
@@ -57,6 +59,21 @@ t.test('an authority that dies for less than the validity is not noticed; its ep
   await load.acknowledged('r2', backMs);
   await waitFor('r2 to hear of the register again', async () => (await r2.status()).witnessProblem === null);
   t.equal((await r2.status()).actingEpoch, actingEpoch);
+});
+
+t.test('dns check says so from outside, for scripts', async (t) => {
+  const cli = fileURLToPath(new URL('../../daemons/controller/src/cli.ts', import.meta.url));
+  const check = (): Promise<{ code: number; out: string }> =>
+    new Promise((resolve) => {
+      execFile(process.execPath, [cli, 'dns', 'check', '--config', r2.configFile, '--output', 'json'], (error, out) => resolve({ code: error === null ? 0 : Number(error.code), out }));
+    });
+  const right = await waitFor('every resolver to name the holder', async () => {
+    const checked = await check();
+    return checked.code === 0 ? checked : null;
+  });
+  t.match(JSON.parse(right.out), { ok: true, holder: 'r2', resolvers: [{ verdict: 'match', regions: ['r2'] }, { verdict: 'match' }, { verdict: 'match' }] });
+  await site.resolvers[2]?.started.kill();
+  t.match(await check(), { code: 1, out: /no-answer/ });
 });
 
 t.test('a switchover goes over the record as over the witness', async (t) => {
