@@ -6,9 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { request } from 'undici';
 import { formatProblems, parseConfig } from '@continuum/wire/spec';
+import type { ContinuumConfig } from '@continuum/wire/spec';
 import type { AuditEntry } from '@continuum/runtime';
 import { lag } from './lag-command.ts';
-import { checkNames, renderCommand } from './dns-cli.ts';
+import { checkNames, checkServer, createLease, renderCommand } from './dns-cli.ts';
 import type { Outcome } from './dns-cli.ts';
 import type { Status, SwitchoverPlan } from './status.ts';
 
@@ -27,6 +28,10 @@ const USAGE = `continuum: keeps one of two regions active
                                        the records for a name server of that version, as a zone file has them
   continuum dns check --config FILE    what each resolver says for the name, how old, which region, and whether that is the
                                        holder of the lease: 0 when all are right
+  continuum dns check-server --api URL --api-key-file FILE --zone ZONE
+                                       whether a PowerDNS is fit to keep leases (spec.register: dns)
+  continuum dns create-lease --config FILE [--epoch N --in-sync REGION,...]
+                                       makes the record of a lease, once; with --epoch in place of one that was lost
   continuum check --config FILE        every problem of a configuration, and the timings that follow from it
 
   --config FILE    controller's configuration: gives the address and the token
@@ -54,6 +59,10 @@ const options = {
   file: { type: 'string', short: 'f' },
   pdns: { type: 'string' },
   explain: { type: 'boolean', default: false },
+  'api-key-file': { type: 'string' },
+  zone: { type: 'string' },
+  epoch: { type: 'string' },
+  'in-sync': { type: 'string' },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
@@ -100,21 +109,47 @@ function check(values: Values): void {
 }
 
 async function dns(what: string, values: Values): Promise<void> {
-  if (what !== 'render' && what !== 'check') quit(EXIT.usage, `dns ${what}: use dns render or dns check\n\n${USAGE}`);
-  let outcome: Outcome;
-  if (what === 'render') {
-    if (values.file === undefined || values.pdns === undefined) quit(EXIT.usage, 'dns render needs -f FILE and --pdns VERSION, for example --pdns 4.9');
-    outcome = renderCommand(values.file, readGiven('-f', values.file), values.pdns, values.explain);
-  } else {
-    if (values.config === undefined) quit(EXIT.usage, 'dns check needs --config FILE');
-    const parsed = parseConfig(readGiven('--config', values.config));
-    if (!parsed.ok) quit(EXIT.usage, formatProblems(values.config, parsed.problems));
-    outcome = await checkNames(parsed.config, await holderNow(findApi(values)));
-  }
+  const outcome = await runDns(what, values);
   const text = values.output === 'json' ? JSON.stringify(outcome.value, null, 2) : outcome.text;
   if (outcome.exitCode === 0 || what === 'check' || values.output === 'json') say(text);
   else process.stderr.write(`${text}\n`);
   process.exitCode = outcome.exitCode;
+}
+
+async function runDns(what: string, values: Values): Promise<Outcome> {
+  const { file, pdns, config, api, zone } = values;
+  const keyFile = values['api-key-file'];
+  switch (what) {
+    case 'render':
+      if (file === undefined || pdns === undefined) return quit(EXIT.usage, 'dns render needs -f FILE and --pdns VERSION, for example --pdns 4.9');
+      return renderCommand(file, readGiven('-f', file), pdns, values.explain);
+    case 'check':
+      if (config === undefined) return quit(EXIT.usage, 'dns check needs --config FILE');
+      return checkNames(readConfig(config), await holderNow(findApi(values)));
+    case 'create-lease': {
+      if (config === undefined) return quit(EXIT.usage, 'dns create-lease needs --config FILE');
+      const given = readConfig(config);
+      const secret = given.local.dnsRegister === undefined ? '' : readGiven('local.dnsRegister.keyFile', given.local.dnsRegister.keyFile).trim();
+      return createLease(given, secret, floorOf(values));
+    }
+    case 'check-server':
+      if (api === undefined || keyFile === undefined || zone === undefined) return quit(EXIT.usage, 'dns check-server needs --api URL, --api-key-file FILE and --zone ZONE');
+      return checkServer(api, readGiven('--api-key-file', keyFile).trim(), zone);
+    default:
+      return quit(EXIT.usage, `dns ${what}: use dns render, check, create-lease or check-server\n\n${USAGE}`);
+  }
+}
+
+function floorOf(values: Values): { epoch: number; inSync: string[] } | null {
+  if (values.epoch === undefined && values['in-sync'] === undefined) return null;
+  const [epoch, inSync] = [Number(values.epoch), values['in-sync']?.split(',').filter((one) => one !== '') ?? []];
+  if (Number.isSafeInteger(epoch) && epoch > 0 && inSync.length > 0) return { epoch, inSync };
+  return quit(EXIT.usage, '--epoch N (the highest that any region was granted) and --in-sync REGION[,REGION] (who has all the data) go together');
+}
+
+function readConfig(file: string): ContinuumConfig {
+  const parsed = parseConfig(readGiven('--config', file));
+  return parsed.ok ? parsed.config : quit(EXIT.usage, formatProblems(file, parsed.problems));
 }
 
 /** Who holds the lease as the controller knows it; undefined when it cannot be asked, or does not know. */

@@ -5,8 +5,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { runFolder } from '../../../test/rig/process.ts';
-import { judge, renderCommand } from './dns-cli.ts';
+import { freePort, runFolder } from '../../../test/rig/process.ts';
+import { startRegisterAuthority } from '../../../test/rig/register-authority.ts';
+import { checkServer, createLease, judge, renderCommand } from './dns-cli.ts';
 
 const CLI = fileURLToPath(new URL('./cli.ts', import.meta.url));
 const NAMES = `apiVersion: continuum.dev/v1alpha1
@@ -63,4 +64,21 @@ t.test('an answer is right when it is the holder alone and no older than what is
   t.match(judge(say(['192.0.2.1']), regions, null, 5), { verdict: 'differs' }, 'nobody holds it');
   t.match(judge(say(['192.0.2.1']), regions, undefined, 5), { verdict: 'unjudged' }, 'not known is not right');
   t.match(judge({ resolver: 'x', status: 'abstained', reason: 'ESERVFAIL' }, regions, 'r1', 5), { verdict: 'no-answer', ageSeconds: null, detail: 'ESERVFAIL' });
+});
+
+t.test('a register is set up: the server is judged, a lease is made once, and never replaced', async (t) => {
+  const address = '127.44.3.1';
+  const zone = 'register.test';
+  const options = { folder: runFolder('dns-cli-register'), address, dnsPort: await freePort(address), apiPort: await freePort(address), zone, regions: ['r1'], leases: [] };
+  const authority = await startRegisterAuthority(options);
+  t.teardown(() => authority.process.kill());
+  const { url, apiKey } = authority.api;
+  t.match(await checkServer(url, apiKey, zone), { exitCode: 0, value: { ok: true } });
+  t.match(await checkServer(url, 'wrong', zone), { exitCode: 1, text: /^CTM_DNS_UNAUTHORIZED/ });
+  const config = { spec: { dnsRegister: { address, port: options.dnsPort, zone, lease: 'shop' } }, local: { region: 'r1', dnsRegister: { keyName: 'r1-lease', keyFile: '-' } } };
+  const secret = authority.keys['r1']?.secret ?? '';
+  t.match(await createLease(config, secret, { epoch: 4, inSync: ['r1'] }), { exitCode: 0, text: /first grant has epoch 5/ });
+  t.match(await createLease(config, secret, null), { exitCode: 1, text: /never replaced/ });
+  t.match(await authority.register('shop', 'r1').read(AbortSignal.timeout(5_000)), { ok: true, value: { epoch: 4, inSync: ['r1'] } });
+  t.match(await createLease({ spec: {}, local: { region: 'r1' } }, secret, null), { exitCode: 1, text: /not dns/ });
 });

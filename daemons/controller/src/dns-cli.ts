@@ -1,5 +1,7 @@
-// `continuum dns render` and `continuum dns check`: what the name servers are to be told, and what the world is told by them.
+// `continuum dns ...`: what the name servers are to be told, what the world is told by them, and the set-up of a register in DNS.
 
+import { checkAuthority } from '@continuum/adapters/dns-register/authority';
+import { createDnsRegister } from '@continuum/adapters/dns-register/index';
 import { createResolvers } from '@continuum/adapters/resolver/resolvers';
 import { pdnsVersion, PDNS_VERSIONS, renderPlacement, renderText } from '@continuum/core';
 import type { Rendered } from '@continuum/core';
@@ -22,6 +24,37 @@ export function renderCommand(file: string, text: string, pdns: string, explain:
   if (made.ok) return { exitCode: 0, text: renderText(made.value, { explain }).trimEnd(), value: shown(made.value, explain) };
   const lines = made.problems.map(({ field, value, fix }) => `  ${file}  ${field} = ${value}\n      ${fix}`);
   return { exitCode: 1, text: `${made.problems.length} problem(s) in ${file}\n${lines.join('\n')}`, value: { ok: false, problems: made.problems } };
+}
+
+/** Makes the TXT record of a lease that has none yet, with this region's key. `floor`: it replaces one that was lost. */
+export async function createLease(
+  config: { readonly spec: Pick<ContinuumConfig['spec'], 'dnsRegister'>; readonly local: Pick<ContinuumConfig['local'], 'dnsRegister' | 'region'> },
+  keySecret: string,
+  floor: { readonly epoch: number; readonly inSync: readonly string[] } | null,
+): Promise<Outcome> {
+  const { dnsRegister: at } = config.spec;
+  const { dnsRegister: key, region } = config.local;
+  if (at === undefined || key === undefined) return problem(1, 'spec.register is not dns: the witness makes its leases itself');
+  const memory = { load: () => null, save: () => undefined };
+  const register = createDnsRegister({ ...at, region, keyName: key.keyName, keySecret, memory });
+  const made = await register.create(AbortSignal.timeout(CHECK_TIMEOUT_MS), floor ?? undefined);
+  if (!made.ok) return problem(1, `${made.failure.code}: ${made.failure.message}`);
+  const name = `${at.lease}.${at.zone}`;
+  if (!made.value) return problem(1, `there is a record at ${name} already: it is never replaced`);
+  return { exitCode: 0, text: `made ${name}; its first grant has epoch ${(floor?.epoch ?? 0) + 1}`, value: { ok: true, name, epoch: floor?.epoch ?? 0 } };
+}
+
+/** Whether a name server is fit to keep leases: asked over its API, once, by who sets it up. */
+export async function checkServer(url: string, apiKey: string, zone: string): Promise<Outcome> {
+  const found = await checkAuthority({ url, apiKey }, zone, AbortSignal.timeout(CHECK_TIMEOUT_MS));
+  if (!found.ok) return problem(1, `${found.failure.code}: ${found.failure.message}`);
+  const lines = found.value.map(({ setting, value, fix }) => `  ${setting} = ${JSON.stringify(value)}\n      ${fix}`);
+  const fit = lines.length === 0;
+  return {
+    exitCode: fit ? 0 : 1,
+    text: fit ? `${zone}: this server can keep leases` : `${zone}: this server must not keep leases\n${lines.join('\n')}`,
+    value: { ok: fit, zone, problems: found.value },
+  };
 }
 
 export type Row = {
