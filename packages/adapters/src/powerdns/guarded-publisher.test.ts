@@ -54,6 +54,20 @@ test('every placement answers on this server with its own addresses: host, wildc
   t.same(await server.publisher.lacking(ZONE, [{ name: `_continuum-canary.${ZONE}.`, type: 'LUA', ttlSeconds: 0, records: [] }], soon()).then((one) => one.ok && one.value.length), 1, 'no canary is left');
 });
 
+test('weights under a probe are kept: three of four clients go to the region that weighs 3', async (t) => {
+  const from: string[] = [];
+  for (let client = 1; client <= 100; client++) {
+    const one = new Resolver({ timeout: 2_000, tries: 1 });
+    one.setServers([`${ADDRESS}:${dnsPort}`]);
+    one.setLocalAddress(`127.43.100.${client}`);
+    const first = await one.resolve4(`weighted.${ZONE}`);
+    t.same(await one.resolve4(`weighted.${ZONE}`), first, 'the same client stays');
+    from.push(first.join());
+  }
+  const share = from.filter((address) => address === '127.43.3.1').length / from.length;
+  t.ok(share > 0.6 && share < 0.9, `${share} of the clients`);
+});
+
 test('an expression that does not answer never reaches the real name', async (t) => {
   const broken = standby.map((rrset) => ({ ...rrset, records: ['A "this is not lua(("'] }));
   const before = await resolver.resolve4(`standby.${ZONE}`);
