@@ -218,6 +218,17 @@ t.test('the same timeline number without ever having streamed from this primary 
   t.match(pair.look(5), { verdict: { reason: 'history-unproven' }, lag: { bytes: { value: null }, milliseconds: { value: null } } });
 });
 
+t.test('a walsender of somebody else who uses its name proves nothing of an end that was a primary itself then', async (t) => {
+  const pair = new Watched();
+  pair.primary = { ...pair.primary, timeline: 2 };
+  pair.answers['r2'] = { ok: true, sample: { ...pair.primary, timeline: 1, clockMs: 5 } };
+  pair.look(3);
+  pair.answers['r2'] = null;
+  pair.standby = { ...pair.standby, timeline: 2 };
+  pair.primary = { ...pair.primary, walsenders: [] };
+  t.match(pair.look(), { verdict: { reason: 'history-unproven' }, lag: { bytes: { value: null } } });
+});
+
 t.test('after a timeline switch the old map is not asked', async (t) => {
   const pair = new Watched();
   pair.look(5);

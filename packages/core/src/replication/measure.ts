@@ -56,7 +56,12 @@ function withEnd(state: ClusterState, end: EndState): ClusterState {
 }
 
 function seeEnd(end: EndState, { outcome, sentMs, receivedMs }: Probe): EndState {
-  if (outcome.ok) return { ...end, seen: { sample: outcome.sample, sentMs, receivedMs }, failure: null };
+  if (outcome.ok) {
+    const { sample } = outcome;
+    // A primary makes a history of its own: what it once followed proves nothing any more.
+    const linked = sample.role === 'primary' ? null : end.linked;
+    return { ...end, linked, seen: { sample, sentMs, receivedMs }, failure: null };
+  }
   const { code, message } = outcome;
   return { ...end, failure: { code, message, sinceMs: end.failure?.sinceMs ?? sentMs } };
 }
