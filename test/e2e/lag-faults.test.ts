@@ -148,8 +148,11 @@ test('replay: paused, and delayed on purpose', async (t) => {
 });
 
 test('the slot is lost: the standby needs log that is gone, and says so before somebody counts on it', async (t) => {
-  const settings = { wal_sender_timeout: '1s', wal_keep_size: '0', max_slot_wal_keep_size: '16MB', min_wal_size: '32MB', max_wal_size: '48MB' };
+  const settings = { wal_sender_timeout: '1s', max_slot_wal_keep_size: '16MB', min_wal_size: '32MB', max_wal_size: '48MB' };
   const { pair, prober, write } = await set(t, { changes: { walReceiverTimeoutMs: 1_000, settings } });
+  // Only now: the base backup that made the standby needed what this lets go.
+  await pair.admin(pair.one, 'ALTER SYSTEM SET wal_keep_size = 0');
+  await pair.admin(pair.one, 'SELECT pg_reload_conf()');
   await pair.admin(pair.one, `SELECT pg_create_physical_replication_slot('r2_slot', true)`);
   prober.configure({
     clusters: [{ name: 'shop', ends: [endConfig('r1', pair.probeOptions(pair.one)), { ...endConfig('r2', pair.probeOptions(pair.two)), slot: 'r2_slot' }] }],
