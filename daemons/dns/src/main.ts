@@ -8,14 +8,14 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
-import { systemClock } from '@continuum/runtime';
+import { systemClock, serveMetrics } from '@continuum/runtime';
 import type { Beacon } from './beacon.ts';
 import { serveBeacon } from './beacon-server.ts';
 import { formatProblems, parseConfig } from './config.ts';
 import type { DnsConfig } from './config.ts';
 import { watchGrant } from './grant-watch.ts';
 import type { GrantWatch } from './grant-watch.ts';
-import { createBeaconMetrics, serveMetrics } from './metrics.ts';
+import { createBeaconMetrics } from './metrics.ts';
 
 const EXIT_UNAVAILABLE = 69;
 const EXIT_CONFIG = 78;

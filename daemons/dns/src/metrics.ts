@@ -1,7 +1,5 @@
 // What the beacon tells an operator, as Prometheus metrics on an HTTP port of its own.
 
-import { createServer } from 'node:http';
-import type { Server } from 'node:http';
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
 export type BeaconMetrics = {
@@ -38,25 +36,4 @@ export function createBeaconMetrics(read: BeaconReadings): BeaconMetrics {
     answers: new Counter({ name: 'continuum_beacon_answers_total', help: 'Answers by kind and transport.', labelNames: ['kind', 'transport'], registers }),
     dropped: new Counter({ name: 'continuum_beacon_dropped_total', help: 'What was not answered, or cut short, by reason and transport.', labelNames: ['reason', 'transport'], registers }),
   };
-}
-
-/** Serves GET /metrics. Rejects when the address cannot be bound. */
-export function serveMetrics(registry: Registry, { host, port }: { host: string; port: number }): Promise<Server> {
-  const server = createServer((request, response) => {
-    if (request.method !== 'GET' || request.url !== '/metrics') {
-      response.writeHead(404, { 'content-type': 'text/plain' }).end('only GET /metrics is here\n');
-      return;
-    }
-    registry.metrics().then(
-      (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
-      (error: unknown) => response.writeHead(500, { 'content-type': 'text/plain' }).end(`${String(error)}\n`),
-    );
-  });
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve(server);
-    });
-  });
 }

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { epoch, regionId } from '@continuum/core';
+import { serveMetrics } from '@continuum/runtime';
 import type { Epoch, Now, RegionId, TakenInstruction } from '@continuum/core';
 import { createLinkClient } from '@continuum/adapters/gate-link/link-client';
 import type { LinkClient } from '@continuum/adapters/gate-link/link-client';
@@ -19,7 +20,7 @@ import type { GateConfig } from './config.ts';
 import { readEpoch, writeEpoch } from './epoch-file.ts';
 import { createGateRoom } from './gate-room.ts';
 import type { Arrival, FinalVerdict, GateRoom } from './gate-room.ts';
-import { createGateMetrics, serveMetrics } from './metrics.ts';
+import { createGateMetrics } from './metrics.ts';
 import type { GateMetrics } from './metrics.ts';
 
 const EXIT_UNAVAILABLE = 69;

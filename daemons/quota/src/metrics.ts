@@ -1,7 +1,5 @@
 // What the gate tells an operator, as Prometheus metrics on an HTTP port of its own.
 
-import { createServer } from 'node:http';
-import type { Server } from 'node:http';
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
 export type GateMetrics = {
@@ -58,27 +56,6 @@ export function createGateMetrics(read: GateReadings): GateMetrics {
     linkConnections: counter('continuum_gate_link_connections_total', 'Connections to the controller that were made.'),
     cancelledHolds: counter('continuum_gate_cancelled_total', 'Held requests whose client gave up.'),
   };
-}
-
-/** Serves GET /metrics. Rejects when the address cannot be bound. */
-export function serveMetrics(registry: Registry, address: { host: string; port: number }): Promise<Server> {
-  const server = createServer((request, response) => {
-    if (request.method !== 'GET' || request.url !== '/metrics') {
-      response.writeHead(404, { 'content-type': 'text/plain' }).end('only GET /metrics is here\n');
-      return;
-    }
-    registry.metrics().then(
-      (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
-      (error: unknown) => response.writeHead(500, { 'content-type': 'text/plain' }).end(`${String(error)}\n`),
-    );
-  });
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(address.port, address.host, () => {
-      server.off('error', reject);
-      resolve(server);
-    });
-  });
 }
 
 function gauge(registry: Registry, name: string, help: string, read: () => number): void {

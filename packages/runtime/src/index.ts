@@ -1,7 +1,8 @@
-// The daemon shell: clock, mailbox loop, durable state, lock, evidence.
+// The daemon shell: clock, mailbox loop, durable state, lock, evidence, metrics.
 
 export * from './clock.ts';
 export * from './state-file.ts';
 export * from './lock.ts';
 export * from './audit.ts';
 export * from './loop.ts';
+export * from './metrics-server.ts';
