@@ -32,7 +32,6 @@ export function absorb(draft: Draft, event: ControllerEvent): void {
       state.gate = event.observation;
       return;
     case 'drained':
-      state.draining = false;
       state.drained = event.ok;
       draft.record('drained', { ok: event.ok, detail: event.detail });
       if (!event.ok) giveUpSwitchover(draft, `requests in flight did not end: ${event.detail}`);
@@ -67,7 +66,6 @@ export function giveUpSwitchover(draft: Draft, reason: string): void {
   draft.record('switchover-given-up', { id: phase.id, step: phase.step, reason });
   draft.state.lastSwitchover = { id: phase.id, result: `given up: ${reason}` };
   draft.enter({ kind: 'active' });
-  draft.state.draining = false;
 }
 
 function registerAnswered(draft: Draft, event: Of<'register-answered'>): void {

@@ -51,7 +51,6 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
     caughtUp: [],
     gate: { connected: false, held: 0, mode: null, epoch: 0 },
     gateDirective: null,
-    draining: false,
     drained: false,
     weights: null,
     trafficPending: null,

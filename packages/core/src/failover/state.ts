@@ -175,7 +175,6 @@ export type ControllerState = {
   caughtUp: readonly string[];
   gate: GateObservation;
   gateDirective: GateDirective | null;
-  draining: boolean;
   drained: boolean;
   weights: Weights | null;
   trafficPending: { readonly id: number; readonly weights: Weights } | null;

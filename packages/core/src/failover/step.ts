@@ -156,7 +156,6 @@ function beforeDemotion(draft: Draft, phase: HandingOver): Phase | null {
   else if (draft.due(phase.deadlineMs)) giveUpSwitchover(draft, `step ${phase.step} took too long`);
   if (state.phase.kind !== 'handing-over') return state.phase;
   if (phase.step === 'holding' && state.gate.mode === 'hold' && state.gate.epoch === state.grant?.epoch) {
-    state.draining = true;
     state.drained = false;
     draft.actions.push({ kind: 'drain', timeoutMs: state.policy.timings.drainMs });
     return { ...phase, step: 'draining' };
