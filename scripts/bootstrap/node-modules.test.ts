@@ -60,10 +60,11 @@ t.test('the lockfile knows every package of our own and what it needs, else npm 
   const { packages } = json('package-lock.json');
   const folders = ['', ...globSync(json('package.json').workspaces.map((pattern: string) => `${pattern}/package.json`), { cwd: root })];
   for (const folder of folders.map((file) => file.replace(/\/package\.json$/, ''))) {
-    const { name, version, dependencies, devDependencies } = json(join(folder, 'package.json'));
+    const { name, version, dependencies, devDependencies, optionalDependencies } = json(join(folder, 'package.json'));
     t.match(packages[folder], { name, version }, folder);
     t.same(packages[folder]?.dependencies, dependencies, `dependencies of ${name}`);
     t.same(packages[folder]?.devDependencies, devDependencies, `devDependencies of ${name}`);
+    t.same(packages[folder]?.optionalDependencies, optionalDependencies, `optionalDependencies of ${name}`);
     if (folder !== '') t.match(packages[`node_modules/${name}`], { resolved: folder, link: true }, `link to ${name}`);
   }
 });
