@@ -60,7 +60,7 @@ export function createEffects(options: EffectOptions): Effects {
     post({ kind: 'database-done', id: action.id, result: result.ok ? { ok: true, ...result.value } : failed(result.failure) });
   };
 
-  const drain = async (timeoutMs: number): Promise<void> => {
+  const drain = async (id: number, timeoutMs: number): Promise<void> => {
     const deadline = within(timeoutMs);
     let empty = 0;
     let last = 'never seen';
@@ -68,10 +68,10 @@ export function createEffects(options: EffectOptions): Effects {
       const result = await options.traffic.inFlight(deadline);
       last = result.ok ? `${result.value} in flight` : result.failure.message;
       empty = result.ok && result.value === 0 ? empty + 1 : 0;
-      if (empty === 2) return post({ kind: 'drained', ok: true, detail: last });
+      if (empty === 2) return post({ kind: 'drained', id, ok: true, detail: last });
       await delay(DRAIN_POLL_MS);
     }
-    post({ kind: 'drained', ok: false, detail: `${last} after ${timeoutMs} ms` });
+    post({ kind: 'drained', id, ok: false, detail: `${last} after ${timeoutMs} ms` });
   };
 
   const weigh = async (action: Extract<Action, { kind: 'traffic' }>): Promise<void> => {
@@ -103,7 +103,7 @@ export function createEffects(options: EffectOptions): Effects {
           : action.kind === 'database'
             ? change(action)
             : action.kind === 'drain'
-              ? drain(action.timeoutMs)
+              ? drain(action.id, action.timeoutMs)
               : action.kind === 'traffic'
                 ? weigh(action)
                 : action.kind === 'ask-quorum'

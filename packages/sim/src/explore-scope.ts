@@ -40,7 +40,7 @@ export type SmallRegion = {
   readonly gateEpochMax: number;
   readonly database: SmallDatabase;
   readonly operation: { readonly id: number; readonly action: DatabaseAction } | null;
-  readonly draining: boolean;
+  readonly draining: number | null;
 };
 
 export type Message =
@@ -79,7 +79,7 @@ export function firstScope(limits: Budget): Scope {
     gateEpochMax: 0,
     database: { role: index === 0 ? 'down' : 'standby', shape: index === 0 ? 'primary' : 'standby', epoch: 0, log: [], synchronous: [] },
     operation: null,
-    draining: false,
+    draining: null,
   });
   const record = newLease('demo', wallMs(nowMs));
   return { nowMs, record, regions: [region(0), region(1)], messages: [], writes: 0, acknowledged: [], ...limits };
@@ -161,14 +161,14 @@ function regionKey(scope: Scope, region: SmallRegion, seq: number): unknown[] {
   const { phase, view, grant, request, streaming, databaseAction, operator } = state;
   const at = (ms: number | null): number | null => (ms === null ? null : ahead(scope, ms));
   return [
-    [paused, persisted, gateEpochMax, draining, database, operation?.action ?? null, directive === gate],
+    [paused, persisted, gateEpochMax, draining === null ? null : draining === state.drainPending, database, operation?.action ?? null, directive === gate],
     [gate?.mode, gate?.epoch, at(gate?.validUntilMs ?? null), directive?.mode, directive?.epoch, at(directive?.validUntilMs ?? null)],
     ['sinceMs' in phase ? { ...phase, sinceMs: at(phase.sinceMs) } : 'deadlineMs' in phase ? { ...phase, deadlineMs: at(phase.deadlineMs) } : phase],
     view === null ? null : [view.epoch, view.holder, view.inSync, view.remainingMs, view.intent, view.handover, scope.record.revision - view.revision],
     [at(state.viewMs), grant?.epoch, at(grant?.validUntilMs ?? null), state.promotedEpoch, state.seq - seq, at(state.lastRenewMs), at(state.retryRequestMs)],
     [request === null ? null : [request.request.kind, at(request.sentMs)], databaseAction?.action ?? null, at(databaseAction?.sinceMs ?? null)],
     [state.database?.role, state.database?.epoch, state.database?.lsn, at(state.databaseMs), at(state.retryDatabaseMs), at(state.databaseBadSinceMs)],
-    [streaming.regions, at(streaming.sinceMs), state.synchronous, state.caughtUp, state.gate.mode, state.gate.epoch, state.drained],
+    [streaming.regions, at(streaming.sinceMs), state.synchronous, state.caughtUp, state.gate.mode, state.gate.epoch, state.drainPending !== null],
     [operator?.kind, at(state.notBeforeMs), at(state.holdDownUntilMs), at(state.streamLostSinceMs)],
   ];
 }
@@ -230,7 +230,7 @@ function perform(scope: Scope, index: number, action: Action): Scope {
     case 'gate':
       return put(scope, index, { directive: action.directive });
     case 'drain':
-      return put(scope, index, { draining: true });
+      return put(scope, index, { draining: action.id });
     case 'traffic':
       return feed(scope, index, { kind: 'traffic-done', id: action.id, ok: true, detail: '' });
     default:
@@ -266,8 +266,9 @@ function pass(before: Scope): Scope {
     scope = askGate(scope, index);
     const startedMs = monoMs(scope.nowMs);
     scope = feed(scope, index, { kind: 'database-observed', startedMs, observation: observe(scope, index) });
-    if (scope.regions[index].draining && !scope.regions[index].paused) {
-      scope = feed(put(scope, index, { draining: false }), index, { kind: 'drained', ok: true, detail: '' });
+    const { draining, paused } = scope.regions[index];
+    if (draining !== null && !paused) {
+      scope = feed(put(scope, index, { draining: null }), index, { kind: 'drained', id: draining, ok: true, detail: '' });
     }
   }
   return scope;
@@ -294,7 +295,7 @@ function restart(scope: Scope, index: number): Scope {
   const { persisted } = scope.regions[index as 0 | 1];
   const restored = { instance: `${NAMES[index]}-1`, epoch: persisted };
   const state = { ...initialState(policy(index), restored, clock(scope.nowMs)), gate: CONNECTED };
-  return put(scope, index, { state, operation: null, draining: false, directive: null });
+  return put(scope, index, { state, operation: null, draining: null, directive: null });
 }
 
 function databaseDies(scope: Scope, index: number): Scope {

@@ -32,7 +32,8 @@ export function absorb(draft: Draft, event: ControllerEvent): void {
       state.gate = event.observation;
       return;
     case 'drained':
-      state.drained = event.ok;
+      if (state.drainPending !== event.id) return;
+      state.drainPending = null;
       draft.record('drained', { ok: event.ok, detail: event.detail });
       if (!event.ok) giveUpSwitchover(draft, `requests in flight did not end: ${event.detail}`);
       return;

@@ -51,7 +51,7 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
     caughtUp: [],
     gate: { connected: false, held: 0, mode: null, epoch: 0 },
     gateDirective: null,
-    drained: false,
+    drainPending: null,
     weights: null,
     trafficPending: null,
     retryTrafficMs: now.monoMs,

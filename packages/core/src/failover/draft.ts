@@ -43,11 +43,17 @@ export class Draft {
     else this.record('phase', { from, ...next });
   }
 
+  /** The number that an action carries and its answer repeats: an answer to an earlier one counts for nothing. */
+  takeId(): number {
+    const id = this.state.nextId;
+    this.state.nextId = id + 1;
+    return id;
+  }
+
   /** One request to the register at a time: sequence numbers never overtake each other. */
   ask(request: RegisterRequest): void {
     const { state } = this;
-    const id = state.nextId;
-    state.nextId = id + 1;
+    const id = this.takeId();
     if (request.kind !== 'read') state.seq = request.seq;
     state.request = { id, request, sentMs: this.nowMs, inSyncSeen: state.view?.inSync ?? [], holderSeen: state.view?.holder ?? null };
     this.actions.push({ kind: 'register', id, request, timeoutMs: state.policy.timings.commandMs });
@@ -56,10 +62,16 @@ export class Draft {
   /** One database action at a time. */
   run(action: DatabaseAction, timeoutMs: number): void {
     const { state } = this;
-    const id = state.nextId;
-    state.nextId = id + 1;
+    const id = this.takeId();
     state.databaseAction = { id, action, sinceMs: this.nowMs };
     this.actions.push({ kind: 'database', id, action, timeoutMs });
+  }
+
+  /** Waits for the requests in flight; a wait that was begun before is forgotten. */
+  drain(): void {
+    const { state } = this;
+    state.drainPending = this.takeId();
+    this.actions.push({ kind: 'drain', id: state.drainPending, timeoutMs: state.policy.timings.drainMs });
   }
 
   databaseFree(): boolean {

@@ -308,8 +308,7 @@ function driveTraffic(draft: Draft): void {
   const weights = { epoch: view.epoch, weights: Object.fromEntries(entries) };
   if (state.weights?.epoch === view.epoch && state.weights.weights[target] === 100) return;
   if (!draft.due(state.retryTrafficMs)) return;
-  const id = state.nextId;
-  state.nextId = id + 1;
+  const id = draft.takeId();
   state.trafficPending = { id, weights };
   draft.actions.push({ kind: 'traffic', id, weights });
   if (target === policy.region) draft.actions.push({ kind: 'confirm-dns', epoch: view.epoch });

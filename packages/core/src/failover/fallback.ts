@@ -74,8 +74,7 @@ export function driveFallback(draft: Draft): void {
   const about = target ?? state.view?.holder ?? null;
   const nextMs = target === null ? addMs(before.nextMs, CALM_MS) : before.nextMs;
   if (about === null || pending !== null || !draft.due(nextMs)) return;
-  const id = state.nextId;
-  state.nextId = id + 1;
+  const id = draft.takeId();
   const asked = { id, target: about, askedMs: draft.nowMs };
   state.fallback = { ...state.fallback, pending: asked, nextMs: addMs(draft.nowMs, fallback.roundMs) };
   draft.actions.push({ kind: 'ask-quorum', id, target: about, timeoutMs: fallback.roundMs });

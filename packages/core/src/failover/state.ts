@@ -175,7 +175,8 @@ export type ControllerState = {
   caughtUp: readonly string[];
   gate: GateObservation;
   gateDirective: GateDirective | null;
-  drained: boolean;
+  /** The wait for the requests in flight that runs now; what an earlier one says counts no more. */
+  drainPending: number | null;
   weights: Weights | null;
   trafficPending: { readonly id: number; readonly weights: Weights } | null;
   retryTrafficMs: MonoMs;
@@ -210,7 +211,7 @@ export type ControllerEvent =
         | { readonly ok: false; readonly code: string; readonly message: string };
     }
   | { readonly kind: 'gate-observed'; readonly observation: GateObservation }
-  | { readonly kind: 'drained'; readonly ok: boolean; readonly detail: string }
+  | { readonly kind: 'drained'; readonly id: number; readonly ok: boolean; readonly detail: string }
   | { readonly kind: 'traffic-done'; readonly id: number; readonly ok: boolean; readonly detail: string }
   | { readonly kind: 'operator-asked'; readonly word: OperatorWord }
   | { readonly kind: 'operator-cancelled' }
@@ -226,7 +227,7 @@ export type Action =
   | { readonly kind: 'register'; readonly id: number; readonly request: RegisterRequest; readonly timeoutMs: number }
   | { readonly kind: 'database'; readonly id: number; readonly action: DatabaseAction; readonly timeoutMs: number }
   | { readonly kind: 'gate'; readonly directive: GateDirective }
-  | { readonly kind: 'drain'; readonly timeoutMs: number }
+  | { readonly kind: 'drain'; readonly id: number; readonly timeoutMs: number }
   | { readonly kind: 'traffic'; readonly id: number; readonly weights: Weights }
   | { readonly kind: 'confirm-dns'; readonly epoch: Epoch }
   | { readonly kind: 'ask-quorum'; readonly id: number; readonly target: RegionId; readonly timeoutMs: number }

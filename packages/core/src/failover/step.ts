@@ -156,11 +156,10 @@ function beforeDemotion(draft: Draft, phase: HandingOver): Phase | null {
   else if (draft.due(phase.deadlineMs)) giveUpSwitchover(draft, `step ${phase.step} took too long`);
   if (state.phase.kind !== 'handing-over') return state.phase;
   if (phase.step === 'holding' && state.gate.mode === 'hold' && state.gate.epoch === state.grant?.epoch) {
-    state.drained = false;
-    draft.actions.push({ kind: 'drain', timeoutMs: state.policy.timings.drainMs });
+    draft.drain();
     return { ...phase, step: 'draining' };
   }
-  if (phase.step === 'draining' && state.drained) return { ...phase, step: 'demoting' };
+  if (phase.step === 'draining' && state.drainPending === null) return { ...phase, step: 'demoting' };
   return null;
 }
 

@@ -161,7 +161,7 @@ export class Controller {
       case 'gate':
         return this.#setDirective(action.directive);
       case 'drain':
-        return this.#drain(action.timeoutMs);
+        return this.#drain(action.id, action.timeoutMs);
       case 'traffic':
         return this.#traffic(action);
       case 'confirm-dns':
@@ -295,14 +295,14 @@ export class Controller {
 
   // --- traffic -------------------------------------------------------------------------------------------------------
 
-  #drain(timeoutMs: number): void {
+  #drain(id: number, timeoutMs: number): void {
     const endMono = this.parts.machine.now().monoMs + timeoutMs;
     let zeros = 0;
     const poll = (): void => {
       zeros = this.parts.gate.inFlight === 0 ? zeros + 1 : 0;
-      if (zeros === 2) return this.feed({ kind: 'drained', ok: true, detail: 'none in flight' });
+      if (zeros === 2) return this.feed({ kind: 'drained', id, ok: true, detail: 'none in flight' });
       if (this.parts.machine.now().monoMs >= endMono) {
-        return this.feed({ kind: 'drained', ok: false, detail: `${this.parts.gate.inFlight} still in flight` });
+        return this.feed({ kind: 'drained', id, ok: false, detail: `${this.parts.gate.inFlight} still in flight` });
       }
       this.process.after(DRAIN_POLL_MS, poll);
     };
