@@ -18,7 +18,8 @@ export class RegisterHistory {
   #calls: RegisterCall[] = [];
   #start: { readonly epoch: number; readonly holder: string | null } | null = null;
   #full = false;
-  readonly #sentMs = new Map<string, number>();
+  /** Sent and not answered, by region and number. */
+  readonly #pending = new Map<string, { readonly region: string; readonly request: Request; readonly sentMs: number }>();
 
   constructor(sim: Simulation) {
     this.#sim = sim;
@@ -28,7 +29,7 @@ export class RegisterHistory {
   begin(record: LeaseRecord): void {
     this.#calls = [];
     this.#full = false;
-    this.#sentMs.clear();
+    this.#pending.clear();
     this.#start = { epoch: record.epoch, holder: record.holder };
   }
 
@@ -42,30 +43,36 @@ export class RegisterHistory {
     if (this.#start === null || this.#full) return;
     const { region } = after.policy;
     if (event.kind === 'register-answered' && before.request !== null && before.request.id === event.id) {
-      this.#answered(region, before.request.request, this.#sentMs.get(`${region}/${event.id}`), event);
+      const key = `${region}/${event.id}`;
+      const sentMs = this.#pending.get(key)?.sentMs;
+      this.#pending.delete(key);
+      this.#answered(region, before.request.request, sentMs, event);
     }
     if (after.request !== null && after.request.id !== before.request?.id) {
-      this.#sentMs.set(`${region}/${after.request.id}`, this.#sim.nowMs);
+      this.#pending.set(`${region}/${after.request.id}`, { region, request: after.request.request, sentMs: this.#sim.nowMs });
     }
   }
 
   /** The controller is gone, and with it whatever it would have been told. */
-  died(state: ControllerState): void {
-    const { request, policy } = state;
-    const sentMs = request === null ? undefined : this.#sentMs.get(`${policy.region}/${request.id}`);
-    if (this.#start === null || this.#full || request === null || sentMs === undefined) return;
-    this.#add(shape(policy.region, request.request, sentMs, null));
+  died({ request, policy }: ControllerState): void {
+    if (this.#start === null || this.#full || request === null) return;
+    const key = `${policy.region}/${request.id}`;
+    const sent = this.#pending.get(key);
+    this.#pending.delete(key);
+    if (sent !== undefined) this.#add(shape(policy.region, request.request, sent.sentMs, null));
   }
 
-  /** Ends the round: is there an order that explains it? */
+  /** Ends the round: is there an order that explains it? What is still under way may have taken effect, and others have seen it. */
   explain(): void {
     const start = this.#start;
     this.#start = null;
     if (start === null || this.#calls.length === 0) return;
-    const result = isLinearizable(this.#calls, start);
+    const underWay = [...this.#pending.values()].map(({ region, request, sentMs }) => shape(region, request, sentMs, null));
+    const calls = [...this.#calls, ...underWay.filter(({ kind }) => kind !== 'read')];
+    const result = isLinearizable(calls, start);
     if (result === null) this.givenUp++;
     else this.checked++;
-    if (result === false) this.#sim.violate('I1', `no order explains the ${this.#calls.length} answers of the register`);
+    if (result === false) this.#sim.violate('I1', `no order explains the ${calls.length} answers of the register`);
   }
 
   #answered(region: string, request: Request, sentMs: number | undefined, event: Extract<ControllerEvent, { kind: 'register-answered' }>): void {
@@ -83,8 +90,13 @@ export class RegisterHistory {
   #add(call: RegisterCall): void {
     // A question without an answer says nothing.
     if (call.kind === 'read' && call.returnedMs === null) return;
-    if (this.#calls.length < CALLS_MAX) this.#calls.push(call);
-    else this.#full = true;
+    if (this.#calls.length < CALLS_MAX) {
+      this.#calls.push(call);
+      return;
+    }
+    // The history ends here, and this call was under way: those who were answered before may have seen what it did.
+    this.#full = true;
+    if (call.kind !== 'read') this.#calls.push({ ...call, returnedMs: null });
   }
 }
 
