@@ -5,10 +5,13 @@ import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { checkTimings, deriveTimings, regionId, RTO_MS_MAX, RTO_MS_MIN } from '@continuum/core';
 import type { Policy, Timings } from '@continuum/core';
-import { LineCounter, parseDocument, visit } from 'yaml';
-import type { Document } from 'yaml';
 import { z } from 'zod';
 import { attestation, attestationProblems, fallbackOf } from './attestation-spec.ts';
+import { dotted, parseConfigFile, readable, shown, valueAt } from './config-file.ts';
+import type { ConfigProblem, LineOf } from './config-file.ts';
+
+export { formatProblems } from './config-file.ts';
+export type { ConfigProblem } from './config-file.ts';
 
 export const API_VERSION = 'continuum.dev/v1alpha1';
 
@@ -141,17 +144,6 @@ const document = z.strictObject({
 
 export type ContinuumConfig = z.infer<typeof document>;
 
-/** One thing wrong with a configuration. */
-export type ConfigProblem = {
-  /** Dotted, for example `spec.regions[1].gateway.port`. */
-  readonly path: string;
-  /** What is there, shortened; `(nothing)` when it is missing. */
-  readonly value: string;
-  readonly fix: string;
-  /** Line in the file, from 1; null when the key is missing. */
-  readonly line: number | null;
-};
-
 export type ParsedConfig =
   | { readonly ok: true; readonly config: ContinuumConfig; readonly policy: Policy }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
@@ -165,34 +157,10 @@ const FIELD_OF: Partial<Record<string, string>> = {
   'objective.rto': 'spec.objective.rto',
 };
 
-type LineOf = (path: readonly PropertyKey[]) => number | null;
-
-/** Parses a specification. Reports every problem at once; a value under a key that names a secret is never quoted. */
+/** Parses a specification, with every problem of the file in one report. */
 export function parseConfig(text: string): ParsedConfig {
-  const lines = new LineCounter();
-  const yaml = parseDocument(text, { lineCounter: lines, strict: true, uniqueKeys: true });
-  const unusable = notPlainYaml(yaml, lines);
-  if (unusable.length > 0) return { ok: false, problems: unusable };
-  const raw: unknown = yaml.toJS({ maxAliasCount: 0 });
-  const parsed = document.safeParse(raw, { error: sayWhatBelongs });
-  const lineOf: LineOf = (path) => {
-    const node: unknown = yaml.getIn(path as readonly unknown[], true);
-    const range = node !== null && typeof node === 'object' && 'range' in node ? (node.range as number[] | null) : null;
-    return range?.[0] === undefined ? null : lines.linePos(range[0]).line;
-  };
-  const problems = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describe(issue, raw, lineOf));
-  problems.push(...crossChecks(raw, lineOf));
-  if (parsed.success && problems.length === 0) return { ok: true, config: parsed.data, policy: policyOf(parsed.data) };
-  const last = Number.MAX_SAFE_INTEGER;
-  return { ok: false, problems: problems.sort((a, b) => (a.line ?? last) - (b.line ?? last)) };
-}
-
-/** The problems as an operator reads them. */
-export function formatProblems(file: string, problems: readonly ConfigProblem[]): string {
-  const rows = problems.map(
-    (one) => `  ${file}${one.line === null ? '' : `:${one.line}`}  ${one.path} = ${one.value}\n      ${one.fix}`,
-  );
-  return `${problems.length} problem${problems.length === 1 ? '' : 's'} in ${file}\n${rows.join('\n')}`;
+  const parsed = parseConfigFile(text, document, crossChecks);
+  return parsed.ok ? { ...parsed, policy: policyOf(parsed.config) } : parsed;
 }
 
 /** The name of the lease, whichever register keeps it. */
@@ -294,76 +262,6 @@ function registerChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
       return [{ path: dotted(path), value: given ? '(a map)' : '(nothing)', fix, line: lineOf(path) }];
     }),
   );
-}
-
-/** One part of the file, when it is as it must be; null when it is not (which `document` reports). */
-function readable<T>(schema: z.ZodType<T>, raw: unknown, path: readonly PropertyKey[]): T | null {
-  const parsed = schema.safeParse(valueAt(raw, path));
-  return parsed.success ? parsed.data : null;
-}
-
-/** What makes the file as a whole unusable. The parser's own words may quote the file: only their beginning is kept. */
-function notPlainYaml(yaml: Document.Parsed, lines: LineCounter): ConfigProblem[] {
-  const problems: ConfigProblem[] = yaml.errors.map((error) => ({
-    path: '(file)',
-    value: 'not YAML',
-    fix: (error.message.split('\n')[0] ?? '').split(':')[0]?.replace(/ at line .*$/, '') ?? 'use YAML',
-    line: error.linePos?.[0].line ?? null,
-  }));
-  visit(yaml, {
-    Alias: (_key, { range }) => {
-      const line = range === undefined || range === null ? null : lines.linePos(range[0]).line;
-      problems.push({ path: '(file)', value: 'an alias', fix: 'write the value out: anchors and aliases are not read', line });
-    },
-  });
-  return problems;
-}
-
-const WORD_OF: Partial<Record<string, string>> = { object: 'a map', record: 'a map', array: 'a list', string: 'a text', number: 'a number', int: 'a whole number', boolean: 'true or false' };
-
-const sayWhatBelongs: z.core.$ZodErrorMap = (issue) =>
-  issue.code === 'invalid_type' ? `give ${WORD_OF[issue.expected] ?? issue.expected} here` : undefined;
-
-function describe(
-  issue: z.core.$ZodIssue,
-  raw: unknown,
-  lineOf: LineOf,
-): ConfigProblem[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => {
-      const path = [...issue.path, key];
-      return { path: dotted(path), value: shown(path, raw), fix: 'unknown key: remove it, or correct its name', line: lineOf(path) };
-    });
-  }
-  // Where a map belongs, a text is most often something that was put one level too high: nobody knows what.
-  const text = issue.code === 'invalid_type' && ['object', 'record', 'array'].includes(issue.expected) && typeof valueAt(raw, issue.path) === 'string';
-  const value = text ? '(a text)' : shown(issue.path, raw);
-  return [{ path: dotted(issue.path), value, fix: issue.message, line: lineOf(issue.path) }];
-}
-
-function dotted(path: readonly PropertyKey[]): string {
-  const text = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
-  return text === '' ? '(file)' : text.replace(/^\./, '');
-}
-
-const SECRET_NAME = /key|token|pass|secret|credential|auth/i;
-
-/** What stands at a path, in short. Nothing is quoted where somebody may have put a secret by mistake. */
-function shown(path: readonly PropertyKey[], raw: unknown): string {
-  const value = valueAt(raw, path);
-  if (value === undefined) return '(nothing)';
-  if (path.some((key) => SECRET_NAME.test(String(key)))) return '(not shown)';
-  if (Array.isArray(value)) return '(a list)';
-  if (value !== null && typeof value === 'object') return '(a map)';
-  const text = JSON.stringify(value);
-  if (/-----BEGIN|:\/\/[^/]*@/.test(text)) return '(not shown)';
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-}
-
-function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
-  let value: unknown = raw;
-  for (const key of path) value = value !== null && typeof value === 'object' ? Reflect.get(value, key) : undefined;
-  return value;
 }
 
 function isOrigin(url: URL): boolean {
