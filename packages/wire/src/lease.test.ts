@@ -7,12 +7,11 @@ import {
   LEASE_TTL_MS_MIN,
   REASONS_MAX,
   TEXT_LENGTH_MAX,
-  describeFields,
   leaseCommand,
   leasePush,
   leaseReply,
-  parseWire,
 } from './lease.ts';
+import { describeFields, parseWire } from './fields.ts';
 import { newLease, viewLease, applyCommand, epoch, regionId, wallMs } from '@continuum/core';
 import type { LeaseCommand } from '@continuum/core';
 

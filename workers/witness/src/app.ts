@@ -6,6 +6,7 @@ import type { Context, MiddlewareHandler } from 'hono';
 import {
   COMMAND_BYTES_MAX,
   NO_BODY,
+  InvalidFieldsError,
   describeFields,
   leaseCommand,
   parseWire,
@@ -14,7 +15,7 @@ import {
 } from '@continuum/wire';
 import type { Caller, FieldProblem, SignedRequest } from '@continuum/wire';
 import type { LeaseCommand } from '@continuum/core';
-import { ConfigError, configOf } from './config.ts';
+import { configOf } from './config.ts';
 import type { Config, Env } from './config.ts';
 import { WATCH_HEADERS } from './lease-object.ts';
 import type { Answer } from './lease-object.ts';
@@ -94,7 +95,7 @@ app.get('/v1/leases/:name/watch', async (c) => {
 app.notFound((c) => problem('CTM_WITNESS_ROUTE_UNKNOWN', `${c.req.method} ${c.req.path}`));
 
 app.onError((error) => {
-  const known = error instanceof ConfigError;
+  const known = error instanceof InvalidFieldsError;
   console.error(JSON.stringify({ level: 'error', message: error.message, name: error.name, stack: error.stack }));
   if (known) return problem('CTM_WITNESS_CONFIG_INVALID', error.message, error.fields);
   return problem('CTM_WITNESS_INTERNAL', 'the log of the witness has the reason');

@@ -4,13 +4,12 @@
 import { z } from 'zod';
 import {
   SIGNATURE_WINDOW_SECONDS,
-  describeFields,
   fieldProblems,
   REGIONS_PER_LEASE_MAX,
   leaseName,
   regionName,
 } from '@continuum/wire';
-import { KeyError, importKeyRing, importSigningKey } from '@continuum/wire';
+import { importKeyRing, importSigningKey, InvalidFieldsError, keyProblem } from '@continuum/wire';
 import type { FieldProblem, KeyRing, PublicKey, SigningKey } from '@continuum/wire';
 import type { LeaseObject } from './lease-object.ts';
 
@@ -40,16 +39,6 @@ export type Config = {
   readonly jurisdiction: DurableObjectJurisdiction | null;
   readonly signatureWindowSeconds: number;
 };
-
-export class ConfigError extends Error {
-  readonly code = 'CTM_WITNESS_CONFIG_INVALID';
-  readonly fields: readonly FieldProblem[];
-  constructor(fields: readonly FieldProblem[]) {
-    super(describeFields(fields));
-    this.name = 'ConfigError';
-    this.fields = fields;
-  }
-}
 
 const KEYS_PER_REGION_MAX = 2;
 
@@ -95,7 +84,7 @@ const variables = z.object({
 
 const perEnv = new WeakMap<object, Promise<Config>>();
 
-/** The configuration of `env`; rejects with `ConfigError` that names every problem. Parsed once per isolate. */
+/** The configuration of `env`; rejects with `InvalidFieldsError` that names every problem. Parsed once per isolate. */
 export function configOf(env: Env): Promise<Config> {
   const known = perEnv.get(env);
   if (known !== undefined) return known;
@@ -106,17 +95,17 @@ export function configOf(env: Env): Promise<Config> {
 
 async function readConfig(env: Env): Promise<Config> {
   const parsed = variables.safeParse(env);
-  if (!parsed.success) throw new ConfigError(hideSecret(fieldProblems(parsed.error.issues, env)));
+  if (!parsed.success) throw new InvalidFieldsError('CTM_WITNESS_CONFIG_INVALID', hideSecret(fieldProblems(parsed.error.issues, env)));
   const { REGIONS, LEASES, RESTORE, ...rest } = parsed.data;
   const problems = [...unknownRegions('LEASES', LEASES, REGIONS), ...unknownRestores(RESTORE, LEASES)];
   const keys = Object.entries(REGIONS).flatMap(([region, labels]) =>
     Object.entries(labels).map(([label, key]) => [`${region}/${label}`, key as PublicKey] as const),
   );
-  const keyRing = await importKeyRing(Object.fromEntries(keys)).catch(collect(problems, 'REGIONS'));
+  const keyRing = await importKeyRing(Object.fromEntries(keys)).catch(keyProblem(problems, 'REGIONS'));
   const signingKey = await importSigningKey(rest.WITNESS_KEY_ID, rest.WITNESS_SIGNING_KEY).catch(
-    collect(problems, 'WITNESS_SIGNING_KEY'),
+    keyProblem(problems, 'WITNESS_SIGNING_KEY'),
   );
-  if (keyRing === null || signingKey === null || problems.length > 0) throw new ConfigError(problems);
+  if (keyRing === null || signingKey === null || problems.length > 0) throw new InvalidFieldsError('CTM_WITNESS_CONFIG_INVALID', problems);
   return {
     keyRing,
     signingKey,
@@ -149,14 +138,6 @@ function unknownRestores(
       .filter((region) => !(leases[name] ?? []).includes(region))
       .map((region) => ({ path: `RESTORE.${name}.inSync`, value: region, fix: `use the regions of lease ${name}` })),
   );
-}
-
-function collect(problems: FieldProblem[], path: string): (error: unknown) => null {
-  return (error) => {
-    if (!(error instanceof KeyError)) throw error;
-    problems.push({ path, value: '(not shown)', fix: error.message });
-    return null;
-  };
 }
 
 function hideSecret(problems: readonly FieldProblem[]): FieldProblem[] {

@@ -2,5 +2,4 @@
 
 export { createDnsRegister } from './register.ts';
 export type { DnsRegister } from './register.ts';
-export { DnsRegisterOptionsError } from './options.ts';
 export type { DnsRegisterOptions, RegisterMemory } from './options.ts';

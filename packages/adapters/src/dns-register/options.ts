@@ -3,7 +3,7 @@
 import { isIP } from 'node:net';
 import { canonicalName, CLOCK_RATE_ERROR } from '@continuum/core';
 import type { Failure } from '@continuum/ports';
-import { describeFields, fieldProblems, leaseName, regionName } from '@continuum/wire';
+import { fieldProblems, InvalidFieldsError, leaseName, regionName } from '@continuum/wire';
 import type { FieldProblem } from '@continuum/wire';
 import { z } from 'zod';
 import type { Authority } from './session.ts';
@@ -54,17 +54,6 @@ export type Checked = {
   readonly nowMs: () => number;
 };
 
-/** The register's options are wrong. `fields` names each of them with its value and what to do. */
-export class DnsRegisterOptionsError extends Error {
-  readonly code = 'CTM_REGISTER_OPTIONS_INVALID';
-  readonly fields: readonly FieldProblem[];
-  constructor(fields: readonly FieldProblem[]) {
-    super(describeFields(fields));
-    this.name = 'DnsRegisterOptionsError';
-    this.fields = fields;
-  }
-}
-
 const POLL_MS_DEFAULT = 100;
 /** Shorter than the output of the hash, a secret can be guessed. */
 const SECRET_BYTES_MIN = 16;
@@ -91,7 +80,7 @@ export function checkOptions(options: DnsRegisterOptions): Checked {
     problems.push({ path: 'keySecret', value: '(not shown)', fix: `use base64 of at least ${SECRET_BYTES_MIN} bytes, as "pdnsutil generate-tsig-key NAME hmac-sha256" prints it` });
   }
   const [zone, keyName] = [canonicalName(options.zone), canonicalName(options.keyName)];
-  if (problems.length > 0 || zone === null || keyName === null) throw new DnsRegisterOptionsError(problems);
+  if (problems.length > 0 || zone === null || keyName === null) throw new InvalidFieldsError('CTM_REGISTER_OPTIONS_INVALID', problems);
   const wallSeconds = options.wallSeconds ?? (() => Date.now() / 1_000);
   return {
     authority: { address: options.address, port: options.port, key: { name: keyName, secret }, wallSeconds },

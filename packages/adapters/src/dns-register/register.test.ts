@@ -11,7 +11,8 @@ import type { LeaseCommand } from '@continuum/core';
 import { freePort, runFolder, stopAll, waitFor } from '../../../../test/rig/process.ts';
 import { startRegisterAuthority } from '../../../../test/rig/register-authority.ts';
 import { allowKeys, checkAuthority } from './authority.ts';
-import { createDnsRegister, DnsRegisterOptionsError } from './index.ts';
+import { InvalidFieldsError } from '@continuum/wire';
+import { createDnsRegister } from './index.ts';
 import type { RegisterMemory } from './index.ts';
 
 const ADDRESS = '127.44.2.1';
@@ -151,7 +152,7 @@ test('all wrong options come in one report, without the secret', (t) => {
     createDnsRegister({ address: 'ns.example', port: 0, zone: 'a b', lease: 'X', region: 'r1', keyName: '', keySecret: 'short', memory: memory() });
     t.fail('accepted');
   } catch (error) {
-    if (!(error instanceof DnsRegisterOptionsError)) throw error;
+    if (!(error instanceof InvalidFieldsError)) throw error;
     t.same(error.fields.map(({ path }) => path).sort(), ['address', 'keyName', 'keySecret', 'lease', 'port', 'zone']);
     t.notMatch(error.message, /short/);
   }

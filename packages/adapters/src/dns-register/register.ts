@@ -33,7 +33,7 @@ const ANSWER_MS_MAX = 30_000;
 const RACES_MAX = 200;
 const RACE_PAUSE_MS_MAX = 20;
 
-/** Throws `DnsRegisterOptionsError` with every problem of the options. */
+/** Throws `InvalidFieldsError` with every problem of the options. */
 export function createDnsRegister(options: DnsRegisterOptions): DnsRegister {
   const checked = checkOptions(options);
   const client: Client = { checked, seen: null };

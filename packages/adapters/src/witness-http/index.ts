@@ -2,5 +2,4 @@
 
 export { createWitnessRegister } from './register.ts';
 export type { WitnessRegister } from './register.ts';
-export { RegisterOptionsError } from './options.ts';
 export type { WitnessRegisterOptions } from './options.ts';

@@ -1,11 +1,12 @@
 // What the witness adapter needs to know, checked once with every problem in one report.
 
 import {
+  InvalidFieldsError,
   KeyError,
   fieldProblems,
   importKeyRing,
   importSigningKey,
-  describeFields,
+  keyProblem,
   keyRegion,
   leaseName,
   regionName,
@@ -39,17 +40,6 @@ export type Checked = {
   readonly witnessKeys: KeyRing;
 };
 
-/** The register's options are wrong. `fields` names each of them with its value and what to do. */
-export class RegisterOptionsError extends Error {
-  readonly code = 'CTM_REGISTER_OPTIONS_INVALID';
-  readonly fields: readonly FieldProblem[];
-  constructor(fields: readonly FieldProblem[]) {
-    super(describeFields(fields));
-    this.name = 'RegisterOptionsError';
-    this.fields = fields;
-  }
-}
-
 const LOOPBACK = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
 
 const schema = z.object({
@@ -67,14 +57,14 @@ export async function checkOptions(options: WitnessRegisterOptions): Promise<Che
   const parsed = schema.safeParse(plain);
   const problems = parsed.success ? [] : fieldProblems(parsed.error.issues, plain);
   const badKeyId = fixOf(() => keyRegion(options.keyId));
-  if (badKeyId !== null) throw new RegisterOptionsError([...problems, { path: 'keyId', value: options.keyId, fix: badKeyId }]);
-  const key = await importSigningKey(options.keyId, options.privateKey).catch(collect(problems, 'privateKey'));
-  const witnessKeys = await importKeyRing(options.witnessPublicKeys).catch(collect(problems, 'witnessPublicKeys'));
+  if (badKeyId !== null) throw new InvalidFieldsError('CTM_REGISTER_OPTIONS_INVALID', [...problems, { path: 'keyId', value: options.keyId, fix: badKeyId }]);
+  const key = await importSigningKey(options.keyId, options.privateKey).catch(keyProblem(problems, 'privateKey'));
+  const witnessKeys = await importKeyRing(options.witnessPublicKeys).catch(keyProblem(problems, 'witnessPublicKeys'));
   if (key !== null && keyRegion(key.keyId) !== region) {
     problems.push({ path: 'keyId', value: key.keyId, fix: `use a key of region ${region}: ${region}/<label>` });
   }
   if (witnessKeys?.size === 0) problems.push({ path: 'witnessPublicKeys', value: '{}', fix: 'pin at least one key of the witness' });
-  if (key === null || witnessKeys === null || problems.length > 0) throw new RegisterOptionsError(problems);
+  if (key === null || witnessKeys === null || problems.length > 0) throw new InvalidFieldsError('CTM_REGISTER_OPTIONS_INVALID', problems);
   return { origin: new URL(url).origin, lease, key, witnessKeys };
 }
 
@@ -93,12 +83,4 @@ function fixOf(check: () => unknown): string | null {
     if (!(error instanceof KeyError)) throw error;
     return error.message;
   }
-}
-
-function collect(problems: FieldProblem[], path: string): (error: unknown) => null {
-  return (error) => {
-    if (!(error instanceof KeyError)) throw error;
-    problems.push({ path, value: '(not shown)', fix: error.message });
-    return null;
-  };
 }

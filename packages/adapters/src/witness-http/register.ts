@@ -38,7 +38,7 @@ const CONNECTIONS_MAX = 8;
 /** A bound for callers whose signal has none; every caller in this project brings a shorter deadline. */
 const ANSWER_MS_MAX = 30_000;
 
-/** Throws `RegisterOptionsError` with every problem of the options. */
+/** Throws `InvalidFieldsError` with every problem of the options. */
 export async function createWitnessRegister(options: WitnessRegisterOptions): Promise<WitnessRegister> {
   const checked = await checkOptions(options);
   const agent = new Agent({
