@@ -35,6 +35,7 @@ export async function startPoolDomainManager(zones: readonly string[], token = '
     if (bad !== undefined) return trouble(422, 'record-invalid', `${bad.name} A`);
     const known = done.get(key);
     if (known !== undefined) return { status: 200, json: { ...known, written: false } };
+    for (const owned of [...records.keys()]) if (body.names.includes(owned.split(' ')[0] ?? '')) records.delete(owned);
     for (const one of body.records) records.set(`${one.name} ${one.type}`, one.contents);
     const made = { id: `c${(serial += 1)}`, serial };
     done.set(key, made);
@@ -81,25 +82,37 @@ export async function poolDomainManagerContract(t: Test, manager: PoolDomainMana
   const refusal = (code: string) => ({ ok: false, failure: { code } });
 
   await t.test('a commit is carried out once, however often it is sent', async (t) => {
-    const made = await publisher.commit(zone, [rrset('a'), rrset('b')], never());
+    const change = { key: 'first', rrsets: [rrset('a'), rrset('b')] };
+    const made = await publisher.commit(zone, change, never());
     t.match(made, { ok: true, value: { written: true, serial: Number } });
-    t.match(await publisher.commit(zone, [rrset('a'), rrset('b')], never()), { ok: true, value: { written: false, serial: made.ok && made.value.serial } });
+    t.match(await publisher.commit(zone, change, never()), { ok: true, value: { written: false, serial: made.ok && made.value.serial } });
+  });
+  await t.test('a change that is taken back is a change', async (t) => {
+    const at = `a.${zone}. A`;
+    t.match(await publisher.commit(zone, { key: 'there', rrsets: [rrset('a', '192.0.2.2')] }, never()), { ok: true, value: { written: true } });
+    t.match(await publisher.commit(zone, { key: 'back', rrsets: [rrset('a')] }, never()), { ok: true, value: { written: true } });
+    t.same(manager.records().get(at), ['192.0.2.1']);
+  });
+  await t.test('a retired name answers no more; a name that was not named is left alone', async (t) => {
+    t.match(await publisher.commit(zone, { key: 'retire', rrsets: [rrset('c')], retired: [`a.${zone}.`] }, never()), { ok: true, value: { written: true } });
+    t.same([`a.${zone}. A`, `b.${zone}. A`, `c.${zone}. A`].map((at) => manager.records().has(at)), [false, true, true]);
   });
   await t.test('a reply that was lost is asked for again, and nothing is done twice', async (t) => {
     const before = manager.commits();
+    const change = { key: 'lost', rrsets: [rrset('lost')] };
     manager.fail('lose-reply');
-    t.match(await publisher.commit(zone, [rrset('lost')], never()), refusal('CTM_PDM_UNREACHABLE'));
-    t.match(await publisher.commit(zone, [rrset('lost')], never()), { ok: true, value: { written: false } });
+    t.match(await publisher.commit(zone, change, never()), refusal('CTM_PDM_UNREACHABLE'));
+    t.match(await publisher.commit(zone, change, never()), { ok: true, value: { written: false } });
     t.equal(manager.commits(), before + 1);
   });
   await t.test('all or none', async (t) => {
-    t.match(await publisher.commit(zone, [rrset('good'), rrset('bad', 'no address')], never()), refusal('CTM_PDM_INVALID'));
+    t.match(await publisher.commit(zone, { key: 'bad', rrsets: [rrset('good'), rrset('bad', 'no address')] }, never()), refusal('CTM_PDM_INVALID'));
     t.notOk(manager.records().has(`good.${zone}. A`));
   });
   await t.test('each refusal has its name', async (t) => {
-    t.match(await publisher.commit('other.test', [rrset('a')], never()), refusal('CTM_PDM_ZONE_MISSING'));
-    t.match(await publisher.commit(zone, [{ ...rrset('a'), name: 'a.elsewhere.test.' }], never()), refusal('CTM_PDM_FORBIDDEN'));
-    const wrong = await createPdmPublisher({ url, token: 'not-the-token' }).commit(zone, [rrset('a')], never());
+    t.match(await publisher.commit('other.test', { key: 'other', rrsets: [rrset('a')] }, never()), refusal('CTM_PDM_ZONE_MISSING'));
+    t.match(await publisher.commit(zone, { key: 'elsewhere', rrsets: [{ ...rrset('a'), name: 'a.elsewhere.test.' }] }, never()), refusal('CTM_PDM_FORBIDDEN'));
+    const wrong = await createPdmPublisher({ url, token: 'not-the-token' }).commit(zone, { key: 'wrong', rrsets: [rrset('a')] }, never());
     t.match(wrong, refusal('CTM_PDM_UNAUTHORIZED'));
     t.notMatch(JSON.stringify(wrong), /not-the-token/);
   });

@@ -4,7 +4,7 @@
 import type { PdnsVersion, PlacementInput } from '@continuum/core';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { API_VERSION, leaseOf, parseConfig, timingsOf } from './spec.ts';
+import { API_VERSION, generation, leaseOf, parseConfig, timingsOf } from './spec.ts';
 import type { ConfigProblem } from './spec.ts';
 
 const probeWish = {
@@ -17,10 +17,12 @@ const probeWish = {
 };
 const port = z.number().int().min(1, 'use 1 to 65535').max(65_535, 'use 1 to 65535');
 
+const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
 const document = z.strictObject({
   apiVersion: z.literal(API_VERSION, `use ${API_VERSION}`),
   kind: z.literal('ContinuumNames', 'use ContinuumNames, or the Continuum of a controller'),
-  metadata: z.strictObject({ name: z.string().min(1).max(63) }),
+  metadata: z.strictObject({ name: z.string().regex(NAME, 'use 1 to 63 of a-z, 0-9 and inner hyphens'), generation: generation.optional() }),
   spec: z.strictObject({
     placement: z.enum(['single-region', 'active-active', 'active-hotstandby'], 'use single-region, active-active or active-hotstandby'),
     zone: z.string().max(255),
@@ -33,7 +35,14 @@ const document = z.strictObject({
   }),
 });
 
-export type ParsedNames = { readonly ok: true; readonly input: PlacementInput } | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+export type Names = {
+  /** Of the specification. */
+  readonly name: string;
+  /** 0 when it does not say. */
+  readonly generation: number;
+  readonly input: PlacementInput;
+};
+export type ParsedNames = ({ readonly ok: true } & Names) | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
 export function parseNames(text: string, version: PdnsVersion): ParsedNames {
   const raw = readYaml(text);
@@ -55,7 +64,8 @@ export function parseNames(text: string, version: PdnsVersion): ParsedNames {
     probe: probe === undefined ? undefined : present(probe),
     lease: lease === undefined ? undefined : present({ ...lease, probe: lease.probe === undefined ? undefined : present(lease.probe) }),
   };
-  return { ok: true, input: present(input) as PlacementInput };
+  const { metadata } = parsed.data;
+  return { ok: true, name: metadata.name, generation: metadata.generation ?? 0, input: present(input) as PlacementInput };
 }
 
 /** The name's own parent is taken for its zone. */
@@ -71,6 +81,8 @@ function fromController(text: string, version: PdnsVersion): ParsedNames {
   }
   return {
     ok: true,
+    name: config.metadata.name,
+    generation: config.metadata.generation ?? 0,
     input: {
       placement: 'active-hotstandby',
       version,

@@ -32,6 +32,8 @@ const someTime = duration.pipe(z.number().min(1, 'use more than nothing'));
 const name = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?$/, 'use 1 to 31 of a-z, 0-9 and -');
 const address = z.string().refine((text) => isIP(text) !== 0, 'use an IPv4 or IPv6 address');
 const port = z.number('use a port number').int('use a whole number').min(1, 'use 1 to 65535').max(65_535, 'use 1 to 65535');
+/** Which of two versions of one specification is the newer: for daemons that publish it, and would otherwise have to guess. */
+export const generation = z.number('use a whole number').int('use a whole number').min(0, 'use 0 or more').max(1e15, 'use at most 1e15');
 const host = z.string().min(1, 'name a host').max(253).regex(/^[A-Za-z0-9.:_-]+$/, 'use a host name or an address');
 const file = z.string().min(1, 'name a file').max(4_096);
 const hostname = z.string().max(253).regex(/^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$/, 'use a domain name in lower case, without a dot at its end');
@@ -137,7 +139,7 @@ const local = z.strictObject({
 const document = z.strictObject({
   apiVersion: z.literal(API_VERSION, `use ${API_VERSION}`),
   kind: z.literal('Continuum', 'use Continuum'),
-  metadata: z.strictObject({ name }),
+  metadata: z.strictObject({ name, generation: generation.optional() }),
   spec,
   local,
 });

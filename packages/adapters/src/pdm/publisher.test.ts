@@ -9,6 +9,7 @@ import { createPdmPublisher } from './publisher.ts';
 const ZONE = 'pool.test';
 const manager = await startPoolDomainManager([ZONE]);
 const record: Rrset = { name: `a.${ZONE}.`, type: 'A', ttlSeconds: 5, records: ['192.0.2.9'] };
+const change = { key: 'one', rrsets: [record] };
 const { url, token } = manager;
 const never = new AbortController().signal;
 
@@ -16,10 +17,10 @@ test('the contract', (t) => poolDomainManagerContract(t, manager, ZONE));
 
 test('a manager that is silent costs its bound and no more', async (t) => {
   manager.fail('silence');
-  t.match(await createPdmPublisher({ url, token, timeoutMs: 100 }).commit(ZONE, [record], never), { ok: false, failure: { code: 'CTM_PDM_TIMEOUT', message: /may have been/ } });
-  t.match(await createPdmPublisher({ url, token }).commit(ZONE, [record], AbortSignal.abort()), { ok: false, failure: { code: 'CTM_PDM_TIMEOUT' } });
+  t.match(await createPdmPublisher({ url, token, timeoutMs: 100 }).commit(ZONE, change, never), { ok: false, failure: { code: 'CTM_PDM_TIMEOUT', message: /may have been/ } });
+  t.match(await createPdmPublisher({ url, token }).commit(ZONE, change, AbortSignal.abort()), { ok: false, failure: { code: 'CTM_PDM_TIMEOUT' } });
   const nobody = createPdmPublisher({ url: `http://127.0.0.1:${await freePort()}`, token });
-  t.match(await nobody.commit(ZONE, [record], never), { ok: false, failure: { code: 'CTM_PDM_UNREACHABLE' } });
+  t.match(await nobody.commit(ZONE, change, never), { ok: false, failure: { code: 'CTM_PDM_UNREACHABLE' } });
 });
 
 test('problem documents are mapped by type, then by status; anything else is not believed', async (t) => {
@@ -35,7 +36,7 @@ test('problem documents are mapped by type, then by status; anything else is not
   ];
   for (const [status, body, code] of cases) {
     manager.fail({ status, body });
-    t.match(await createPdmPublisher({ url, token }).commit(ZONE, [record], never), { ok: false, failure: { code } }, `${status} ${body.slice(0, 30)}`);
+    t.match(await createPdmPublisher({ url, token }).commit(ZONE, change, never), { ok: false, failure: { code } }, `${status} ${body.slice(0, 30)}`);
   }
 });
 

@@ -1,8 +1,8 @@
 // Publishes through a Pool Domain Manager, where it and not Continuum owns the name servers of a pool: one commit holds the
-// parent zone and every record set, and is taken whole or not at all. The same content has the same idempotency key, so a
-// commit whose answer was lost can be sent again and is carried out once.
+// parent zone and every record set, and is taken whole or not at all. The caller gives each change a key of its own, so that a
+// commit whose answer was lost can be sent again and is carried out once. The content cannot be the key: a change that is
+// taken back later would be taken for the first one's repetition, and nothing would happen.
 
-import { createHash } from 'node:crypto';
 import { request } from 'undici';
 import { z } from 'zod';
 import type { Rrset } from '@continuum/core';
@@ -22,8 +22,16 @@ export type Commit = {
   readonly id: string;
   /** Of the parent zone, afterwards. */
   readonly serial: number;
-  /** False when this very content was committed before. */
+  /** False when this very change was committed before. */
   readonly written: boolean;
+};
+
+export type Change = {
+  /** The same for every try of one change, new for the next one. Kept where it outlives the process, before the first try. */
+  readonly key: string;
+  readonly rrsets: readonly Rrset[];
+  /** Names that are to answer no more. */
+  readonly retired?: readonly string[];
 };
 
 /**
@@ -32,7 +40,7 @@ export type Commit = {
  * `CTM_PDM_INVALID` (it will not take these records), `CTM_PDM_BUSY` (later), `CTM_PDM_ERROR`, `CTM_PDM_REPLY_INVALID`.
  */
 export type PdmPublisher = {
-  readonly commit: (parentZone: string, rrsets: readonly Rrset[], signal: AbortSignal) => Promise<Result<Commit>>;
+  readonly commit: (parentZone: string, change: Change, signal: AbortSignal) => Promise<Result<Commit>>;
 };
 
 const TIMEOUT_MS = 5_000;
@@ -65,13 +73,14 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
 export function createPdmPublisher(options: PdmOptions): PdmPublisher {
   const { timeoutMs = TIMEOUT_MS } = options;
   return {
-    commit: async (parentZone, rrsets, signal) => {
+    commit: async (parentZone, { key, rrsets, retired = [] }, signal) => {
       const body = JSON.stringify({
         parentZone,
-        names: [...new Set(rrsets.map(({ name }) => name))],
+        // Whose records these are: at a name without any, what was there goes.
+        names: [...new Set([...rrsets.map(({ name }) => name), ...retired])],
         records: rrsets.map(({ name, type, ttlSeconds, records }) => ({ name, type, ttl: ttlSeconds, contents: records })),
       });
-      const sent = await post(options, body, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
+      const sent = await post(options, key, body, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
       if (!sent.ok) return sent;
       const { status, text, json } = sent.value;
       if (status !== 200 && status !== 201) return refused(status, json);
@@ -83,7 +92,7 @@ export function createPdmPublisher(options: PdmOptions): PdmPublisher {
 
 type Answer = { readonly status: number; readonly text: string; readonly json: unknown };
 
-async function post({ url, token }: PdmOptions, body: string, signal: AbortSignal): Promise<Result<Answer>> {
+async function post({ url, token }: PdmOptions, key: string, body: string, signal: AbortSignal): Promise<Result<Answer>> {
   const path = `${url.replace(/\/$/, '')}/v1/commit`;
   try {
     const response = await request(path, {
@@ -92,7 +101,7 @@ async function post({ url, token }: PdmOptions, body: string, signal: AbortSigna
       headers: {
         authorization: `Bearer ${token}`,
         'content-type': 'application/json',
-        'idempotency-key': createHash('sha256').update(body).digest('base64url'),
+        'idempotency-key': key,
       },
       body,
     });

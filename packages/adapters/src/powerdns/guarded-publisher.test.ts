@@ -1,5 +1,5 @@
 // The careful publisher against a real PowerDNS: every placement answers, a broken expression never reaches a real name,
-// drift is told and corrected, and signed zones still answer.
+// what answers beside it goes, and signed zones still answer.
 
 import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -11,8 +11,8 @@ import type { PlacementInput } from '@continuum/core';
 import { locate } from '../../../../scripts/parts.mjs';
 import { startAuthoritative } from '../../../../test/rig/dns.ts';
 import { freePort, runFolder, stopAll, waitFor } from '../../../../test/rig/process.ts';
-import type { DriftEvent } from './guarded-publisher.ts';
 import { createGuardedPublisher } from './guarded-publisher.ts';
+import type { Wanted } from './guarded-publisher.ts';
 
 const ADDRESS = '127.43.3.1';
 const ZONE = 'app.test';
@@ -32,6 +32,11 @@ function rrsets(label: string, change: Partial<PlacementInput>): readonly Rrset[
   if (!made.ok) throw new Error(JSON.stringify(made.problems));
   return [...made.value.rrsets, ...made.value.lua];
 }
+const wanted = (published: readonly Rrset[]): Wanted => ({ rrsets: published, retired: [], addresses: regions.flatMap((one) => one.addresses) });
+const setRecord = async (name: string, type: 'A', content: string): Promise<void> => {
+  const reply = await fetch(`http://${ADDRESS}:${apiPort}/api/v1/servers/localhost/zones/${ZONE}.`, { method: 'PATCH', headers: { 'x-api-key': 'a-key-of-this-test' }, body: JSON.stringify({ rrsets: [{ name, type, ttl: 1, changetype: 'REPLACE', records: [{ content, disabled: false }] }] }) });
+  if (reply.status !== 204) throw new Error(await reply.text());
+};
 const standby = rrsets('standby', { placement: 'active-hotstandby', lease: { name: 'counter', port } });
 
 test('every placement answers on this server with its own addresses: host, wildcard, apex, both families', async (t) => {
@@ -43,15 +48,16 @@ test('every placement answers on this server with its own addresses: host, wildc
     'weighted-plain': rrsets('weighted-plain', { select: 'weighted', probe: null }),
   };
   for (const [label, published] of Object.entries(placements)) {
-    t.match(await guarded.publish(ZONE, published, soon()), { ok: true, value: { written: true } }, label);
+    t.match(await guarded.publish(ZONE, wanted(published), soon()), { ok: true, value: { written: true } }, label);
     for (const name of [`${label}.${ZONE}`, `any.${label}.${ZONE}`, ...(label === 'standby' ? [ZONE] : [])]) {
       const [four, six] = await Promise.all([resolver.resolve4(name), resolver.resolve6(name)]);
       t.ok(four.length > 0 && four.every((one) => ['127.43.3.1', '127.43.3.2'].includes(one)), `${name} ${four.join()}`);
       t.ok(six.length > 0 && six.every((one) => ['fd00::1', 'fd00::2'].includes(one)), `${name} ${six.join()}`);
     }
-    t.match(await guarded.publish(ZONE, published, soon()), { ok: true, value: { written: false } }, 'nothing is written twice');
+    t.match(await guarded.publish(ZONE, wanted(published), soon()), { ok: true, value: { written: false } }, 'nothing is written twice');
   }
-  t.same(await server.publisher.lacking(ZONE, [{ name: `_continuum-canary.${ZONE}.`, type: 'LUA', ttlSeconds: 0, records: [] }], soon()).then((one) => one.ok && one.value.length), 1, 'no canary is left');
+  const compared = await server.publisher.compare(ZONE, [], soon());
+  t.same(compared.ok && compared.value.contents({ name: `_continuum-canary.${ZONE}.`, type: 'LUA' }), [], 'no canary is left');
 });
 
 test('weights under a probe are kept: three of four clients go to the region that weighs 3', async (t) => {
@@ -71,43 +77,55 @@ test('weights under a probe are kept: three of four clients go to the region tha
 test('an expression that does not answer never reaches the real name', async (t) => {
   const broken = standby.map((rrset) => ({ ...rrset, records: ['A "this is not lua(("'] }));
   const before = await resolver.resolve4(`standby.${ZONE}`);
-  t.match(await guarded.publish(ZONE, broken, soon()), { ok: false, failure: { code: 'CTM_DNS_CANARY_FAILED', message: /not touched/ } });
+  t.match(await guarded.publish(ZONE, wanted(broken), soon()), { ok: false, failure: { code: 'CTM_DNS_CANARY_FAILED', message: /not touched/ } });
   t.same(await resolver.resolve4(`standby.${ZONE}`), before);
-  t.match(await server.publisher.lacking(ZONE, standby, soon()), { ok: true, value: [] });
+  t.match(await server.publisher.compare(ZONE, standby, soon()), { ok: true, value: { lacking: [], stray: [] } });
 });
 
 test('on a server of 5.1 a changed LUA record is refused before anything is written, on an unknown one too', async (t) => {
   const writes = server.publisher.writes();
   const claiming = (version: string) => createGuardedPublisher({ publisher: { ...server.publisher, version: async () => ({ ok: true, value: version }) }, authority });
   const changed = standby.map((rrset) => ({ ...rrset, ttlSeconds: 9 }));
-  t.match(await claiming('5.1.4').publish(ZONE, changed, soon()), { ok: false, failure: { code: 'CTM_DNS_LUA_STATIC' } });
-  t.match(await claiming('6.0.0').publish(ZONE, changed, soon()), { ok: false, failure: { code: 'CTM_DNS_VERSION_UNKNOWN' } });
-  t.match(await claiming('5.1.4').publish(ZONE, standby, soon()), { ok: true, value: { written: false } });
+  t.match(await claiming('5.1.4').publish(ZONE, wanted(changed), soon()), { ok: false, failure: { code: 'CTM_DNS_LUA_STATIC' } });
+  t.match(await claiming('6.0.0').publish(ZONE, wanted(changed), soon()), { ok: false, failure: { code: 'CTM_DNS_VERSION_UNKNOWN' } });
+  t.match(await claiming('5.1.4').publish(ZONE, wanted(standby), soon()), { ok: true, value: { written: false } });
   t.equal(server.publisher.writes(), writes);
 });
 
-test('drift is told and corrected; what cannot be corrected is told', async (t) => {
-  const events: DriftEvent[] = [];
-  const ended = new AbortController();
-  const keeping = guarded.keep(ZONE, standby, 20, (event) => events.push(event), ended.signal);
-  await server.publisher.publish(ZONE, [{ ...(standby[0] as Rrset), ttlSeconds: 77 }], soon());
-  await waitFor('the correction', () => events.some(({ event }) => event === 'dns-drift-corrected'));
-  t.match(events[0], { event: 'dns-drift', names: [`standby.${ZONE}. LUA`] });
-  t.match(await server.publisher.lacking(ZONE, standby, soon()), { ok: true, value: [] });
-  ended.abort();
-  await keeping;
-  t.equal(events.filter(({ event }) => event === 'dns-drift').length, 1, 'told once');
+test('what answers beside the wanted records goes with the next publication, and retired names answer no more', async (t) => {
+  const [name, other] = [`standby.${ZONE}.`, `retired.${ZONE}.`];
+  t.match(await guarded.publish(ZONE, wanted([{ name: other, type: 'A', ttlSeconds: 1, records: ['127.43.3.1'] }]), soon()), { ok: true });
+  await setRecord(name, 'A', '192.0.2.66');
+  t.match(await server.publisher.compare(ZONE, standby, soon()), { ok: true, value: { lacking: [], stray: [{ name, type: 'A' }] } });
+  t.match(await guarded.publish(ZONE, { ...wanted(standby), retired: [other] }, soon()), { ok: true, value: { written: true } });
+  t.match(await server.publisher.compare(ZONE, standby, soon(), [other]), { ok: true, value: { lacking: [], stray: [] } });
+  await t.rejects(resolver.resolve4(other), { code: 'ENOTFOUND' });
+});
+
+test('an answer of no region is found, before and after it is written', async (t) => {
+  const foreign = [{ name: `foreign.${ZONE}.`, type: 'A' as const, ttlSeconds: 1, records: ['192.0.2.66'] }];
+  t.match(await guarded.publish(ZONE, wanted(foreign), soon()), { ok: false, failure: { code: 'CTM_DNS_NOT_ANSWERED', message: /192\.0\.2\.66, which is of no region/ } });
+  t.match(await guarded.unanswered(wanted(foreign)), /foreign.*of no region/);
+  t.equal(await guarded.unanswered(wanted(standby)), null);
 });
 
 test('other servers are told to forget, and one that cannot be told is a failure', async (t) => {
   const flushed: string[] = [];
   const other = { ...server.publisher, flush: async (zone: string) => (flushed.push(zone), { ok: true as const, value: null }) };
   const both = createGuardedPublisher({ publisher: server.publisher, authority, others: [other, server.publisher] });
-  t.match(await both.publish(ZONE, rrsets('flushed', { placement: 'single-region', regions: regions.slice(0, 1) }), soon()), { ok: true });
+  t.match(await both.publish(ZONE, wanted(rrsets('flushed', { placement: 'single-region', regions: regions.slice(0, 1) })), soon()), { ok: true });
   t.same(flushed, [ZONE]);
-  const deaf = { ...server.publisher, flush: async () => ({ ok: false as const, failure: { code: 'CTM_DNS_UNREACHABLE', message: 'x' } }) };
-  const half = createGuardedPublisher({ publisher: server.publisher, authority, others: [deaf] });
-  t.match(await half.publish(ZONE, rrsets('deaf', { placement: 'single-region', regions: regions.slice(0, 1) }), soon()), { ok: false, failure: { code: 'CTM_DNS_UNREACHABLE' } });
+  let hears = false;
+  const told: string[] = [];
+  const deaf = { ...server.publisher, flush: async (zone: string) => (hears ? (told.push(zone), { ok: true as const, value: null }) : { ok: false as const, failure: { code: 'CTM_DNS_UNREACHABLE', message: 'x' } }) };
+  const half = createGuardedPublisher({ publisher: server.publisher, authority, others: [deaf, other] });
+  const late = wanted(rrsets('deaf', { placement: 'single-region', regions: regions.slice(0, 1) }));
+  t.match(await half.publish(ZONE, late, soon()), { ok: false, failure: { code: 'CTM_DNS_NOT_FLUSHED', message: /CTM_DNS_UNREACHABLE/ } });
+  t.equal(flushed.length, 2, 'the other one is told all the same');
+  hears = true;
+  t.match(await half.publish(ZONE, late, soon()), { ok: true, value: { written: false } });
+  t.same(told, [ZONE], 'told at the next call');
+  t.equal(flushed.length, 2);
 });
 
 test('a zone that is signed live still answers, each answer with its signature', async (t) => {

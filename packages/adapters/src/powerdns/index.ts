@@ -2,3 +2,4 @@
 
 export * from './publisher.ts';
 export * from './guarded-publisher.ts';
+export * from './answers.ts';

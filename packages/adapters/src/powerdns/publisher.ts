@@ -1,9 +1,12 @@
 // Writes record sets to one PowerDNS over its HTTP API. It reads first and writes only what differs, in one PATCH, which
 // PowerDNS carries out in one transaction. The API has no compare-and-set, so one zone has one writer.
 // A record set is replaced whole, so a write whose reply was lost can be sent again.
+//
+// A name with addresses is owned whole: an address, an alias or Lua that somebody put beside what is wanted there would be
+// answered too. The other types of the name (MX, TXT, ...) are nobody's business here.
 
 import { z } from 'zod';
-import type { Rrset } from '@continuum/core';
+import type { RecordKey, Rrset } from '@continuum/core';
 import { formatIpAddress, parseIpAddress } from '@continuum/core';
 import type { DnsPublisherPort, Publication, Result } from '@continuum/ports';
 import { failure, success } from '@continuum/ports';
@@ -16,14 +19,28 @@ export type { PowerdnsOptions } from './api.ts';
 export type PowerdnsPublisher = DnsPublisherPort & {
   /** Version of the server, for example `4.7.3`. */
   readonly version: (signal: AbortSignal) => Promise<Result<string>>;
-  /** The record sets that the zone does not hold exactly. */
-  readonly lacking: (zone: string, rrsets: readonly Rrset[], signal: AbortSignal) => Promise<Result<readonly Rrset[]>>;
+  /** As the port's, and what answers with addresses at a retired name goes in the same transaction. */
+  readonly publish: (zone: string, rrsets: readonly Rrset[], signal: AbortSignal, retired?: readonly string[]) => Promise<Result<Publication>>;
+  /** What the zone holds beside what it should hold. */
+  readonly compare: (zone: string, rrsets: readonly Rrset[], signal: AbortSignal, retired?: readonly string[]) => Promise<Result<Comparison>>;
   readonly remove: (zone: string, name: string, type: Rrset['type'], signal: AbortSignal) => Promise<Result<null>>;
   /** Makes the server forget its cached answers of a zone, after another one wrote to the database that both read. */
   readonly flush: (zone: string, signal: AbortSignal) => Promise<Result<null>>;
   /** A counter of the server, for example `udp-queries`; null when it has none of that name. */
   readonly statistic: (name: string, signal: AbortSignal) => Promise<Result<number | null>>;
 };
+
+export type Comparison = {
+  /** The record sets that the zone does not hold exactly. */
+  readonly lacking: readonly Rrset[];
+  /** What would be answered beside them. */
+  readonly stray: readonly RecordKey[];
+  /** What the zone holds there, in presentation format; empty for nothing. */
+  readonly contents: (key: RecordKey) => readonly string[];
+};
+
+/** What makes a name answer with addresses. */
+const ANSWERING_TYPES = ['A', 'AAAA', 'CNAME', 'LUA'];
 
 const storedRrset = z.object({
   name: z.string(),
@@ -40,24 +57,25 @@ type StoredZone = z.infer<typeof storedZone>;
 export function createPowerdnsPublisher(options: PowerdnsOptions): PowerdnsPublisher {
   const api = createApi(options);
 
-  async function readBack(zone: string, rrsets: readonly Rrset[], signal: AbortSignal): Promise<Result<Publication>> {
+  async function readBack(zone: string, rrsets: readonly Rrset[], signal: AbortSignal, retired: readonly string[] = []): Promise<Result<Publication>> {
     const stored = await readZone(api, zone, signal);
     if (!stored.ok) return stored;
-    const lacking = rrsets.filter((rrset) => !holds(stored.value, rrset));
-    if (lacking.length === 0) return success({ written: true, serial: stored.value.serial });
-    const names = lacking.map((rrset) => `${rrset.name} ${rrset.type}`).join(', ');
+    const { lacking, stray } = compared(stored.value, rrsets, retired);
+    if (lacking.length + stray.length === 0) return success({ written: true, serial: stored.value.serial });
+    const names = [...lacking, ...stray].map(({ name, type }) => `${name} ${type}`).join(', ');
     return failure('CTM_DNS_READ_BACK_DIFFERS', `zone ${zone} was written, and does not hold what was written: ${names}`);
   }
 
-  async function publish(zone: string, rrsets: readonly Rrset[], signal: AbortSignal): Promise<Result<Publication>> {
+  async function publish(zone: string, rrsets: readonly Rrset[], signal: AbortSignal, retired: readonly string[] = []): Promise<Result<Publication>> {
     const stored = await readZone(api, zone, signal);
     if (!stored.ok) return stored;
-    const changed = rrsets.filter((rrset) => !holds(stored.value, rrset));
-    if (changed.length === 0) return success({ written: false, serial: stored.value.serial });
-    const body = { rrsets: changed.map((rrset) => ({ ...encode(rrset), changetype: 'REPLACE' })) };
-    const reply = await api.call('PATCH', zonePath(zone), body, signal);
+    const { lacking, stray } = compared(stored.value, rrsets, retired);
+    if (lacking.length + stray.length === 0) return success({ written: false, serial: stored.value.serial });
+    // Removals first: an alias and addresses exclude each other.
+    const changes = [...stray.map((key) => ({ ...key, changetype: 'DELETE' })), ...lacking.map((rrset) => ({ ...encode(rrset), changetype: 'REPLACE' }))];
+    const reply = await api.call('PATCH', zonePath(zone), { rrsets: changes }, signal);
     if (!reply.ok) return reply;
-    return reply.value.status === 204 ? readBack(zone, changed, signal) : rejected(`PATCH ${zonePath(zone)}`, reply.value);
+    return reply.value.status === 204 ? readBack(zone, rrsets, signal, retired) : rejected(`PATCH ${zonePath(zone)}`, reply.value);
   }
 
   async function ensureZone(zone: string, rrsets: readonly Rrset[], signal: AbortSignal): Promise<Result<Publication>> {
@@ -83,9 +101,9 @@ export function createPowerdnsPublisher(options: PowerdnsOptions): PowerdnsPubli
       const answer = await read(api, '', server, signal);
       return answer.ok ? success(answer.value.version) : answer;
     },
-    lacking: async (zone, rrsets, signal) => {
+    compare: async (zone, rrsets, signal, retired = []) => {
       const stored = await readZone(api, zone, signal);
-      return stored.ok ? success(rrsets.filter((rrset) => !holds(stored.value, rrset))) : stored;
+      return stored.ok ? success(compared(stored.value, rrsets, retired)) : stored;
     },
     remove: async (zone, name, type, signal) => {
       const reply = await api.call('PATCH', zonePath(zone), { rrsets: [{ name, type, changetype: 'DELETE' }] }, signal);
@@ -114,6 +132,18 @@ async function readStatistic(api: Api, name: string, signal: AbortSignal): Promi
   if (!parsed.ok) return parsed;
   const value = Number(parsed.value[0]?.value);
   return success(Number.isFinite(value) ? value : null);
+}
+
+function compared(zone: StoredZone, rrsets: readonly Rrset[], retired: readonly string[]): Comparison {
+  const key = ({ name, type }: RecordKey): string => `${name.toLowerCase()} ${type}`;
+  const wanted = new Set(rrsets.map(key));
+  const owned = new Set([...retired, ...rrsets.filter(({ type }) => ANSWERING_TYPES.includes(type)).map(({ name }) => name)]);
+  const stray = zone.rrsets.filter((one) => owned.has(one.name.toLowerCase()) && ANSWERING_TYPES.includes(one.type) && !wanted.has(key(one)));
+  return {
+    lacking: rrsets.filter((rrset) => !holds(zone, rrset)),
+    stray: stray.map(({ name, type }) => ({ name, type })),
+    contents: (asked) => zone.rrsets.find((one) => key(one) === key(asked))?.records.map(({ content }) => content) ?? [],
+  };
 }
 
 /** Whether the zone holds exactly this record set. The SOA's serial is the server's own and does not count. */
