@@ -109,7 +109,7 @@ test('the answer names the region that answers 200, at the authorities and throu
   t.comment(`ready: authorities ${[first, second].map((one) => Math.round(one.readyMs))} ms, recursors ${recursors.map((one) => Math.round(one.readyMs))} ms`);
   await allAnswer([...authorities(), ...resolvers], R1);
   const seen = gateways[R1]?.requests.at(-1);
-  t.equal(seen, `${NAME}:${gatewayPort}/.well-known/continuum/counter`, 'the probe carries the name of the application');
+  t.equal(seen, `${NAME}:${gatewayPort}/.well-known/continuum/counter?wait=1200`, 'the probe carries the name of the application');
 });
 
 test('the answer follows the lease from region to region, with no write', async (t) => {

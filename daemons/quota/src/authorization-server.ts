@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { Server, ServerCredentials, loadPackageDefinition, status } from '@grpc/grpc-js';
 import type { ServiceDefinition, ServerUnaryCall, UntypedServiceImplementation, sendUnaryData } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
+import { readProbeWaitMs } from '@continuum/core';
 import type { GateRefusal } from '@continuum/core';
 import { ROUTE_HEADER, FORWARDED_HEADER, REFUSED_HEADER, readForwardedBy, wellKnownPath } from '@continuum/wire/gateway-headers';
-import type { Arrival, FinalVerdict } from './gate-room.ts';
+import type { Arrival } from './gate-room.ts';
+import type { FinalVerdict } from './waiting-room.ts';
 
 /** A check carries the path and one header: anything near this is not Envoy with our settings. */
 const MESSAGE_BYTES_MAX = 65_536;
@@ -85,9 +87,11 @@ function check(
   options: AuthorizationServerOptions,
 ): void {
   const http = call.request.attributes?.request?.http;
-  const path = http?.path.split('?', 1)[0];
+  const path = http?.path ?? '';
+  const wellKnown = path.split('?', 1)[0] === wellKnownPath(options.leaseName);
   const leave = options.onCheck({
-    kind: path === wellKnownPath(options.leaseName) ? 'well-known' : 'application',
+    kind: wellKnown ? 'well-known' : 'application',
+    waitMs: wellKnown ? readProbeWaitMs(path) : 0,
     forwardedBy: readForwardedBy(http?.headers[FORWARDED_HEADER]),
     settle: (verdict) => reply(null, toResponse(verdict)),
     askAgain: () => reply({ code: status.UNAVAILABLE, details: 'this gate is stopping; ask again' }),

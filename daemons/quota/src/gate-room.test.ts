@@ -1,12 +1,13 @@
 // The waiting room, with a clock that the test moves where time decides, and the real one where a timer must wake somebody.
 
 import type { Now, TakenInstruction } from '@continuum/core';
-import { epoch, monoMs, regionId, wallMs } from '@continuum/core';
+import { PROBES_WAITING_MAX, epoch, monoMs, regionId, wallMs } from '@continuum/core';
 import { test } from 'tap';
 import { waitFor } from '../../../test/rig/process.ts';
 import { systemClock } from './clock.ts';
-import type { Arrival, FinalVerdict, GateRoomOptions } from './gate-room.ts';
+import type { Arrival, GateRoomOptions } from './gate-room.ts';
 import { createGateRoom } from './gate-room.ts';
+import type { FinalVerdict } from './waiting-room.ts';
 
 const start: Now = { monoMs: monoMs(0), wallMs: wallMs(0) };
 const instruction: TakenInstruction = {
@@ -34,6 +35,7 @@ function visitor(change: Partial<Arrival> = {}): Visitor {
   return {
     kind: 'application',
     forwardedBy: [],
+    waitMs: 0,
     settle: (verdict) => verdicts.push(verdict),
     askAgain: () => verdicts.push('ask again'),
     verdicts,
@@ -128,4 +130,104 @@ test('a new epoch counts only once it is saved', async (t) => {
   t.equal(room.instruct(next, start, 0), 'changed');
   t.equal(room.instruct({ ...instruction, epoch: epoch(4) }, start, 9_000), 'epoch-stale');
   t.same(saved, [4, 5]);
+});
+
+const prober = (waitMs = 1_200): Visitor => visitor({ kind: 'well-known', waitMs });
+const at = (ms: number): Now => ({ monoMs: monoMs(ms), wallMs: wallMs(ms) });
+const open: TakenInstruction = { ...instruction, mode: 'open' };
+const allowed = { kind: 'allow', route: 'r1' } as const;
+const fenced = { kind: 'deny', code: 'CTM_GATE_FENCED' } as const;
+
+test('a probe that asks for it is told at the change, in both directions; one that does not is told at once', async (t) => {
+  let now = start;
+  const room = createGateRoom({ ...options, clock: () => now });
+  room.instruct({ ...open, mode: 'closed' }, now, 0);
+  now = at(10_000);
+  const [waiting, plain] = [prober(), prober(0)];
+  room.enter(waiting);
+  room.enter(plain);
+  t.same([waiting.verdicts, plain.verdicts, room.waitingProbes(), room.held()], [[], [fenced], 1, 0]);
+  now = at(10_100);
+  room.instruct({ ...open, version: 2 }, now, 60_000);
+  t.same([waiting.verdicts, room.waitingProbes()], [[allowed], 0]);
+  now = at(20_000);
+  const next = prober();
+  room.enter(next);
+  room.instruct({ ...open, version: 2 }, now, 60_000);
+  t.same([next.verdicts, room.waitingProbes()], [[], 1], 'more validity is no change');
+  room.instruct({ ...open, version: 3, mode: 'hold' }, now, 0);
+  t.same([next.verdicts, room.waitingProbes()], [[fenced], 0]);
+});
+
+test('a probe that waits is fenced by a validity that is cut short without another change', async (t) => {
+  let now = start;
+  const room = createGateRoom({ ...options, clock: () => now });
+  room.instruct(open, now, 60_000);
+  now = at(10_000);
+  const one = prober();
+  room.enter(one);
+  t.equal(room.instruct(open, now, 0), 'extended');
+  t.same(one.verdicts, [fenced]);
+});
+
+test('a probe that waits is told when the validity ends, by a timer that asks the clock, and not before', async (t) => {
+  let skewMs = 0;
+  const clock = (): Now => ({ monoMs: monoMs(systemClock().monoMs + skewMs), wallMs: wallMs(systemClock().wallMs + skewMs) });
+  const room = createGateRoom({ ...options, clock });
+  room.instruct(open, clock(), 10_050);
+  skewMs = 10_000;
+  const one = prober();
+  room.enter(one);
+  t.equal(room.waitingProbes(), 1);
+  await waitFor('the verdict', () => one.verdicts.length === 1, { everyMs: 1 });
+  t.same(one.verdicts, [fenced]);
+  t.equal(room.remainingMs(), 0);
+});
+
+test('with no change a probe is told how it is when its wait is over; one whose client is gone is forgotten', async (t) => {
+  let skewMs = 0;
+  const room = createGateRoom({ ...options, clock: () => at(systemClock().monoMs + skewMs) });
+  skewMs = 10_000;
+  const [one, gone] = [prober(30), prober()];
+  const enteredMs = systemClock().monoMs;
+  room.enter(one);
+  const leave = room.enter(gone);
+  t.equal(room.waitingProbes(), 2);
+  await waitFor('the verdict', () => one.verdicts.length === 1, { everyMs: 1 });
+  t.ok(systemClock().monoMs - enteredMs >= 30, 'not before');
+  t.same(one.verdicts, [fenced]);
+  t.equal(leave(), true);
+  t.same([gone.verdicts, room.waitingProbes()], [[], 0]);
+});
+
+test('what changed a moment ago is told at once: a name server between two probes has not heard it', async (t) => {
+  let now = start;
+  const room = createGateRoom({ ...options, clock: () => now });
+  room.instruct(open, now, 60_000);
+  const told = (ms: number): number => {
+    now = at(ms);
+    const one = prober();
+    const leave = room.enter(one);
+    leave();
+    return one.verdicts.length;
+  };
+  t.same([told(0), told(1_999), told(2_000)], [1, 1, 0]);
+  room.instruct({ ...open, version: 2, mode: 'closed' }, now, 0);
+  t.same([told(2_001), told(4_000)], [1, 0]);
+  room.instruct({ ...open, version: 3 }, now, 1_000);
+  now = at(60_000);
+  t.same([told(60_000), told(61_999), told(62_000)], [1, 1, 0], 'a validity that ran out unseen counts from when it is seen');
+});
+
+test('probes have places of their own, and a stopping gate sends them back', async (t) => {
+  let now = start;
+  const room = createGateRoom({ ...options, clock: () => now });
+  room.instruct({ ...open, mode: 'closed' }, now, 0);
+  now = at(10_000);
+  const probers = Array.from({ length: PROBES_WAITING_MAX + 1 }, () => prober());
+  for (const one of probers) room.enter(one);
+  t.equal(room.waitingProbes(), PROBES_WAITING_MAX);
+  t.same(probers.at(-1)?.verdicts, [fenced], 'one too many is told at once');
+  t.equal(room.evict(), PROBES_WAITING_MAX);
+  t.same(probers[0]?.verdicts, ['ask again']);
 });

@@ -1,15 +1,17 @@
-// The gate's state and its waiting room. All judgement is `judge` of the core; this holds what it judges with, keeps the
-// requests that wait, and judges them again when the instruction changes or their time is up.
+// The gate's state and its waiting room. All judgement is `judge` and `judgeProbe` of the core; this holds what they judge with, and
+// has the requests and the probes that wait judged again when the instruction changes.
 
-import type { Epoch, GateLimits, TakenInstruction, GateState, GateVerdict, MonoMs, Now, RegionId } from '@continuum/core';
-import { judge, newGate, remainingValidityMs, takeInstruction } from '@continuum/core';
+import type { Epoch, GateAnswer, GateLimits, GateProbe, TakenInstruction, GateState, Now, RegionId } from '@continuum/core';
+import { judge, judgeProbe, newGate, remainingValidityMs, takeInstruction } from '@continuum/core';
 import type { Clock } from './clock.ts';
-
-export type FinalVerdict = Exclude<GateVerdict, { kind: 'wait' }>;
+import { createWaitingRoom } from './waiting-room.ts';
+import type { FinalVerdict, Visitor } from './waiting-room.ts';
 
 export type Arrival = {
   readonly kind: 'well-known' | 'application';
   readonly forwardedBy: readonly string[];
+  /** Of a probe that would rather hear of the next change than of how it is; 0 for everybody else. */
+  readonly waitMs: number;
   /** Called once, maybe before `enter` returns; never after the request left. */
   readonly settle: (verdict: FinalVerdict) => void;
   /** Called instead of `settle` when this process stops: the gateway asks again, maybe another gate process. */
@@ -23,17 +25,14 @@ export type GateRoom = {
   readonly enter: (arrival: Arrival) => () => boolean;
   readonly instruct: (instruction: TakenInstruction, asked: Now, remainingMs: number) => InstructResult;
   readonly held: () => number;
+  readonly waitingProbes: () => number;
   readonly state: () => GateState;
   readonly remainingMs: () => number;
-  /** Sends every waiting request back to the gateway without a verdict; returns how many. */
+  /** Sends every waiting request and probe back to the gateway without a verdict; returns how many. */
   readonly evict: () => number;
 };
 
-type Waiting = {
-  readonly arrival: Arrival;
-  readonly arrivedMonoMs: MonoMs;
-  timer: NodeJS.Timeout | null;
-};
+type Waiting = Visitor & { readonly askAgain: () => void };
 
 export type GateRoomOptions = {
   readonly region: RegionId;
@@ -48,47 +47,33 @@ export type GateRoomOptions = {
 
 export function createGateRoom(options: GateRoomOptions): GateRoom {
   const { clock } = options;
-  const waiting = new Set<Waiting>();
+  const [requests, probes] = [createWaitingRoom<Waiting>(clock), createWaitingRoom<Waiting>(clock)];
   let state = newGate(options.epochMax, clock());
+  let answer: GateAnswer = { kind: 'deny', sinceMonoMs: state.asked.monoMs };
 
   const limits = (): GateLimits => ({
     region: options.region,
-    held: waiting.size,
+    held: requests.size(),
     heldMax: options.heldMax,
     holdMsLimit: options.holdMsLimit,
   });
 
-  const remove = (entry: Waiting): boolean => {
-    if (entry.timer !== null) clearTimeout(entry.timer);
-    return waiting.delete(entry);
-  };
-
-  const judgeAgain = (entry: Waiting): void => {
-    const now = clock();
-    const verdict = judge(state, { ...entry.arrival, arrivedMonoMs: entry.arrivedMonoMs, held: true }, limits(), now);
-    if (verdict.kind === 'wait') {
-      wakeAt(entry, verdict.untilMonoMs, now);
-    } else if (remove(entry)) {
-      entry.arrival.settle(verdict);
-    }
-  };
-
-  const wakeAt = (entry: Waiting, untilMonoMs: MonoMs, now: Now): void => {
-    if (entry.timer !== null) clearTimeout(entry.timer);
-    entry.timer = setTimeout(judgeAgain, Math.max(1, Math.ceil(untilMonoMs - now.monoMs)), entry);
+  /** What a probe is told now, and since when: a validity that ran out unseen counts from when it is seen. */
+  const answerAt = (now: Now): GateAnswer => {
+    const kind = remainingValidityMs(state, now) > 0 ? 'allow' : 'deny';
+    if (kind !== answer.kind) answer = { kind, sinceMonoMs: now.monoMs };
+    return answer;
   };
 
   const enter = (arrival: Arrival): (() => boolean) => {
     const now = clock();
-    const verdict = judge(state, { ...arrival, arrivedMonoMs: now.monoMs, held: false }, limits(), now);
-    if (verdict.kind !== 'wait') {
-      arrival.settle(verdict);
-      return () => false;
+    const { settle, askAgain, ...rest } = arrival;
+    if (arrival.waitMs === 0) {
+      const request = { ...rest, arrivedMonoMs: now.monoMs };
+      return requests.enter({ judge: (held, at) => judge(state, { ...request, held }, limits(), at), settle, askAgain }, now);
     }
-    const entry: Waiting = { arrival, arrivedMonoMs: now.monoMs, timer: null };
-    waiting.add(entry);
-    wakeAt(entry, verdict.untilMonoMs, now);
-    return () => remove(entry);
+    const probe: Omit<GateProbe, 'waits'> = { ...rest, arrivedMonoMs: now.monoMs, answer: answerAt(now) };
+    return probes.enter({ judge: (waits, at) => judgeProbe(state, { ...probe, waits }, probes.size(), limits(), at), settle, askAgain }, now);
   };
 
   const instruct = (next: TakenInstruction, asked: Now, remainingMs: number): InstructResult => {
@@ -103,21 +88,24 @@ export function createGateRoom(options: GateRoomOptions): GateRoom {
       }
     }
     state = after;
-    // Only an open gate looks at the validity, and nobody waits at an open gate: more of it releases nobody.
-    if (outcome === 'changed') for (const entry of [...waiting]) judgeAgain(entry);
+    answerAt(clock());
+    probes.judgeAll();
+    // Only an open gate looks at the validity, and no request waits at an open gate: more of it releases nobody.
+    if (outcome === 'changed') requests.judgeAll();
     return outcome;
   };
 
   const evict = (): number => {
-    const out = [...waiting].filter(remove);
-    for (const { arrival } of out) arrival.askAgain();
+    const out = [...requests.leaveAll(), ...probes.leaveAll()];
+    for (const { askAgain } of out) askAgain();
     return out.length;
   };
 
   return {
     enter,
     instruct,
-    held: () => waiting.size,
+    held: () => requests.size(),
+    waitingProbes: () => probes.size(),
     state: () => state,
     remainingMs: () => remainingValidityMs(state, clock()),
     evict,

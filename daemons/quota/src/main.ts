@@ -19,9 +19,10 @@ import { describeProblems, loadConfig } from './config.ts';
 import type { GateConfig } from './config.ts';
 import { readEpoch, writeEpoch } from './epoch-file.ts';
 import { createGateRoom } from './gate-room.ts';
-import type { Arrival, FinalVerdict, GateRoom } from './gate-room.ts';
+import type { Arrival, GateRoom } from './gate-room.ts';
 import { createGateMetrics } from './metrics.ts';
 import type { GateMetrics } from './metrics.ts';
+import type { FinalVerdict } from './waiting-room.ts';
 
 const EXIT_UNAVAILABLE = 69;
 const EXIT_CONFIG = 78;
@@ -72,6 +73,7 @@ function startGate(
   const region = regionId(config.region);
   const metrics = createGateMetrics({
     held: () => room.held(),
+    waitingProbes: () => room.waitingProbes(),
     remainingMs: () => room.remainingMs(),
     epoch: () => room.state().epochMax,
     connected: () => link.connected(),

@@ -14,6 +14,7 @@ export type GateMetrics = {
 
 export type GateReadings = {
   readonly held: () => number;
+  readonly waitingProbes: () => number;
   readonly remainingMs: () => number;
   readonly epoch: () => number;
   readonly connected: () => boolean;
@@ -27,6 +28,7 @@ export function createGateMetrics(read: GateReadings): GateMetrics {
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
   gauge(registry, 'continuum_gate_held_requests', 'Requests that wait now.', read.held);
+  gauge(registry, 'continuum_gate_waiting_probes', 'Probes of name servers that wait for a change.', read.waitingProbes);
   gauge(registry, 'continuum_gate_validity_remaining_seconds', 'How long this gate may still serve; 0 when fenced.', () =>
     read.remainingMs() / 1_000,
   );
@@ -54,7 +56,7 @@ export function createGateMetrics(read: GateReadings): GateMetrics {
     unsavedEpochs: counter('continuum_gate_unsaved_epochs_total', 'Instructions refused: the epoch could not be saved.'),
     linkGarbage: counter('continuum_gate_link_garbage_total', 'Messages of the controller that were not of the protocol.'),
     linkConnections: counter('continuum_gate_link_connections_total', 'Connections to the controller that were made.'),
-    cancelledHolds: counter('continuum_gate_cancelled_total', 'Held requests whose client gave up.'),
+    cancelledHolds: counter('continuum_gate_cancelled_total', 'Held requests and probes whose client gave up.'),
   };
 }
 

@@ -31,7 +31,7 @@ export const SEGMENT_BYTES_MAX = 255;
 export const LUA_TEXT_LENGTH_MAX = 240;
 
 const LUA_NUMBER_MAX = 1_000_000;
-const LUA_TEXT = /^[A-Za-z0-9._~:/-]+$/;
+const LUA_TEXT = /^[A-Za-z0-9._~:/?=-]+$/;
 
 /** Whether a text may become a Lua string. Neither quote, backslash, bracket, white space, `%` nor control character may. */
 export function isLuaText(text: string): boolean {

@@ -69,7 +69,7 @@ test('a version that was not looked at is not guessed', async (t) => {
 test('all names follow one probe, whose name is no wildcard and lies in the zone', async (t) => {
   const made = render({});
   const urls = made.ok ? made.value.lua.flatMap(({ records }) => records.map((content) => /'(http[^']*)'/.exec(content)?.[1])) : [];
-  t.same([...new Set(urls)], ['http://app.example:443/.well-known/continuum/counter']);
+  t.same([...new Set(urls)], ['http://app.example:443/.well-known/continuum/counter?wait=1200']);
   t.match(render({ names: ['*.app.example'] }), { ok: false, problems: [{ field: 'names', fix: /no wildcard/ }] });
   t.match(render({ names: ['counter.other.example'] }), { ok: false, problems: [{ field: 'names[0]', fix: /in the zone/ }] });
   t.match(render({ names: ['app.example', 'APP.example.'] }), { ok: false, problems: [{ field: 'names', fix: /once/ }] });

@@ -9,12 +9,13 @@
 // Weights under a probe are written as repetition: `pickwhashed` cannot probe, and `pickselfweighted` (5.0) takes its weights
 // from the answer of the probed server. `hashed` keeps a client at its region as long as the set of regions is the same.
 
+import { probeQuery } from '../gate/probe.ts';
 import type { IpAddress } from './address.ts';
 import { formatIpAddress, parseIpAddress } from './address.ts';
 import type { LuaExpression, LuaOption } from './lua.ts';
 import { isLuaText, luaRecordContent } from './lua.ts';
 import type { DnsProblem, Rrset, Synthesis } from './records.ts';
-import { addressRrsets, canonicalName, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WELL_KNOWN_PATH } from './records.ts';
+import { addressRrsets, canonicalName, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WAITING_PROBE_TIMEOUT_SECONDS, WELL_KNOWN_PATH } from './records.ts';
 import type { Note, PdnsVersion, ProbeWish } from './version-gate.ts';
 import { GATED, knows, luaIsStatic } from './version-gate.ts';
 
@@ -107,13 +108,14 @@ function probeOf(input: PlacementInput, names: readonly string[]): Probe | null 
   if (wish === null || wish === undefined) return null;
   const host = names.find((name) => !name.startsWith('*.'))?.slice(0, -1) ?? '';
   const port = placement === 'active-hotstandby' ? lease?.port : input.probe?.port;
-  const path = placement === 'active-hotstandby' ? `${lease?.path ?? WELL_KNOWN_PATH}${lease?.name}` : input.probe?.path;
+  const { timeoutSeconds = defaultTimeoutSeconds(placement) } = wish;
+  const path = placement === 'active-hotstandby' ? `${lease?.path ?? WELL_KNOWN_PATH}${lease?.name}${probeQuery(timeoutSeconds)}` : input.probe?.path;
   const url = `http://${host}:${port}${path}`;
   if (!isLuaText(url)) return { problems: [problem('probe', url, 'a shorter name or path')] };
   const notes: Note[] = [];
   const problems: DnsProblem[] = [];
   const options: [LuaOption, LuaExpression][] = [
-    ['timeout', text(wish.timeoutSeconds === undefined ? PROBE_TIMEOUT_SECONDS : String(wish.timeoutSeconds))],
+    ['timeout', text(String(timeoutSeconds))],
     ['useragent', text('continuum-dns')],
   ];
   if (wish.match !== undefined) options.push(['stringmatch', text(wish.match)]);
@@ -142,7 +144,8 @@ function explain(input: PlacementInput, probe: Probe | null, notes: readonly Not
   const every = probe === null ? [] : [
     `${probe.url}: what the server asks each region's address for, about once a second or as its interval says; 200 means up`,
     'one URL for all names: one probe per region, however many names follow it',
-    `timeout ${PROBE_TIMEOUT_SECONDS} s unless given: a slower gateway is not fit to be named`,
+    `timeout ${defaultTimeoutSeconds(input.placement)} s unless given: a slower gateway is not fit to be named`,
+    ...(input.placement === 'active-hotstandby' ? ["'wait' in the URL: the gate answers at the next change of the lease, or after so many milliseconds"] : []),
   ];
   const chosen = {
     'single-region': [],
@@ -234,6 +237,7 @@ function ownerName(name: string): string | null {
   return rest === null ? null : `${wildcard ? '*.' : ''}${rest}`;
 }
 
+const defaultTimeoutSeconds = (placement: Placement): number => (placement === 'active-hotstandby' ? WAITING_PROBE_TIMEOUT_SECONDS : PROBE_TIMEOUT_SECONDS);
 const divisor = (family: Family): number => family.addresses.map((one) => one.weight).reduce(gcd, 0);
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 const address = (one: IpAddress): LuaExpression => text(formatIpAddress(one));

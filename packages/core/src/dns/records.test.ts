@@ -47,8 +47,8 @@ test('an application in hot standby gets one LUA record that names whoever answe
       type: 'LUA',
       ttlSeconds: 1,
       records: [
-        `A "ifurlup('http://counter.app.test:8443/.well-known/continuum/counter',{'127.1.0.1','127.2.0.1'},` +
-          `{selector='all',backupSelector='all',timeout='1',useragent='continuum-dns'})"`,
+        `A "ifurlup('http://counter.app.test:8443/.well-known/continuum/counter?wait=1200',{'127.1.0.1','127.2.0.1'},` +
+          `{selector='all',backupSelector='all',timeout='2',useragent='continuum-dns'})"`,
       ],
     },
   });

@@ -8,6 +8,7 @@
 //     never empty, never random and never only a fenced region (I5), and a client tries the next address on refusal;
 //   - grouped lists look more natural, but from 5.1 on their backup is the first group alone: one region, maybe the dead one.
 
+import { probeQuery } from '../gate/probe.ts';
 import type { IpAddress } from './address.ts';
 import { formatIpAddress, parseIpAddress } from './address.ts';
 import type { LuaExpression } from './lua.ts';
@@ -58,7 +59,9 @@ const LABEL = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/;
 export const PATH = /^\/(?:[A-Za-z0-9._~-]+\/)*$/;
 export const LEASE = /^[A-Za-z0-9][A-Za-z0-9._~-]{0,62}$/;
 /** Whole seconds are all that PowerDNS knows; a probe that is slower than this is a gateway that is not fit to be named. */
-export const PROBE_TIMEOUT_SECONDS = '1';
+export const PROBE_TIMEOUT_SECONDS = 1;
+/** Of a probe that the gate keeps waiting for a part of it, see `probeQuery`. */
+export const WAITING_PROBE_TIMEOUT_SECONDS = 2;
 
 /** The canonical form (lower case, final dot) of a host name, or null when it is not one. */
 export function canonicalName(text: string): string | null {
@@ -80,7 +83,7 @@ export function synthesize(input: HotStandbyRecord): Synthesis<Rrset> {
     ...regionProblems(input.regions),
   ];
   if (name === null || problems.length > 0) return { ok: false, problems };
-  const url = `http://${name.slice(0, -1)}:${input.port}${path}${input.lease}`;
+  const url = `http://${name.slice(0, -1)}:${input.port}${path}${input.lease}${probeQuery(WAITING_PROBE_TIMEOUT_SECONDS)}`;
   if (!isLuaText(url)) {
     const fix = `a shorter name, path or lease: the probe's URL may have ${LUA_TEXT_LENGTH_MAX} characters, this one has ${url.length}`;
     return { ok: false, problems: [problem('path', url, fix)] };
@@ -135,7 +138,7 @@ function followLease(url: string, addresses: readonly IpAddress[]): LuaExpressio
         entries: [
           ['selector', text('all')],
           ['backupSelector', text('all')],
-          ['timeout', text(PROBE_TIMEOUT_SECONDS)],
+          ['timeout', text(String(WAITING_PROBE_TIMEOUT_SECONDS))],
           ['useragent', text('continuum-dns')],
         ],
       },

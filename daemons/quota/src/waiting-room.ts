@@ -1,0 +1,58 @@
+// Who waits for a verdict: judged when they come, again whenever somebody asks for it, and when their time is up. A timer only wakes
+// the judge; what the clock says then decides.
+
+import type { GateVerdict, MonoMs, Now } from '@continuum/core';
+import type { Clock } from './clock.ts';
+
+export type FinalVerdict = Exclude<GateVerdict, { kind: 'wait' }>;
+
+export type Visitor = {
+  /** `waits`: has a place already. */
+  readonly judge: (waits: boolean, now: Now) => GateVerdict;
+  /** Called once, maybe before `enter` returns; never after the visitor left. */
+  readonly settle: (verdict: FinalVerdict) => void;
+};
+
+export type WaitingRoom<T extends Visitor> = {
+  /** Returns how to leave early; that says whether the visitor was still waiting. */
+  readonly enter: (visitor: T, now: Now) => () => boolean;
+  readonly judgeAll: () => void;
+  /** Everybody leaves without a verdict. */
+  readonly leaveAll: () => readonly T[];
+  readonly size: () => number;
+};
+
+export function createWaitingRoom<T extends Visitor>(clock: Clock): WaitingRoom<T> {
+  const inside = new Map<T, NodeJS.Timeout>();
+
+  const leave = (visitor: T): boolean => {
+    clearTimeout(inside.get(visitor));
+    return inside.delete(visitor);
+  };
+
+  const wakeAt = (visitor: T, untilMonoMs: MonoMs, now: Now): void => {
+    clearTimeout(inside.get(visitor));
+    inside.set(visitor, setTimeout(judgeAgain, Math.max(1, Math.ceil(untilMonoMs - now.monoMs)), visitor));
+  };
+
+  const judgeAgain = (visitor: T): void => {
+    const now = clock();
+    const verdict = visitor.judge(true, now);
+    if (verdict.kind === 'wait') wakeAt(visitor, verdict.untilMonoMs, now);
+    else if (leave(visitor)) visitor.settle(verdict);
+  };
+
+  return {
+    enter: (visitor, now) => {
+      const verdict = visitor.judge(false, now);
+      if (verdict.kind === 'wait') wakeAt(visitor, verdict.untilMonoMs, now);
+      else visitor.settle(verdict);
+      return () => leave(visitor);
+    },
+    judgeAll: () => {
+      for (const visitor of [...inside.keys()]) judgeAgain(visitor);
+    },
+    leaveAll: () => [...inside.keys()].filter(leave),
+    size: () => inside.size,
+  };
+}
