@@ -1,12 +1,9 @@
 // Starts a region's real attestation beacon, and asks it as a resolver would.
 
 import { createSocket } from 'node:dgram';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { ResolverServer } from '@continuum/adapters/resolver/resolvers';
+import { startDnsDaemon } from './dns-daemon.ts';
 import type { Started } from './process.ts';
-import { start, waitFor } from './process.ts';
 
 export type BeaconOptions = {
   readonly folder: string;
@@ -22,31 +19,16 @@ export type BeaconOptions = {
   readonly rateLimit?: { readonly perSecond: number; readonly burst: number };
 };
 
-const DNS_MAIN = fileURLToPath(new URL('../../daemons/dns/src/main.ts', import.meta.url));
-
 export async function startBeacon(options: BeaconOptions): Promise<Started> {
-  mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-  const { region, zone, address, port } = options;
-  const file = join(options.folder, 'dns.yaml');
-  const config = {
-    region,
-    zone,
-    listen: `${address}:${port}`,
-    metricsListen: `${address}:${options.metricsPort}`,
-    addresses: [address],
-    leases: [{ name: options.lease, controllerSocket: options.controllerSocket }],
-    privateKeyFile: options.privateKeyFile,
-    askIntervalMs: options.askIntervalMs ?? 50,
-    rateLimit: options.rateLimit ?? { perSecond: 10_000, burst: 10_000 },
-  };
-  // JSON is YAML.
-  writeFileSync(file, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
-  const started = await start({ name: `${region} beacon`, command: process.execPath, args: [DNS_MAIN, '--config', file], logFile: join(options.folder, 'dns.log') });
-  await waitFor(`${started.name} to be ready (see ${started.logFile})`, async () => {
-    if (!started.running()) throw new Error(`it ended: ${await started.exited}`);
-    return (await fetch(`http://${address}:${options.metricsPort}/metrics`)).ok;
+  return startDnsDaemon({
+    ...options,
+    config: { leases: [{ name: options.lease, controllerSocket: options.controllerSocket }], askIntervalMs: options.askIntervalMs ?? 50, beacon: beaconOf(options) },
   });
-  return started;
+}
+
+/** The daemon's section `beacon`. */
+export function beaconOf({ zone, address, port, privateKeyFile, rateLimit }: Pick<BeaconOptions, 'zone' | 'address' | 'port' | 'privateKeyFile' | 'rateLimit'>): object {
+  return { zone, listen: `${address}:${port}`, addresses: [address], privateKeyFile, rateLimit: rateLimit ?? { perSecond: 10_000, burst: 10_000 } };
 }
 
 /** `spec.dns.attestation` with each region's key `<region>/1`. */

@@ -1,9 +1,9 @@
-// What the beacon tells an operator, as Prometheus metrics on an HTTP port of its own.
+// What the beacon tells an operator.
 
-import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
+import type { Registry } from 'prom-client';
 
 export type BeaconMetrics = {
-  readonly registry: Registry;
   readonly answers: Counter<'kind' | 'transport'>;
   readonly dropped: Counter<'reason' | 'transport'>;
 };
@@ -14,10 +14,8 @@ export type BeaconReadings = {
   readonly remainingMs: (lease: string) => number;
 };
 
-export function createBeaconMetrics(read: BeaconReadings): BeaconMetrics {
-  const registry = new Registry();
+export function createBeaconMetrics(registry: Registry, read: BeaconReadings): BeaconMetrics {
   const registers = [registry];
-  collectDefaultMetrics({ register: registry });
   const perLease = (name: string, help: string, value: (lease: string) => number): void => {
     new Gauge({
       name,
@@ -32,7 +30,6 @@ export function createBeaconMetrics(read: BeaconReadings): BeaconMetrics {
   perLease('continuum_beacon_link_connected', '1 while the controller is connected.', (lease) => (read.connected(lease) ? 1 : 0));
   perLease('continuum_beacon_attests_seconds', 'For how long this region still holds the lease; 0 when it attests nothing.', (lease) => read.remainingMs(lease) / 1_000);
   return {
-    registry,
     answers: new Counter({ name: 'continuum_beacon_answers_total', help: 'Answers by kind and transport.', labelNames: ['kind', 'transport'], registers }),
     dropped: new Counter({ name: 'continuum_beacon_dropped_total', help: 'What was not answered, or cut short, by reason and transport.', labelNames: ['reason', 'transport'], registers }),
   };

@@ -23,12 +23,18 @@ const privateKeyFile = join(folder, 'key.pem');
 writeFileSync(privateKeyFile, keys.privateKey, { mode: 0o600 });
 const good = {
   region: 'r1',
-  zone: ZONE,
-  listen: '127.0.0.1:5300',
   metricsListen: '127.0.0.1:5301',
-  addresses: ['127.0.0.1'],
   leases: [{ name: 'counter', controllerSocket: '/run/gate.sock' }],
-  privateKeyFile,
+  beacon: { zone: ZONE, listen: '127.0.0.1:5300', addresses: ['127.0.0.1'], privateKeyFile },
+};
+const published = { publisher: 'powerdns', specFile: '/etc/spec.yaml', stateDir: '/var/lib/dns' };
+const server = { name: 'ns1', apiUrl: 'http://127.0.0.1:8081', apiKeyFile: '/etc/key', authority: '127.0.0.1:53' };
+
+const NAMES = {
+  apiVersion: 'continuum.dev/v1alpha1',
+  kind: 'ContinuumNames',
+  metadata: { name: 'shop' },
+  spec: { placement: 'single-region', zone: 'app.test', names: ['shop.app.test'], ttlSeconds: 5, regions: [{ name: 'r1', addresses: ['192.0.2.1'] }] },
 };
 
 async function run(name: string, text: string): Promise<{ how: string; said: string }> {
@@ -41,22 +47,44 @@ async function run(name: string, text: string): Promise<{ how: string; said: str
 }
 
 test('every problem of a configuration is named at once, with its path; secrets are not quoted', async (t) => {
-  t.match(parseConfig(JSON.stringify(good)), { ok: true, config: { askIntervalMs: 100, rateLimit: { perSecond: 200 } } });
-  const wrong = { ...good, region: 'R1', listen: 'localhost:53', leases: [], rateLimit: { perSecond: 0 }, extra: 1 };
-  const parsed = parseConfig(JSON.stringify(wrong));
-  t.same(parsed.ok ? [] : parsed.problems.map(({ path }) => path).sort(), ['extra', 'leases', 'listen', 'rateLimit.perSecond', 'region']);
-  t.match(parseConfig(JSON.stringify({ ...good, leases: [good.leases[0], good.leases[0]] })), { ok: false, problems: [{ path: 'leases' }] });
+  t.match(parseConfig(JSON.stringify(good)), { ok: true, config: { askIntervalMs: 100, beacon: { rateLimit: { perSecond: 200 } } } });
+  const paths = (config: object): string[] => {
+    const parsed = parseConfig(JSON.stringify(config));
+    return parsed.ok ? [] : parsed.problems.map(({ path }) => path).sort();
+  };
+  const wrong = { ...good, region: 'R1', beacon: { ...good.beacon, listen: 'localhost:53', rateLimit: { perSecond: 0 } }, extra: 1 };
+  t.same(paths(wrong), ['beacon.listen', 'beacon.rateLimit.perSecond', 'extra', 'region']);
+  t.same(paths({ ...good, leases: [good.leases[0], good.leases[0]] }), ['leases']);
+  t.same(paths({ ...good, leases: [] }), ['leases'], 'a beacon of nothing');
+  t.same(paths({ region: 'r1', metricsListen: good.metricsListen }), ['(file)'], 'nothing to do');
+  t.same(paths({ ...good, publish: { ...published, servers: [server] } }), []);
+  t.same(paths({ ...good, publish: { ...published, servers: [server, server] } }), ['publish.servers']);
+  t.same(paths({ ...good, publish: { ...published, publisher: 'bind' } }), ['publish.publisher']);
+  t.same(paths({ ...good, publish: { ...published, servers: [{ ...server, apiUrl: 'http://192.0.2.1:8081' }] } }), ['publish.servers.0.apiUrl'], 'a key in the clear');
+  t.same(paths({ ...good, publish: { ...published, publisher: 'pdm', manager: { url: 'https://pdm.test', tokenFile: '/t', pdns: '4.6' } } }), ['publish.manager.pdns']);
   t.match(parseConfig('a: [\nsecret'), { ok: false, problems: [{ fix: 'write valid YAML' }] });
 });
 
 test('a start that cannot be is over at once, with its code', async (t) => {
-  t.match(await run('invalid', JSON.stringify({ ...good, zone: 'Not A Zone' })), { how: 'code 78', said: /CTM_CONFIG_INVALID[\s\S]*zone/ });
+  const free = `127.0.0.1:${await freePort()}`;
+  const withBeacon = (change: object): string => JSON.stringify({ ...good, beacon: { ...good.beacon, ...change } });
+  const withPublish = (specFile: string, apiKeyFile: string): string =>
+    JSON.stringify({ region: 'r1', metricsListen: free, publish: { ...published, specFile, stateDir: join(folder, 'state'), servers: [{ ...server, apiKeyFile }] } });
+  t.match(await run('invalid', JSON.stringify({ ...good, beacon: { ...good.beacon, zone: 'Not A Zone' } })), { how: 'code 78', said: /CTM_CONFIG_INVALID[\s\S]*zone/ });
   writeFileSync(join(folder, 'bad.pem'), 'very secret');
-  const bad = await run('bad-key', JSON.stringify({ ...good, privateKeyFile: join(folder, 'bad.pem') }));
+  const bad = await run('bad-key', withBeacon({ privateKeyFile: join(folder, 'bad.pem') }));
   t.match(bad, { how: 'code 78', said: /CTM_KEY_INVALID/ });
   t.notMatch(bad.said, /very secret/);
-  t.match(await run('no-key', JSON.stringify({ ...good, privateKeyFile: join(folder, 'missing.pem') })), { how: 'code 78', said: /CTM_CONFIG_UNREADABLE/ });
-  t.match(await run('taken', JSON.stringify({ ...good, listen: '192.0.2.1:5300', metricsListen: `127.0.0.1:${await freePort()}` })), { how: 'code 69', said: /CTM_DNS_LISTEN/ });
+  t.match(await run('no-key', withBeacon({ privateKeyFile: join(folder, 'missing.pem') })), { how: 'code 78', said: /CTM_CONFIG_UNREADABLE/ });
+  t.match(await run('taken', JSON.stringify({ ...good, beacon: { ...good.beacon, listen: '192.0.2.1:5300' }, metricsListen: free })), { how: 'code 69', said: /CTM_DNS_LISTEN/ });
+  const specFile = join(folder, 'names.yaml');
+  t.match(await run('no-spec', withPublish(specFile, privateKeyFile)), { how: 'code 78', said: /CTM_CONFIG_UNREADABLE: publish.specFile/ });
+  writeFileSync(specFile, JSON.stringify({ kind: 'ContinuumNames' }));
+  t.match(await run('bad-spec', withPublish(specFile, privateKeyFile)), { how: 'code 78', said: /CTM_SPEC_INVALID[\s\S]*apiVersion/ });
+  writeFileSync(specFile, JSON.stringify(NAMES));
+  const badKey = await run('bad-api-key', withPublish(specFile, privateKeyFile));
+  t.match(badKey, { how: 'code 78', said: /CTM_KEY_INVALID: publish.servers.0.apiKeyFile/ });
+  t.notMatch(badKey.said, /PRIVATE KEY/);
 });
 
 test('through a real recursor: SOA, NS, and a fresh signed word at every question', async (t) => {

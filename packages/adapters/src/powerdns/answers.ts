@@ -14,9 +14,7 @@ const WILDCARD_LABEL = '_continuum-canary';
 
 /** Why `rrset` is not answered at `authority` as it should be, with some of `allowed` and nothing else; null when it is. */
 export async function whyUnanswered(authority: Authority, rrset: Rrset, allowed: readonly string[], timeoutMs: number): Promise<string | null> {
-  const { address, port } = authority;
-  const resolver = new Resolver({ timeout: timeoutMs, tries: 1 });
-  resolver.setServers([address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`]);
+  const resolver = resolverAt(authority, timeoutMs);
   const asked = rrset.name.replace(/^\*\./, `${WILDCARD_LABEL}.`).replace(/\.$/, '');
   const known = new Set(allowed.map(comparable));
   for (const type of addressTypes(rrset)) {
@@ -30,6 +28,23 @@ export async function whyUnanswered(authority: Authority, rrset: Rrset, allowed:
     }
   }
   return null;
+}
+
+/** The texts at a name, each in quotes as a zone file has it; none when there is none, null when nobody answers. */
+export async function textsAt(authority: Authority, name: string, timeoutMs: number): Promise<readonly string[] | null> {
+  try {
+    const texts = await resolverAt(authority, timeoutMs).resolveTxt(name.replace(/\.$/, ''));
+    return texts.map((parts) => `"${parts.join('')}"`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'ENOTFOUND' || code === 'ENODATA' ? [] : null;
+  }
+}
+
+function resolverAt({ address, port }: Authority, timeoutMs: number): Resolver {
+  const resolver = new Resolver({ timeout: timeoutMs, tries: 1 });
+  resolver.setServers([address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`]);
+  return resolver;
 }
 
 function addressTypes({ type, records }: Rrset): AddressType[] {

@@ -1,0 +1,61 @@
+// What this daemon has published where, kept over restarts: without it a restart could not tell a specification that changed
+// meanwhile from records that somebody else published, and names that are no longer wanted would be answered for ever.
+
+import { join } from 'node:path';
+import type { Mark } from '@continuum/core';
+import { readStateFile, StateFileError, writeStateFile } from '@continuum/runtime';
+import { z } from 'zod';
+
+export type Published = {
+  /** What this daemon published or found to be its own last; null when it does not know. */
+  readonly agreed: Mark | null;
+  /** Names that it has made answer. */
+  readonly names: readonly string[];
+  /** Of the last change that was sent to a manager. */
+  readonly change: { readonly digest: string; readonly key: string } | null;
+};
+
+export type PublishMemory = {
+  readonly of: (target: string) => Published;
+  /** Durable when it returns; throws when the disk refuses. */
+  readonly save: (target: string, published: Published) => void;
+};
+
+const FILE = 'publication.json';
+const NOTHING: Published = { agreed: null, names: [], change: null };
+
+const mark = z.strictObject({ generation: z.number().int().nonnegative(), digest: z.string().max(64) });
+const stored = z.record(
+  z.string(),
+  z.strictObject({
+    agreed: mark.nullable(),
+    names: z.array(z.string().max(255)).max(4_096),
+    change: z.strictObject({ digest: z.string().max(64), key: z.string().max(64) }).nullable(),
+  }),
+);
+
+/** A file that cannot be read is told, and taken for none: what is found on the servers then decides, and nothing is overwritten. */
+export function openPublishMemory(stateDir: string, onProblem: (problem: string) => void): PublishMemory {
+  const file = join(stateDir, FILE);
+  let known = read(file, onProblem);
+  return {
+    of: (target) => known[target] ?? NOTHING,
+    save: (target, published) => {
+      const next = { ...known, [target]: published };
+      writeStateFile(file, next);
+      known = next;
+    },
+  };
+}
+
+function read(file: string, onProblem: (problem: string) => void): Readonly<Record<string, Published>> {
+  try {
+    const parsed = stored.nullable().safeParse(readStateFile(file));
+    if (parsed.success) return parsed.data ?? {};
+    onProblem(`${file} is not this version's`);
+  } catch (error) {
+    if (!(error instanceof StateFileError)) throw error;
+    onProblem(`${file} is damaged`);
+  }
+  return {};
+}
