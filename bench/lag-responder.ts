@@ -4,7 +4,7 @@
 import { startResponder } from '../test/rig/postgres-responder.ts';
 
 const SYSTEM = '7300000000000000009';
-const nothing = { walsenders: null, slots: null, synchronous: '', syncWaits: null, weak: null, receive: null, replay: null, commitMs: null, receiver: null, pause: null, delayMs: null, conflicts: null, beat: null };
+const nothing = { walsenders: null, slots: null, synchronous: '', syncWaits: null, weak: null, receive: null, replay: null, commitMs: null, receiver: null, pause: null, delayMs: null, conflicts: null, beat: null, epoch: null };
 
 const position = (): string => `0/${(0x3000000 + Math.floor(performance.now() / 100) * 64).toString(16).toUpperCase()}`;
 

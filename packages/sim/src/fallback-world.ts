@@ -219,5 +219,5 @@ const NOTHING: Finding = { kind: 'nothing', reason: 'no answer in time' };
 
 function observation(role: 'primary' | 'standby', epoch: number): DatabaseObservation {
   const replayLsn = role === 'standby' ? lsn('0/100') : null;
-  return { role, shape: role, systemIdentifier: '7', timeline: 1, lsn: lsn('0/100'), replayLsn, receiver: null, standbys: [], synchronous: [], epoch, problem: null };
+  return { role, shape: role, systemIdentifier: '7', timeline: 1, lsn: lsn('0/100'), replayLsn, receiver: null, replayPaused: null, standbys: [], synchronous: [], epoch, problem: null };
 }

@@ -108,7 +108,7 @@ test('TLS: only a certificate of that CA for that name counts, and not one day l
 test('a hostile server costs one bounded look, and the next one finds it mended', async (t) => {
   const answer = JSON.stringify({
     standby: false, clockMs: 1, system: '7300000000000000001', timeline: 1, lsn: '0/500', nextXid: '7', walsenders: null, slots: null, synchronous: '',
-    syncWaits: [0, null], weak: 0, receive: null, replay: null, commitMs: null, receiver: null, pause: null, delayMs: null, conflicts: null, beat: null,
+    syncWaits: [0, null], weak: 0, receive: null, replay: null, commitMs: null, receiver: null, pause: null, delayMs: null, conflicts: null, beat: null, epoch: null,
   });
   let text = answer;
   const responder = await startResponder(() => text);

@@ -10,7 +10,7 @@ import type { Result } from '@continuum/ports';
 import { fromOutside } from '../postgres/problem.ts';
 import { createSession } from '../postgres/session.ts';
 import type { SessionContext } from '../postgres/session.ts';
-import { probeStatement, readAnswer } from './statement.ts';
+import { askEnd } from './statement.ts';
 
 /** PEM files; read anew for each connection. The server's name is always verified. */
 export type TlsFiles = {
@@ -65,13 +65,12 @@ export function createPostgresProbe(options: ProbeOptions): PostgresProbe {
   const session = createSession({ ...context, serverOptions: `${limits} -c default_transaction_read_only=on` }, APPLICATION);
   // No statement timeout: it would cancel the wait for the standby, and such a commit is acknowledged although it is not safe.
   const writer = options.canary ? createSession({ ...context, serverOptions: `-c lock_timeout=${LOCK_TIMEOUT_MS}` }, `${APPLICATION}-canary`) : null;
-  const statement = probeStatement(options.canary);
+  const row = options.canary ? 'heartbeat' : 'none';
 
   const look: PostgresProbe['look'] = async (signal) => {
     try {
-      const [row] = await session.query(signal, statement, [], 'continuum-probe');
-      const sample = readAnswer(row?.['json_build_object']);
-      if (sample !== null) return { ok: true, sample };
+      const answer = await askEnd(session, row, signal);
+      if (answer !== null) return { ok: true, sample: answer.sample };
       return { ok: false, code: 'CTM_DATABASE_GARBAGE', message: 'the answer makes no sense' };
     } catch (error) {
       return { ok: false, ...explain(error, signal, `${host}:${port}`) };

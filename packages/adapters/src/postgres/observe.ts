@@ -36,6 +36,7 @@ const NOTHING_KNOWN = {
   lsn: null,
   replayLsn: null,
   receiver: null,
+  replayPaused: null,
   standbys: [],
   synchronous: [],
   epoch: 0,

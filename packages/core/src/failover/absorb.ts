@@ -2,12 +2,14 @@
 
 import { unreachable } from '../assert.ts';
 import type { LeaseReply, LeaseView } from '../lease/types.ts';
-import { judgeFollower } from '../replication/member-verdict.ts';
+import { absorbObservation, NO_EVIDENCE } from '../replication/member-evidence.ts';
+import { nameOf } from '../replication/published.ts';
+import { lossSentence } from '../replication/reported.ts';
 import type { MonoMs } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 import type { Draft } from './draft.ts';
 import { quorumAnswered } from './fallback.ts';
-import { acceptedEpoch } from './facts.ts';
+import { acceptedEpoch, memberLimits } from './facts.ts';
 import type { ControllerEvent, ControllerState, DatabaseAction, PendingRequest } from './state.ts';
 
 /** A standby that was just started gets this long to stream before it is rebuilt. */
@@ -28,6 +30,8 @@ export function absorb(draft: Draft, event: ControllerEvent): void {
       return databaseObserved(draft, event);
     case 'database-done':
       return databaseDone(draft, event);
+    case 'lag-reported':
+      return lagReported(draft, event);
     case 'gate-observed':
       state.gate = event.observation;
       return;
@@ -46,7 +50,7 @@ export function absorb(draft: Draft, event: ControllerEvent): void {
       return;
     case 'operator-asked':
       state.operator = event.word;
-      draft.record('operator', { ...event.word });
+      draft.record('operator', { ...event.word, ...measuredLoss(draft, event.word.kind === 'takeover' && event.word.force !== null) });
       return;
     case 'operator-cancelled':
       state.operator = null;
@@ -109,7 +113,7 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
       state.operator = null;
       const takenFrom = request.force === null && pending.holderSeen !== state.policy.region ? pending.holderSeen : null;
       state.fallback = { ...state.fallback, takenFrom };
-      draft.record('granted', { epoch: view.epoch, inSyncBefore: pending.inSyncSeen, force: request.force });
+      draft.record('granted', { epoch: view.epoch, inSyncBefore: pending.inSyncSeen, force: request.force, ...measuredLoss(draft, request.force !== null) });
     } else if (request.epoch !== view.epoch) {
       return;
     }
@@ -183,14 +187,29 @@ function databaseObserved(draft: Draft, event: Of<'database-observed'>): void {
   state.databaseMs = event.startedMs;
   const good = observation.role === 'primary' || observation.role === 'standby';
   state.databaseBadSinceMs = good ? null : (state.databaseBadSinceMs ?? event.startedMs);
+  state.evidence = absorbObservation(state.evidence, observation, event.startedMs, memberLimits(state));
   if (observation.role !== 'primary') return;
   state.synchronous = observation.synchronous;
-  const regions = observation.standbys
-    .filter((standby) => judgeFollower(standby).kind === 'promotable')
-    .map((standby) => standby.region)
-    .sort();
+  const { followers } = state.evidence;
+  const regions = Object.keys(followers).filter((region) => followers[region]?.verdict.kind === 'promotable').sort();
   const same = regions.join() === state.streaming.regions.join();
   if (!same) state.streaming = { regions, sinceMs: event.startedMs };
+}
+
+/** Recorded when the prober changes its mind, not with every report. */
+function lagReported(draft: Draft, { report }: Of<'lag-reported'>): void {
+  const { state } = draft;
+  for (const { name, verdict } of report.standbys) {
+    const before = state.lagReport?.report.standbys.find((one) => one.name === name)?.verdict;
+    if (before !== undefined && nameOf(before) === nameOf(verdict)) continue;
+    draft.record('lag-verdict', { standby: name, ...verdict });
+  }
+  state.lagReport = { report, receivedMs: draft.nowMs };
+}
+
+/** What a forced takeover would cost as far as anybody measured it, beside what the operator says. */
+function measuredLoss({ state, nowMs }: Draft, forced: boolean): { readonly measuredLoss?: string } {
+  return forced ? { measuredLoss: lossSentence(state.lagReport, state.policy.region, nowMs) } : {};
 }
 
 function databaseDone(draft: Draft, event: Of<'database-done'>): void {
@@ -224,6 +243,8 @@ function succeeded(
 ): void {
   const { state } = draft;
   const { phase } = state;
+  // Another history, or another role: what was proved of the one before proves nothing any more.
+  if (action.kind === 'promote' || action.kind === 'demote' || action.kind === 'rejoin') state.evidence = NO_EVIDENCE;
   if (action.kind === 'promote') {
     state.promotedEpoch = action.epoch;
     state.synchronous = [];

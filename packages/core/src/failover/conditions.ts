@@ -2,13 +2,13 @@
 // An operator reads this list; the decision is made from nothing else.
 
 import { judgeOwnMember } from '../replication/member-verdict.ts';
+import { NEVER_JUDGED } from '../replication/published.ts';
+import type { Verdict } from '../replication/verdict.ts';
+import type { RegionId } from '../types.ts';
 import type { Draft } from './draft.ts';
-import { acceptedEpoch, freshDatabase, isInSync, isLeaseFree } from './facts.ts';
+import { acceptedEpoch, freshDatabase, isInSync, isLeaseFree, memberLimits, objection } from './facts.ts';
 import { darknessCondition, registerCondition } from './fallback.ts';
 import type { Precondition } from './state.ts';
-
-/** More log than this still to replay, and a promotion could not end within any budget. */
-const REPLAY_BYTES_MAX = 64 * 1024 * 1024;
 
 export type Answers = { readonly preconditions: readonly Precondition[]; readonly ok: boolean };
 
@@ -83,6 +83,7 @@ export function targetConditions(draft: Draft): Answers {
       ageMs: state.database === null ? null : draft.nowMs - state.databaseMs,
     },
     replayCondition(draft, false),
+    ...objectionConditions(draft, state.policy.region),
     {
       name: 'gate-connected',
       ok: state.gate.connected,
@@ -126,15 +127,45 @@ function databaseCondition(draft: Draft, first: boolean, forced: boolean): Preco
 
 function replayCondition(draft: Draft, forced: boolean): Precondition {
   const database = freshDatabase(draft);
-  const { verdict, replayLagBytes } = judgeOwnMember(database, REPLAY_BYTES_MAX);
+  const { replayLagMaxBytes } = memberLimits(draft.state);
+  const { verdict: newest, replayLagBytes } = judgeOwnMember(database, replayLagMaxBytes);
+  const verdict = ownVerdict(draft, newest);
   return {
     name: 'replay-lag',
     ok: forced || verdict.kind === 'promotable',
-    value: database?.shape === 'primary' ? 'its own history' : replayLagBytes === null ? 'unknown' : `${replayLagBytes} bytes`,
-    limit: `known, and at most ${REPLAY_BYTES_MAX} bytes`,
+    value: database?.shape === 'primary' ? 'its own history' : replayLagBytes === null ? 'unknown' : `${replayLagBytes} bytes${whyNot(newest, verdict)}`,
+    limit: `known, at most ${replayLagMaxBytes} bytes, and steadily so`,
     source: 'database',
     ageMs: draft.state.database === null ? null : draft.nowMs - draft.state.databaseMs,
   };
+}
+
+/** The newest look must be good, and the debouncer must agree: one good look of a member that comes and goes proves nothing. */
+function ownVerdict(draft: Draft, newest: Verdict): Verdict {
+  if (newest.kind !== 'promotable' || freshDatabase(draft)?.shape === 'primary') return newest;
+  return (draft.state.evidence.own ?? NEVER_JUDGED).verdict;
+}
+
+function whyNot(newest: Verdict, verdict: Verdict): string {
+  if (verdict.kind === 'promotable') return '';
+  return newest.kind === 'promotable' ? `, but not for long enough: ${verdict.detail}` : `: ${verdict.detail}`;
+}
+
+/** What a lag prober has against this region as the target of a planned change. Empty when no prober ever reported. */
+export function objectionConditions(draft: Draft, region: RegionId): readonly Precondition[] {
+  const { lagReport } = draft.state;
+  if (lagReport === null) return [];
+  const against = objection(draft, region);
+  return [
+    {
+      name: 'lag-prober',
+      ok: against === null,
+      value: against === null ? 'nothing against it' : `not promotable (${against.reason}: ${against.detail})`,
+      limit: 'no fresh objection',
+      source: 'lag prober',
+      ageMs: draft.nowMs - lagReport.receivedMs,
+    },
+  ];
 }
 
 function latest<T extends number>(a: T, b: T): T {

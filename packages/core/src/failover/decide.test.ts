@@ -3,11 +3,14 @@
 import { test } from 'tap';
 import type { LeaseView } from '../lease/types.ts';
 import { deriveTimings } from '../policy.ts';
+import { DEFAULT_THRESHOLDS } from '../replication/debounce.ts';
 import type { DatabaseObservation } from '../replication/observation.ts';
+import { unknownReading } from '../replication/reading.ts';
+import type { Verdict } from '../replication/verdict.ts';
 import { epoch, lsn, monoMs, regionId, wallMs } from '../types.ts';
 import type { Now } from '../types.ts';
 import { actingEpoch, decide, initialState } from './decide.ts';
-import { takeoverConditions } from './conditions.ts';
+import { takeoverConditions, targetConditions } from './conditions.ts';
 import { Draft } from './draft.ts';
 import type { Action, ControllerEvent, ControllerState, Policy, RegisterRequest } from './state.ts';
 
@@ -30,6 +33,7 @@ const primary: DatabaseObservation = {
   lsn: lsn('0/100'),
   replayLsn: null,
   receiver: null,
+  replayPaused: null,
   standbys: [],
   synchronous: [],
   epoch: 0,
@@ -68,6 +72,10 @@ function play(restoredEpoch = 0) {
       now = { monoMs: monoMs(now.monoMs + monoDeltaMs), wallMs: wallMs(now.wallMs + wallDeltaMs) };
     },
     observe: (observation: DatabaseObservation) => feed({ kind: 'database-observed', startedMs: now.monoMs, observation }),
+    /** As often as a debouncer wants it before it believes. */
+    observeSteadily: (observation: DatabaseObservation) => {
+      for (let look = 0; look < DEFAULT_THRESHOLDS.up; look++) feed({ kind: 'database-observed', startedMs: monoMs(now.monoMs + look), observation });
+    },
     gate: () => feed({ kind: 'gate-observed', observation: { connected: true, held: 0, mode: null, epoch: 0 } }),
     asked: (): RegisterRequest | null => state.request?.request ?? null,
     answer: (view: LeaseView, refusal: 'expired' | 'held' | null = null) =>
@@ -180,7 +188,7 @@ test('a witness that forgot its epochs is not believed', async (t) => {
 
 test('a standby that is not known to have all is not promoted, and says why', async (t) => {
   const scene = play();
-  const standby: DatabaseObservation = { ...primary, role: 'standby', shape: 'standby', replayLsn: null, receiver: { streaming: false, source: null } };
+  const standby: DatabaseObservation = { ...primary, role: 'standby', shape: 'standby', replayLsn: null, receiver: { streaming: false, source: null, messageAgeMs: null } };
   scene.feed({ kind: 'tick' });
   scene.gate();
   scene.observe(standby);
@@ -192,13 +200,125 @@ test('a standby that is not known to have all is not promoted, and says why', as
 
 test("another region's expired lease, once granted, is acted upon at once where no quorum of resolvers is specified", async (t) => {
   const scene = play();
-  const standby: DatabaseObservation = { ...primary, role: 'standby', shape: 'standby', replayLsn: lsn('0/100'), receiver: { streaming: true, source: '10.0.0.2:5432' } };
+  const standby: DatabaseObservation = { ...primary, role: 'standby', shape: 'standby', replayLsn: lsn('0/100'), receiver: { streaming: true, source: '10.0.0.2:5432', messageAgeMs: 10 } };
   const taken = { ...free, revision: 5, epoch: epoch(4), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] };
   scene.feed({ kind: 'tick' });
   scene.gate();
-  scene.observe(standby);
+  scene.observeSteadily(standby);
   scene.answer({ ...free, revision: 4, epoch: epoch(3), holder: r2, instance: 'b', ttlMs: timings.ttlMs, inSync: [r1, r2], policyHash: 'same' });
   t.match(scene.asked(), { kind: 'acquire', epochSeen: 3 });
   scene.answer(taken);
   t.match(scene.actions().find((action) => action.kind === 'database'), { action: { kind: 'promote', epoch: 4 } });
+});
+
+const follower = { region: 'r2', state: 'streaming', syncState: 'sync', replayLsn: lsn('0/100'), replayLagBytes: 0 } as const;
+const followed: DatabaseObservation = { ...primary, epoch: 1, standbys: [follower], synchronous: ['r2'] };
+const NOT_SEEN = unknownReading('bytes', 'not measured', null);
+
+/** A prober's word about r2. */
+function reported(verdict: Verdict): ControllerEvent {
+  const figures = { bytes: NOT_SEEN, milliseconds: NOT_SEEN, commits: NOT_SEEN };
+  const standby = { name: 'r2', verdict, verdictForMs: null, syncState: null, lag: figures, loss: figures };
+  return { kind: 'lag-reported', report: { cluster: 'counter', intervalMs: 1_000, primary: null, standbys: [standby] } };
+}
+
+const STALLED: Verdict = { kind: 'notPromotable', reason: 'receiver-stalled', detail: 'nothing moves' };
+
+/** Active, commits wait for r2, which is not yet promised; every register request answered as asked. */
+function nearlyInSync(): { scene: Played; view: () => LeaseView; settle: (report: ControllerEvent | null) => RegisterRequest | null } {
+  const scene = play();
+  activate(scene);
+  let view = { ...free, revision: 5, epoch: epoch(1), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] };
+  const next = (): RegisterRequest | null => {
+    const request = scene.asked();
+    if (request?.kind !== 'renew' && request?.kind !== 'read') return request;
+    view = { ...view, revision: view.revision + 1 };
+    scene.answer(view);
+    return next();
+  };
+  return {
+    scene,
+    view: () => view,
+    settle: (report) => {
+      for (let ms = 0; ms < timings.standbyStableMs + 500; ms += 100) {
+        scene.pass(100);
+        if (report !== null) scene.feed(report);
+        scene.observe(followed);
+        const pending = scene.state().databaseAction;
+        if (pending !== null) scene.feed({ kind: 'database-done', id: pending.id, result: { ok: true, token: null, detail: '' } });
+        const asked = next();
+        if (asked !== null) return asked;
+      }
+      return null;
+    },
+  };
+}
+
+test('a standby is admitted once it was steadily good; a fresh objection of the lag prober keeps it out, nothing else does', async (t) => {
+  t.match(nearlyInSync().settle(null), { kind: 'setInSync', inSync: ['r1', 'r2'] }, 'without any prober');
+  t.match(nearlyInSync().settle(reported({ kind: 'promotable' })), { kind: 'setInSync', inSync: ['r1', 'r2'] });
+  t.match(nearlyInSync().settle(reported({ kind: 'unknown', reason: 'primary-silent', detail: '' })), { kind: 'setInSync' }, 'what it does not know is no objection');
+  const { scene, settle } = nearlyInSync();
+  t.equal(settle(reported(STALLED)), null, 'an objection');
+  t.equal(settle(reported(STALLED)), null, 'that goes on');
+  t.match(scene.state().synchronous, [], 'and no commit waits for it');
+  t.match(settle(null) ?? settle(null), { kind: 'setInSync', inSync: ['r1', 'r2'] }, 'the prober fell silent: its word is void');
+});
+
+test('an objection takes nobody out, and does not begin a switchover', async (t) => {
+  const { scene, settle, view } = nearlyInSync();
+  settle(null);
+  const both = { ...view(), revision: 90, inSync: [r1, r2] };
+  scene.answer(both);
+  t.equal(settle(reported(STALLED)), null, 'what is promised stays promised');
+  const intent = { id: 's1', from: r1, to: r2, target: 'ready' as const, reasons: [], remainingMs: 60_000 };
+  scene.feed({ kind: 'lease-pushed', event: 'intent', view: { ...both, revision: 99, intent } });
+  t.equal(scene.state().phase.kind, 'active');
+  t.match(scene.state().lastSwitchover, { id: 's1', result: /given up: the lag prober holds r2 not promotable: receiver-stalled, nothing moves/ });
+  t.match(scene.asked(), { kind: 'answerSwitchover', answer: 'cancelled' }, 'the other side is told');
+  scene.feed(reported({ kind: 'promotable' }));
+  scene.answer({ ...both, revision: 100 });
+  scene.feed({ kind: 'lease-pushed', event: 'intent', view: { ...both, revision: 101, intent: { ...intent, id: 's2' } } });
+  t.equal(scene.state().phase.kind, 'handing-over', 'asked again without an objection');
+});
+
+test('the target of a switchover shows what the prober has against it; an unplanned takeover is not refused on it', async (t) => {
+  const scene = play();
+  const standby: DatabaseObservation = { ...primary, role: 'standby', shape: 'standby', replayLsn: lsn('0/100'), receiver: { streaming: true, source: '10.0.0.2:5432', messageAgeMs: 10 } };
+  scene.feed({ kind: 'tick' });
+  scene.gate();
+  scene.observeSteadily(standby);
+  const about = (verdict: Verdict): ControllerEvent => {
+    const event = reported(verdict);
+    return event.kind === 'lag-reported' ? { ...event, report: { ...event.report, standbys: event.report.standbys.map((one) => ({ ...one, name: 'r1' })) } } : event;
+  };
+  const shown = () => targetConditions(new Draft(scene.state())).preconditions.find((one) => one.name === 'lag-prober');
+  t.equal(shown(), undefined, 'no prober, no condition');
+  scene.feed(about({ kind: 'promotable' }));
+  t.match(shown(), { ok: true });
+  scene.feed(about(STALLED));
+  t.match(shown(), { ok: false, value: 'not promotable (receiver-stalled: nothing moves)', source: 'lag prober', ageMs: 0 });
+  t.notOk(takeoverConditions(new Draft(scene.state())).preconditions.some((one) => one.name === 'lag-prober'));
+});
+
+test('a standby that answers now and then is not promoted at its one good look', async (t) => {
+  const scene = play();
+  const standby: DatabaseObservation = { ...primary, role: 'standby', shape: 'standby', replayLsn: lsn('0/100'), receiver: { streaming: true, source: '10.0.0.2:5432', messageAgeMs: 10 } };
+  scene.feed({ kind: 'tick' });
+  scene.gate();
+  scene.observe(standby);
+  scene.answer({ ...free, revision: 4, epoch: epoch(3), holder: r2, instance: 'b', ttlMs: timings.ttlMs, inSync: [r1, r2], policyHash: 'same' });
+  t.not(scene.asked()?.kind, 'acquire');
+  const failing = takeoverConditions(new Draft(scene.state())).preconditions.filter((one) => !one.ok);
+  t.match(failing, [{ name: 'replay-lag', value: '0 bytes, but not for long enough: not measured yet' }]);
+});
+
+test('a forced takeover records what was measured of its cost, beside what the operator says', async (t) => {
+  const scene = play();
+  scene.feed({ kind: 'operator-asked', word: { kind: 'takeover', force: { reason: 'r2 burned down', estimatedLoss: 'some' }, atMs: scene.state().now.monoMs } });
+  const record = scene.actions().find((action) => action.kind === 'record' && action.event === 'operator');
+  t.match(record, { detail: { force: { estimatedLoss: 'some' }, measuredLoss: /^what would be lost is unknown: no lag prober/ } });
+  scene.feed({ kind: 'operator-asked', word: { kind: 'takeover', force: null, atMs: scene.state().now.monoMs } });
+  const plain = scene.actions().find((action) => action.kind === 'record' && action.event === 'operator');
+  t.notOk(plain?.kind === 'record' && 'measuredLoss' in plain.detail);
 });

@@ -2,6 +2,7 @@
 // to do. The daemon and the simulator drive this same function; neither adds a decision of its own.
 
 import { assert } from '../assert.ts';
+import { NO_EVIDENCE } from '../replication/member-evidence.ts';
 import type { Epoch, Now } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 import { absorb } from './absorb.ts';
@@ -46,6 +47,8 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
     databaseProblem: null,
     databaseBadSinceMs: null,
     streamLostSinceMs: null,
+    evidence: NO_EVIDENCE,
+    lagReport: null,
     streaming: { regions: [], sinceMs: now.monoMs },
     synchronous: null,
     caughtUp: [],

@@ -13,6 +13,8 @@ import {
   isLeaseFree,
   isLeaseOverdue,
   isNamedHolder,
+  isProvenFollower,
+  objection,
   otherHolder,
 } from './facts.ts';
 import { driveFallback, isHeldPastExpiry, isSeenActive, isVetoed } from './fallback.ts';
@@ -191,7 +193,8 @@ function nextInSync(draft: Draft): readonly RegionId[] | null {
     (region) => !keep.includes(region) && [synchronous, caughtUp, streaming.regions].every((all) => all.includes(region)),
   );
   const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
-  const next = [...keep, ...(stable && freshDatabase(draft) !== null ? add : [])].sort();
+  const proven = add.filter((region) => isProvenFollower(draft, region) && objection(draft, region) === null);
+  const next = [...keep, ...(stable ? proven : [])].sort();
   return next.join() === [...view.inSync].sort().join() ? null : next;
 }
 
@@ -291,10 +294,15 @@ function nextSynchronous(draft: Draft): readonly RegionId[] | null {
   const want = policy.regions.filter(
     (region) =>
       region !== policy.region &&
-      (view.inSync.includes(region) || (streaming.regions.includes(region) && (stable || synchronous.includes(region)))),
+      (view.inSync.includes(region) || (maySynchronize(draft, region) && (stable || synchronous.includes(region)))),
   );
   const proven = want.every((region) => view.inSync.includes(region) || caughtUp.includes(region));
   return proven && [...want].sort().join() === [...synchronous].sort().join() ? null : want;
+}
+
+/** Commits that wait for a standby which does not move would wait for ever. */
+function maySynchronize(draft: Draft, region: RegionId): boolean {
+  return draft.state.streaming.regions.includes(region) && objection(draft, region) === null;
 }
 
 /** Weights follow the holder: the own region only once it is active, another one once it is known. */

@@ -1,10 +1,19 @@
 // Questions about the state that several roles ask. Pure reading; none of them changes anything.
 
 import type { LeaseView } from '../lease/types.ts';
+import type { MemberLimits } from '../replication/member-evidence.ts';
+import { promotableNow } from '../replication/member-evidence.ts';
+import { objectionTo, reportGoodUntilMs } from '../replication/reported.ts';
+import type { Objection } from '../replication/reported.ts';
 import type { RegionId } from '../types.ts';
 import { addMs } from '../types.ts';
 import type { Draft } from './draft.ts';
 import type { ControllerState } from './state.ts';
+
+/** More log than this still to replay, and a promotion could not end within any budget. */
+const REPLAY_BYTES_MAX = 64 * 1024 * 1024;
+/** A standby tells its primary every second what it has replayed, also when nobody waits for it. */
+const STALL_MS_MIN = 3_000;
 
 /** This region may act: it has a grant whose validity has not run out. */
 export function holdsGrant(draft: Draft): boolean {
@@ -43,6 +52,23 @@ export function freshDatabase(draft: Draft): ControllerState['database'] {
   const { database, databaseMs, policy } = draft.state;
   if (database === null || draft.due(addMs(databaseMs, policy.timings.observationMaxAgeMs))) return null;
   return database;
+}
+
+export function memberLimits({ policy }: ControllerState): MemberLimits {
+  return { replayLagMaxBytes: REPLAY_BYTES_MAX, stallMinMs: Math.max(STALL_MS_MIN, policy.timings.observationMaxAgeMs) };
+}
+
+/** Proved by this controller's own fresh looks, the newest one included. */
+export function isProvenFollower(draft: Draft, region: RegionId): boolean {
+  return freshDatabase(draft) !== null && promotableNow(draft.state.evidence.followers[region]);
+}
+
+/** What a lag prober has against this standby; null when it says nothing against it, or is not heard. */
+export function objection(draft: Draft, region: RegionId): Objection | null {
+  const { lagReport } = draft.state;
+  // An objection ends without any event: be woken then.
+  if (lagReport === null || draft.due(reportGoodUntilMs(lagReport))) return null;
+  return objectionTo(lagReport, region, draft.nowMs);
 }
 
 export function isInSync(view: LeaseView | null, region: RegionId): boolean {

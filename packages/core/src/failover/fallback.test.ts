@@ -33,6 +33,7 @@ const primary: DatabaseObservation = {
   lsn: lsn('0/100'),
   replayLsn: null,
   receiver: null,
+  replayPaused: null,
   standbys: [{ region: 'r2', state: 'streaming', replayLagBytes: 0 } as DatabaseObservation['standbys'][number]],
   synchronous: ['r2'],
   epoch: 5,

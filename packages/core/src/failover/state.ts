@@ -3,7 +3,9 @@
 
 import type { DemotionToken, Force, LeaseCommand, LeaseEventKind, LeaseReply, LeaseView } from '../lease/types.ts';
 import type { Mode, Timings } from '../policy.ts';
+import type { MemberEvidence } from '../replication/member-evidence.ts';
 import type { DatabaseObservation } from '../replication/observation.ts';
+import type { GivenReport, LagReport } from '../replication/reported.ts';
 import type { QuorumOutcome, Voter } from '../dns/quorum.ts';
 import type { Epoch, MonoMs, Now, RegionId } from '../types.ts';
 
@@ -167,7 +169,11 @@ export type ControllerState = {
   databaseBadSinceMs: MonoMs | null;
   /** Standby: since when it has not been streaming from the holder. */
   streamLostSinceMs: MonoMs | null;
-  /** Holder: the standbys that stream now, and since when it has been just these. */
+  /** What the observations so far prove of this member as a standby, and of the standbys behind it. */
+  evidence: MemberEvidence;
+  /** What a lag prober said last. It makes this controller more careful, never less. */
+  lagReport: GivenReport | null;
+  /** Holder: the standbys that may be counted on by that evidence, and since when it has been just these. */
   streaming: { readonly regions: readonly string[]; readonly sinceMs: MonoMs };
   /** The standbys that commits are known to wait for; null until known. */
   synchronous: readonly string[] | null;
@@ -210,6 +216,8 @@ export type ControllerEvent =
         | { readonly ok: true; readonly token: DemotionToken | null; readonly detail: string }
         | { readonly ok: false; readonly code: string; readonly message: string };
     }
+  /** From a lag prober that sits beside this controller. */
+  | { readonly kind: 'lag-reported'; readonly report: LagReport }
   | { readonly kind: 'gate-observed'; readonly observation: GateObservation }
   | { readonly kind: 'drained'; readonly id: number; readonly ok: boolean; readonly detail: string }
   | { readonly kind: 'traffic-done'; readonly id: number; readonly ok: boolean; readonly detail: string }

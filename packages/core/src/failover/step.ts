@@ -12,6 +12,7 @@ import {
   isInSync,
   isLeaseFree,
   isNamedHolder,
+  objection,
   otherHolder,
 } from './facts.ts';
 import { isHeldPastExpiry, isTakenFromSeen } from './fallback.ts';
@@ -122,8 +123,19 @@ function active(draft: Draft): Phase | null {
   if (isHeldPastExpiry(draft)) return null;
   if (intent === null || intent.from !== policy.region || intent.target !== 'ready') return null;
   if (!isInSync(view, intent.to) || !state.streaming.regions.includes(intent.to)) return null;
+  const against = objection(draft, intent.to);
+  if (against !== null) return objected(draft, intent.id, `the lag prober holds ${intent.to} not promotable: ${against.reason}, ${against.detail}`);
   const deadlineMs = addMs(draft.nowMs, Math.floor(policy.timings.holdMsMax / 2));
   return { kind: 'handing-over', id: intent.id, to: intent.to, step: 'preparing', token: null, deadlineMs };
+}
+
+/** Nothing has begun: the intent is answered with the reason, and this region goes on serving. */
+function objected(draft: Draft, id: string, reason: string): null {
+  const { state } = draft;
+  if (state.lastSwitchover?.id === id) return null;
+  draft.record('switchover-given-up', { id, step: 'not begun', reason });
+  state.lastSwitchover = { id, result: `given up: ${reason}` };
+  return null;
 }
 
 function handingOver(draft: Draft, phase: HandingOver): Phase | null {

@@ -5,17 +5,14 @@
 import { assert } from '../assert.ts';
 import type { Lsn, MonoMs } from '../types.ts';
 import { lsnDiffBytes } from '../types.ts';
-import { debounce, DEBOUNCED_DOWN } from './debounce.ts';
-import type { Debounced } from './debounce.ts';
 import { factsOf } from './figures.ts';
+import { isStalled, trackProgress } from './progress.ts';
+import { NEVER_JUDGED, publish } from './published.ts';
 import type { PrimarySample, Probe, StandbySample } from './sample.ts';
 import { asRole, primaryOf, receivedLsn } from './state.ts';
 import type { ClusterSettings, ClusterState, EndState } from './state.ts';
 import { extendMap } from './time-map.ts';
 import { isCertain, judgeStandby } from './verdict.ts';
-import type { Verdict } from './verdict.ts';
-
-const NEVER: Verdict = { kind: 'unknown', reason: 'never-measured', detail: 'not measured yet' };
 
 export function newCluster(settings: ClusterSettings): ClusterState {
   const ends = settings.ends.map((one): [string, EndState] => [
@@ -27,9 +24,7 @@ export function newCluster(settings: ClusterSettings): ClusterState {
       linked: null,
       progress: null,
       stalled: false,
-      debounced: DEBOUNCED_DOWN,
-      verdict: NEVER,
-      verdictSinceMs: null,
+      ...NEVER_JUDGED,
     },
   ]);
   return { settings, ends: Object.fromEntries(ends), primary: null, twoPrimaries: false, map: null };
@@ -97,7 +92,7 @@ function seePrimary(state: ClusterState, sample: PrimarySample, { sentMs, receiv
 /** The ends are looked at together, and either may answer first. */
 function seeBehind({ progress }: EndState, primaryLsn: Lsn, nowMs: MonoMs): EndState['progress'] {
   if (progress === null || progress.behindSinceMs !== null) return progress;
-  return (lsnDiffBytes(primaryLsn, progress.receivedLsn) ?? 0) > 0 ? { ...progress, behindSinceMs: nowMs } : progress;
+  return (lsnDiffBytes(primaryLsn, progress.position) ?? 0) > 0 ? { ...progress, behindSinceMs: nowMs } : progress;
 }
 
 /** Stalled: the primary has been further on for long enough, and meanwhile nothing at all has arrived. */
@@ -107,12 +102,8 @@ function seeProgress(state: ClusterState, name: string, sample: StandbySample, n
   const primary = primaryOf(state);
   const received = receivedLsn(sample);
   if (primary === null || received === null) return { ...end, progress: null, stalled: false };
-  const isBehind = (lsnDiffBytes(primary.sample.lsn, received) ?? 0) > 0;
-  const moved = end.progress?.receivedLsn !== received;
-  const still = moved ? null : (end.progress?.behindSinceMs ?? null);
-  const behindSinceMs = isBehind ? (still ?? nowMs) : null;
-  const stalled = behindSinceMs !== null && nowMs - behindSinceMs >= state.settings.limits.stallMinMs;
-  return { ...end, progress: { receivedLsn: received, moved, behindSinceMs }, stalled };
+  const progress = trackProgress(end.progress, received, (lsnDiffBytes(primary.sample.lsn, received) ?? 0) > 0, nowMs);
+  return { ...end, progress, stalled: isStalled(progress, state.settings.limits.stallMinMs, nowMs) };
 }
 
 /** Feeds the debouncers: an end's own with every look at it, the others' only when a look leaves no doubt. */
@@ -126,22 +117,7 @@ function judge(state: ClusterState, probe: Probe): ClusterState {
     if (name !== probe.end && !certain) return [name, end];
     const failed = name === probe.end && !probe.outcome.ok;
     const look = certain ? 'certain' : verdict.kind === 'promotable' && !failed ? 'good' : 'bad';
-    return [name, publish(end, verdict, debounce(end.debounced, look, thresholds), probe.receivedMs)];
+    return [name, { ...end, ...publish(end, verdict, look, thresholds, probe.receivedMs) }];
   });
   return { ...state, ends: Object.fromEntries(ends) };
-}
-
-function publish(end: EndState, raw: Verdict, debounced: Debounced, nowMs: MonoMs): EndState {
-  const verdict = debounced.up ? ({ kind: 'promotable' } as const) : raw.kind === 'promotable' ? waiting(end.verdict) : raw;
-  const same = nameOf(verdict) === nameOf(end.verdict);
-  return { ...end, debounced, verdict, verdictSinceMs: same ? (end.verdictSinceMs ?? nowMs) : nowMs };
-}
-
-/** Good again, but not for long enough: the last reason stands. */
-function waiting(before: Verdict): Verdict {
-  return before.kind === 'promotable' ? { kind: 'unknown', reason: 'lag-unknown', detail: 'good, but not for long enough' } : before;
-}
-
-export function nameOf(verdict: Verdict): string {
-  return verdict.kind === 'promotable' ? verdict.kind : verdict.reason;
 }

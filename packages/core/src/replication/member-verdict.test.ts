@@ -14,6 +14,7 @@ const MEMBER: DatabaseObservation = {
   lsn: lsn('1/100'),
   replayLsn: lsn('0/FFFFFF00'),
   receiver: null,
+  replayPaused: false,
   standbys: [],
   synchronous: [],
   epoch: 0,

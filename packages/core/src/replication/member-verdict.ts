@@ -13,6 +13,11 @@ export function judgeFollower({ region, state, replayLagBytes }: StandbyView): V
   return { kind: 'promotable' };
 }
 
+/** The same of one that has stood still, although there was something to replay. */
+export function judgeStalled(region: string, stalledMs: number): Verdict {
+  return { kind: 'notPromotable', reason: 'replay-stalled', detail: `${region}: behind, and nothing was replayed for ${Math.round(stalledMs)} ms` };
+}
+
 export type OwnVerdict = {
   readonly verdict: Verdict;
   /** Log received and not replayed; null when unknown, or when it has a history of its own. */
@@ -28,6 +33,9 @@ export function judgeOwnMember(observation: DatabaseObservation | null, replayLa
   const replayLagBytes = lsnDiffBytes(observation.lsn, observation.replayLsn);
   if (replayLagBytes === null) {
     return { verdict: { kind: 'unknown', reason: 'lag-unknown', detail: observation.problem ?? 'no replay position' }, replayLagBytes };
+  }
+  if (observation.replayPaused === true) {
+    return { verdict: { kind: 'notPromotable', reason: 'replay-paused', detail: 'somebody paused replay on this standby' }, replayLagBytes };
   }
   if (replayLagBytes <= replayLagMaxBytes) return { verdict: { kind: 'promotable' }, replayLagBytes };
   const detail = `${replayLagBytes} bytes, at most ${replayLagMaxBytes} allowed`;

@@ -9,7 +9,7 @@ export type StandbyView = {
   readonly state: 'startup' | 'catchup' | 'streaming' | 'backup' | 'stopping';
   readonly syncState: 'async' | 'potential' | 'sync' | 'quorum';
   readonly replayLsn: Lsn | null;
-  /** Bytes of log that this primary has and the standby has not replayed; null when unknown. */
+  /** Bytes of log that this primary has on disk and the standby has not replayed; null when unknown. */
   readonly replayLagBytes: number | null;
 };
 
@@ -26,12 +26,19 @@ export type DatabaseObservation = {
   readonly shape: 'primary' | 'standby' | 'empty';
   readonly systemIdentifier: string | null;
   readonly timeline: number | null;
-  /** Primary: current insert position. Standby: last position received. */
+  /** Primary: end of the log on its disk, which alone is sent and acknowledged. Standby: last position received. */
   readonly lsn: Lsn | null;
   /** Standby only: last position replayed. */
   readonly replayLsn: Lsn | null;
   /** Standby only: a walreceiver is connected and streaming, and from which `host:port`. */
-  readonly receiver: { readonly streaming: boolean; readonly source: string | null } | null;
+  readonly receiver: {
+    readonly streaming: boolean;
+    readonly source: string | null;
+    /** Since its last message of any kind, on this member's own clock; null before the first. */
+    readonly messageAgeMs: number | null;
+  } | null;
+  /** Standby only: somebody paused replay. Null when unknown, or not a standby. */
+  readonly replayPaused: boolean | null;
   /** Primary only. */
   readonly standbys: readonly StandbyView[];
   /** Regions in `synchronous_standby_names` as in force now; empty when commits wait for nobody. */

@@ -2,10 +2,12 @@
 
 import type { Lsn, MonoMs } from '../types.ts';
 import { lsnDiffBytes } from '../types.ts';
-import type { Debounced, Thresholds } from './debounce.ts';
+import type { Thresholds } from './debounce.ts';
+import type { Progress } from './progress.ts';
+import type { Published } from './published.ts';
 import type { EndSample, PrimarySample, StandbySample, Walsender } from './sample.ts';
 import type { TimeMap } from './time-map.ts';
-import type { Limits, Verdict } from './verdict.ts';
+import type { Limits } from './verdict.ts';
 
 export type EndSettings = {
   readonly name: string;
@@ -24,25 +26,17 @@ export type ClusterSettings = {
 
 export type Seen<S extends EndSample = EndSample> = { readonly sample: S; readonly sentMs: MonoMs; readonly receivedMs: MonoMs };
 
-export type EndState = {
+/** Its verdict is what is published. */
+export type EndState = Published & {
   readonly settings: EndSettings;
   /** The newest sample. */
   readonly seen: Seen | null;
   readonly failure: { readonly code: string; readonly message: string; readonly sinceMs: MonoMs } | null;
   /** The history in which it was seen streaming from the primary. */
   readonly linked: { readonly systemIdentifier: string; readonly timeline: number } | null;
-  /** Standby: where its received log ends, and since when the primary has been further on while it ended just there. */
-  readonly progress: {
-    readonly receivedLsn: Lsn;
-    /** Something arrived since the look before. */
-    readonly moved: boolean;
-    readonly behindSinceMs: MonoMs | null;
-  } | null;
+  /** Standby: where its received log ends, and whether that moves. */
+  readonly progress: Progress | null;
   readonly stalled: boolean;
-  readonly debounced: Debounced;
-  /** What is published; changes only through the debouncer. */
-  readonly verdict: Verdict;
-  readonly verdictSinceMs: MonoMs | null;
 };
 
 export type ClusterState = {

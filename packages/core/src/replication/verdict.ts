@@ -25,6 +25,8 @@ export type RefusalReason =
   | 'slot-lost'
   | 'not-streaming'
   | 'receiver-stalled'
+  /** As its primary sees it: it is connected, it is behind, and what it has replayed does not move. */
+  | 'replay-stalled'
   | 'loss-over-limit'
   | 'replay-lag-over-limit';
 

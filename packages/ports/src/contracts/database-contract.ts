@@ -93,7 +93,7 @@ async function lifeOf(t: Test, { one, two }: DatabasePair): Promise<void> {
   t.equal(value(await rejoin(two, one, 1)).method, 'base-backup');
   const { host, port } = one.address;
   const standby = await until(two, 'standby');
-  t.match(standby, { shape: 'standby', systemIdentifier: primary.systemIdentifier, receiver: { streaming: true, source: `${host}:${port}` }, standbys: [] });
+  t.match(standby, { shape: 'standby', systemIdentifier: primary.systemIdentifier, receiver: { streaming: true, source: `${host}:${port}`, messageAgeMs: Number }, replayPaused: false, standbys: [] });
   await waitFor('the primary to see it stream', async () => (await look(one)).standbys.some((view) => view.region === two.address.region && view.state === 'streaming'));
 
   value(await synchronous(one, 1, two));
