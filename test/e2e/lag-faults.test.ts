@@ -3,12 +3,11 @@
 import type pg from 'pg';
 import { test } from 'tap';
 import type { Test } from 'tap';
-import { epoch } from '@continuum/core';
 import type { StandbyReport } from '@continuum/core/replication/index';
 import { scramVerifier } from '@continuum/adapters/postgres/index';
 import { processesOf, PROBER_USER, rotatePassFile, startLagPair } from '../rig/lag-pair.ts';
 import type { LagPair } from '../rig/lag-pair.ts';
-import { INSERT, soon, stillWaits } from '../rig/postgres-pair.ts';
+import { INSERT, stillWaits } from '../rig/postgres-pair.ts';
 import { endConfig, startProber } from '../rig/prober.ts';
 import type { Prober } from '../rig/prober.ts';
 import { descendants, signalAll, waitFor } from '../rig/process.ts';
@@ -214,8 +213,8 @@ test('a synchronous pair: cancelled waits, rotated passwords, a fork', async (t)
     const { one, two } = pair;
     await one.kill();
     await prober.until('shop', 'the primary to be missed', is('primary-silent'));
-    t.match(await two.database.promote({ epoch: epoch(2), region: two.region, token: null }, soon()), { ok: true });
-    t.match(await one.database.promote({ epoch: epoch(3), region: one.region, token: null }, soon()), { ok: true });
+    await pair.admin(two, 'SELECT pg_promote()');
+    await pair.start(one);
     const old = await prober.until('shop', 'the old primary to be refused', (report) => why(report) === 'another-primary', 'r1');
     t.match(old.lag, { bytes: { value: null }, milliseconds: { value: null } });
     const report = await prober.report('shop');

@@ -22,7 +22,7 @@ import { freePort, runFolder, waitFor } from '../rig/process.ts';
 const MAIN = fileURLToPath(new URL('../../daemons/lag-prober/src/main.ts', import.meta.url));
 const CLI = fileURLToPath(new URL('../../daemons/controller/src/cli.ts', import.meta.url));
 const NOTHING = {
-  walsenders: null, slots: null, synchronous: '', syncWaits: null, weak: null, receive: null, replay: null, commitMs: null, receiver: null, pause: null, delayMs: null, conflicts: null, beat: null,
+  walsenders: null, slots: null, synchronous: '', syncWaits: null, weak: null, receive: null, replay: null, commitMs: null, receiver: null, pause: null, delayMs: null, conflicts: null, beat: null, epoch: null,
 };
 
 type Servers = { readonly primary: Responder; readonly standby: Responder; readonly ends: object[] };

@@ -1,17 +1,19 @@
-// A real pair with a role for the prober, and a way between the two that a test can cut, slow down or freeze.
+// A real pair of either major version with a role for the prober, and a way between the two that a test can cut, slow down
+// or freeze.
 
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { epoch } from '@continuum/core';
 import { scramVerifier } from '@continuum/adapters/postgres/index';
 import type { PostgresOptions } from '@continuum/adapters/postgres/index';
 import { createPostgresProbe, probeSetupStatements } from '@continuum/adapters/postgres-probe/index';
 import type { PostgresProbe, ProbeOptions } from '@continuum/adapters/postgres-probe/index';
-import { createPair, expectOk, soon } from './postgres-pair.ts';
+import { locate } from '../../scripts/parts.mjs';
+import { createPair } from './postgres-pair.ts';
 import type { Pair, PairMember } from './postgres-pair.ts';
 import { runSql } from './postgres.ts';
-import { descendants } from './process.ts';
+import { descendants, waitFor } from './process.ts';
+import { copyStandby, startServer } from './standby-copy.ts';
 import { startTcpProxy } from './tcp-proxy.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
 
@@ -20,16 +22,23 @@ export const PROBER_USER = 'continuum_prober';
 const ADMIN_USER = 'rig_admin';
 const ADMIN_PASSWORD = 'admin-secret';
 
+/** The oldest and the newest major version: what is seen of a server must mean the same on both. */
+export type Major = 'postgres' | 'postgres-18';
+
 export type LagPair = Pair & {
   /** Where the log flows: `two`'s walreceiver connects through it. */
   readonly link: TcpProxy;
   readonly probeOptions: (member: PairMember) => ProbeOptions;
   readonly probe: (member: PairMember) => PostgresProbe;
   /** One statement as superuser. */
-  readonly admin: (member: PairMember, sql: string) => Promise<void>;
+  readonly admin: (member: PairMember, sql: string) => Promise<readonly Record<string, unknown>[]>;
+  /** Starts this member's server again as what its directory says it is. */
+  readonly start: (member: PairMember) => Promise<void>;
 };
 
 export type LagPairOptions = {
+  /** Default the oldest. */
+  readonly major?: Major;
   readonly synchronous?: boolean;
   readonly canary?: boolean;
   readonly changes?: Partial<PostgresOptions>;
@@ -39,9 +48,10 @@ export type LagPairOptions = {
   readonly hba?: string;
 };
 
-/** `one` is the primary at epoch 1, `two` streams from it through `link`. */
+/** `one` is the primary, `two` streams from it through `link`; commits wait for `two` when asked for. */
 export async function startLagPair(options: LagPairOptions = {}): Promise<LagPair> {
-  const pair = await createPair(options.changes);
+  const { dir, env } = locate(options.major ?? 'postgres');
+  const pair = await createPair({ binDir: dir, env, ...options.changes });
   const { one, two } = pair;
   const password = 'prober-secret';
   appendFileSync(one.options.passFile, `*:*:*:${PROBER_USER}:${password}\n`);
@@ -54,11 +64,15 @@ export async function startLagPair(options: LagPairOptions = {}): Promise<LagPai
   ]);
   options.prepare?.(pair);
   const link = await startTcpProxy({ host: one.options.host, port: one.options.port });
-  expectOk(await one.database.promote({ epoch: epoch(1), region: one.region, token: null }, soon()));
-  const source = { region: one.region, host: link.host, port: link.port };
-  expectOk(await two.database.rejoin({ epoch: epoch(1), source, preserve: false }, soon()));
+  await startServer(one);
+  await asAdmin(one, (client) => copyStandby(one, two, link, client));
+  await startServer(two);
+  const isStreaming = `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn IS NOT NULL`;
+  await waitFor('the standby to stream', async () => (await admin(one, isStreaming)).length === 1);
   if (options.synchronous === true) {
-    expectOk(await one.database.setSynchronous({ epoch: epoch(1), standbys: [two.region] }, soon()));
+    await admin(one, `ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 ("${two.region}")'`);
+    await admin(one, 'SELECT pg_reload_conf()');
+    await waitFor('commits to wait', async () => (await admin(one, `SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'`)).length === 1);
   }
   const probes: PostgresProbe[] = [];
   const probeOptions = (member: PairMember): ProbeOptions => ({
@@ -81,16 +95,8 @@ export async function startLagPair(options: LagPairOptions = {}): Promise<LagPai
       probes.push(probe);
       return probe;
     },
-    admin: async (member, sql) => {
-      const { host, port } = member.options;
-      const client = new pg.Client({ host, port, user: ADMIN_USER, password: ADMIN_PASSWORD, database: 'postgres' });
-      await client.connect();
-      try {
-        await client.query(sql);
-      } finally {
-        await client.end();
-      }
-    },
+    admin,
+    start: startServer,
     close: async () => {
       for (const probe of probes) probe.close();
       await pair.close();
@@ -98,6 +104,18 @@ export async function startLagPair(options: LagPairOptions = {}): Promise<LagPai
     },
   };
 }
+
+async function asAdmin<T>({ options: { host, port } }: PairMember, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ host, port, user: ADMIN_USER, password: ADMIN_PASSWORD, database: 'postgres' });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+const admin: LagPair['admin'] = (member, sql) => asAdmin(member, async (client) => (await client.query<Record<string, unknown>>(sql)).rows);
 
 /** A new password for the prober in the password file. */
 export function rotatePassFile(passFile: string, password: string): void {
