@@ -10,7 +10,7 @@ import { synthesize } from '@continuum/core';
 import type { ResolverServer } from '@continuum/adapters/resolver/resolvers';
 import { createResolvers } from '@continuum/adapters/resolver/resolvers';
 import type { Authoritative } from '../rig/dns.ts';
-import { PUBLIC_RESOLVERS, startAuthoritative, startResolvers } from '../rig/dns.ts';
+import { PUBLIC_RESOLVERS, startAuthoritative, startResolvers, storedSerial } from '../rig/dns.ts';
 import { freePort, runFolder, waitFor } from '../rig/process.ts';
 
 const NAME = 'counter.app.test';
@@ -65,6 +65,13 @@ async function ask(server: ResolverServer): Promise<string[]> {
   const resolver = new Resolver({ timeout: 3_000, tries: 1 });
   resolver.setServers([`${server.address}:${server.port}`]);
   return resolver.resolve4(NAME);
+}
+
+/** A few at a time: a burst of all at once is lost on a busy machine before the server sees it. */
+async function askOften(server: ResolverServer, count: number): Promise<string[][]> {
+  const answers: string[][] = [];
+  while (answers.length < count) answers.push(...(await Promise.all(Array.from({ length: 20 }, () => ask(server)))));
+  return answers;
 }
 
 const is = (answer: readonly string[], ...addresses: readonly string[]): boolean =>
@@ -129,10 +136,10 @@ test('with no region up every answer names both, the same one 200 times', async 
   hold(null);
   await allAnswer([...authorities(), ...resolvers], ...BOTH);
   for (const server of authorities()) {
-    const answers = await Promise.all(Array.from({ length: 200 }, () => ask(server)));
+    const answers = await askOften(server, 200);
     t.same([...new Set(answers.map((answer) => answer.join()))], [BOTH.join()], server.name);
   }
-  const throughResolver = await Promise.all(Array.from({ length: 200 }, () => ask(resolvers[0] as ResolverServer)));
+  const throughResolver = await askOften(resolvers[0] as ResolverServer, 200);
   t.ok(throughResolver.every((answer) => is(answer, ...BOTH)), 'through a resolver, in whatever order');
 });
 
@@ -204,7 +211,9 @@ test('with both authorities dead the resolvers abstain, and they answer again wh
 });
 
 test('nothing was written to DNS since the set-up', async (t) => {
-  t.same(await serials(), serialsAtSetUp, 'the serials that every write raises');
+  const now = await serials();
+  t.same(now, serialsAtSetUp, 'the serials that every write raises');
+  t.same(REGIONS.map(({ region }) => ({ ok: true, value: storedSerial(`${folder}/${region}`, 'app.test') })), now, 'as they lie on disk');
 });
 
 test('an authority that is alive and silent delays some questions and fails none', async (t) => {

@@ -72,12 +72,13 @@ export const PUBLIC_RESOLVERS = [
 const NETWORK_TIMEOUT_MS = 250;
 const SETUP_TIMEOUT_MS = 10_000;
 const INFRASTRUCTURE_TTL_SECONDS = 60;
+const DATABASE = 'zone.sqlite3';
 const SCHEMA = '../share/pdns-backend-sqlite3/schema/schema.sqlite3.sql';
 
 export async function startAuthoritative(options: AuthoritativeOptions): Promise<Authoritative> {
   const part = locate('pdns_server');
   mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-  const database = join(options.folder, 'zone.sqlite3');
+  const database = join(options.folder, DATABASE);
   if (!existsSync(database)) createDatabase(database, join(dirname(part.command), SCHEMA));
   const config = join(options.folder, 'pdns.conf');
   writeFileSync(config, authoritativeConfig(options, database, part.moduleDir ?? ''), { mode: 0o600 });
@@ -125,6 +126,17 @@ export async function startRecursor(options: RecursorOptions): Promise<Recursor>
   // Loopback's own name: answered without asking anybody, so it is ready even while no authoritative server is.
   await ready(started, async () => (await direct(server).resolvePtr('1.0.0.127.in-addr.arpa')).length > 0);
   return { started, server, readyMs: performance.now() - startedAtMs };
+}
+
+/** A zone's serial as it lies on disk, also while the server is dead: every write by anybody raises it. 0 before there is a zone. */
+export function storedSerial(folder: string, zone: string): number {
+  const database = new DatabaseSync(join(folder, DATABASE), { readOnly: true });
+  try {
+    const row = database.prepare("SELECT content FROM records WHERE name = ? AND type = 'SOA'").get(zone);
+    return row === undefined ? 0 : Number(String(row['content']).split(' ')[2]);
+  } finally {
+    database.close();
+  }
 }
 
 /** The three recursors, in the order of `PUBLIC_RESOLVERS`, all on one port. */

@@ -7,15 +7,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
 import { stringify } from 'yaml';
-import { deriveTimings, regionId, synthesize } from '@continuum/core';
-import type { Mode, Rrset, Timings } from '@continuum/core';
+import { deriveTimings, regionId } from '@continuum/core';
+import type { Mode, Timings } from '@continuum/core';
 import { generateKeyPair } from '@continuum/wire';
 import { API_VERSION } from '@continuum/wire/spec';
 import type { Status } from '../../daemons/controller/src/status.ts';
 import { unprivilegedUser } from '../../scripts/parts.mjs';
-import { attestationOf, resolversOf, startBeacon } from './beacon.ts';
-import { startAuthoritative, startResolvers } from './dns.ts';
-import type { Authoritative, Recursor } from './dns.ts';
+import { attestationOf, beaconOf, resolversOf } from './beacon.ts';
+import { dnsMetric, startDnsDaemon } from './dns-daemon.ts';
+import { startAuthoritative, startResolvers, storedSerial } from './dns.ts';
+import type { Recursor } from './dns.ts';
 import { startGateway } from './gateway.ts';
 import type { Gateway } from './gateway.ts';
 import { APP_DATABASE, APP_USER, initPrimary, passwordOf, postgresOptions, postmasterPid } from './postgres.ts';
@@ -60,14 +61,14 @@ export type Site = {
   readonly regions: Readonly<Record<RegionName, Region>>;
   readonly witness: () => Witness;
   readonly startWitness: () => Promise<Witness>;
-  /** Writes that all DNS publishers have sent: must not grow at a failover. */
+  /** Writes to all name servers, by whomever, since their zones were made: must not grow at a failover. */
   readonly dnsWrites: () => number;
   /** Both regions settled: `holder` serves, the other one streams and is in the in-sync set. */
   readonly settled: (holder: RegionName) => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
-type Ports = Record<'gateway' | 'admin' | 'gate' | 'gateMetrics' | 'app' | 'database' | 'dns' | 'dnsApi' | 'api' | 'beacon' | 'beaconMetrics', number>;
+type Ports = Record<'gateway' | 'admin' | 'gate' | 'gateMetrics' | 'app' | 'database' | 'dns' | 'dnsApi' | 'api' | 'beacon' | 'dnsMetrics', number>;
 
 type Shared = {
   readonly options: SiteOptions;
@@ -78,7 +79,6 @@ type Shared = {
   readonly resolvers: readonly Recursor[];
   readonly witness: Witness;
   readonly witnessUrl: string;
-  readonly record: readonly Rrset[];
 };
 
 /** Starts everything and returns once r1 serves and r2 is in sync. */
@@ -87,7 +87,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   const { folder } = options;
   const timings = deriveTimings(options.rtoMs);
   const addresses = Object.values(ADDRESS);
-  const names = ['gateway', 'admin', 'gate', 'gateMetrics', 'app', 'database', 'dns', 'dnsApi', 'api', 'beacon', 'beaconMetrics'] as const;
+  const names = ['gateway', 'admin', 'gate', 'gateMetrics', 'app', 'database', 'dns', 'dnsApi', 'api', 'beacon', 'dnsMetrics'] as const;
   const ports = Object.fromEntries(await distinctPorts(names, addresses)) as Ports;
   const dnsName = `counter.${ZONE}`;
   const keys = { r1: await generateKeyPair(), r2: await generateKeyPair() };
@@ -115,11 +115,12 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   });
   const witnessUrl = (await options.witnessVia?.(witness.url)) ?? witness.url;
   const publicKeys = { r1: keys.r1.publicKey, r2: keys.r2.publicKey };
-  const shared: Shared = { options, ports, secrets, publicKeys, resolvers, witness, witnessUrl, record: dnsRecord(dnsName, ports.gateway, timings) };
+  const shared: Shared = { options, ports, secrets, publicKeys, resolvers, witness, witnessUrl };
   for (const region of REGIONS) {
     const home = subfolder(folder, region);
     writeFileSync(join(home, 'key.pem'), keys[region].privateKey, { mode: 0o600 });
     writeFileSync(join(home, 'token'), secrets.token, { mode: 0o600 });
+    writeFileSync(join(home, 'dns-api-key'), secrets.dnsApiKey, { mode: 0o600 });
     const user = unprivilegedUser();
     const databaseHome = subfolder(home, 'database');
     if (user !== null) chownSync(databaseHome, user.uid, user.gid);
@@ -174,7 +175,7 @@ export type Region = {
   readonly dnsWrites: () => number;
 };
 
-export type PartOfRegion = 'controller' | 'gate' | 'envoy' | 'app' | 'pdns' | 'beacon';
+export type PartOfRegion = 'controller' | 'gate' | 'envoy' | 'app' | 'pdns' | 'dns';
 
 /** One region while it runs: what was started, and what is left of the runs before. */
 type Running = {
@@ -184,8 +185,6 @@ type Running = {
   readonly shared: Shared;
   readonly parts: Map<PartOfRegion, Started>;
   gateway: Gateway | null;
-  dns: Authoritative | null;
-  earlierDnsWrites: number;
 };
 
 function createRegion(name: RegionName, shared: Shared): Region {
@@ -194,7 +193,7 @@ function createRegion(name: RegionName, shared: Shared): Region {
   const home = join(options.folder, name);
   const configFile = join(home, 'continuum.yaml');
   const { dataDir } = databaseOptions(shared, name);
-  const running: Running = { name, home, configFile, shared, parts: new Map(), gateway: null, dns: null, earlierDnsWrites: 0 };
+  const running: Running = { name, home, configFile, shared, parts: new Map(), gateway: null };
   const { parts } = running;
   const postmaster = (): number[] => {
     const pid = postmasterPid(dataDir);
@@ -219,7 +218,7 @@ function createRegion(name: RegionName, shared: Shared): Region {
       `postgres://${APP_USER}:${passwordOf(secrets.passFile, APP_USER)}@${address}:${ports.database}/${APP_DATABASE}`,
     pids,
     start: async () => {
-      await Promise.all([startDns(running), startGatewayParts(running), startApp(running), startController(running), startAttesting(running)]);
+      await Promise.all([startDns(running), startGatewayParts(running), startApp(running), startController(running), startDnsDaemonOf(running)]);
     },
     kill: async () => {
       const started = [...parts.values()].filter((one) => one.running());
@@ -249,13 +248,11 @@ function createRegion(name: RegionName, shared: Shared): Region {
       });
       return (await reply.body.json()) as Status;
     },
-    dnsWrites: () => running.earlierDnsWrites + (running.dns?.publisher.writes() ?? 0),
+    dnsWrites: () => storedSerial(join(home, 'pdns'), ZONE),
   };
 }
 
-async function startDns(running: Running): Promise<void> {
-  const { name, home, shared } = running;
-  running.earlierDnsWrites += running.dns?.publisher.writes() ?? 0;
+async function startDns({ name, home, shared, parts }: Running): Promise<void> {
   const dns = await startAuthoritative({
     folder: join(home, 'pdns'),
     region: name,
@@ -267,10 +264,8 @@ async function startDns(running: Running): Promise<void> {
     nameServers: REGIONS.map((region) => ({ region, address: ADDRESS[region] })),
     ...identity(),
   });
-  running.dns = dns;
-  running.parts.set('pdns', dns.started);
-  const published = await dns.publisher.publish(ZONE, shared.record, AbortSignal.timeout(10_000));
-  if (!published.ok) throw new Error(`${name}: ${published.failure.code} ${published.failure.message}`);
+  parts.set('pdns', dns.started);
+  await waitFor(`${name} to have published`, async () => (await dnsMetric(dnsDaemonAt(name, shared), 'continuum_dns_in_place{target="own"}')) === 1);
   await dns.warm(`counter.${ZONE}`);
 }
 
@@ -281,13 +276,24 @@ async function startGatewayParts(running: Running): Promise<void> {
   if (gateway.gate !== null) running.parts.set('gate', gateway.gate);
 }
 
-async function startAttesting({ name, home, shared, parts }: Running): Promise<void> {
+const dnsDaemonAt = (name: RegionName, { ports }: Shared): { address: string; metricsPort: number } => ({ address: ADDRESS[name], metricsPort: ports.dnsMetrics });
+
+async function startDnsDaemonOf({ name, home, configFile, shared, parts }: Running): Promise<void> {
   const { options, ports } = shared;
-  if (options.attestation !== true) return;
-  const at = { address: ADDRESS[name], port: ports.beacon, metricsPort: ports.beaconMetrics };
-  const { controllerSocket } = gatewayOptions(name, shared);
-  const beacon = await startBeacon({ folder: join(home, 'beacon'), region: name, zone: ATTEST_ZONE, ...at, lease: LEASE, controllerSocket, privateKeyFile: join(home, 'key.pem') });
-  parts.set('beacon', beacon);
+  const at = (port: number): string => `${ADDRESS[name]}:${port}`;
+  const own = { name: 'own', apiUrl: `http://${at(ports.dnsApi)}`, apiKeyFile: join(home, 'dns-api-key'), authority: at(ports.dns) };
+  const daemon = await startDnsDaemon({
+    folder: join(home, 'dns'),
+    region: name,
+    ...dnsDaemonAt(name, shared),
+    config: {
+      leases: [{ name: LEASE, controllerSocket: gatewayOptions(name, shared).controllerSocket }],
+      askIntervalMs: 50,
+      publish: { publisher: 'powerdns', specFile: configFile, stateDir: join(home, 'dns', 'state'), compareIntervalMs: 2_000, servers: [own] },
+      ...(options.attestation === true ? { beacon: beaconOf({ zone: ATTEST_ZONE, address: ADDRESS[name], port: ports.beacon, privateKeyFile: join(home, 'key.pem') }) } : {}),
+    },
+  });
+  parts.set('dns', daemon);
 }
 
 async function startApp({ name, home, shared, parts }: Running): Promise<void> {
@@ -395,18 +401,6 @@ function gatewayOptions(name: RegionName, { options, ports }: Shared): Parameter
     leaseName: LEASE,
     gateEnvironment: options.environment?.(name) ?? {},
   };
-}
-
-function dnsRecord(name: string, port: number, timings: Timings): readonly Rrset[] {
-  const made = synthesize({
-    name,
-    lease: LEASE,
-    port,
-    ttlSeconds: timings.dnsTtlSeconds,
-    regions: REGIONS.map((region) => ({ region: regionId(region), addresses: [ADDRESS[region]] })),
-  });
-  if (!made.ok) throw new Error(JSON.stringify(made.problems));
-  return [made.value];
 }
 
 function databaseOptions({ options, ports, secrets }: Shared, name: RegionName): ReturnType<typeof postgresOptions> {
