@@ -54,6 +54,7 @@ const report: DemoReport = {
   writes: { acknowledged: 3, unknown: 1, refused: 1, lost: 0, duplicated: 0 },
   events: [failover, rejoin, switchover],
   checks: [{ name: 'nothing lost (I3)', passed: true, evidence: '3 of 3 in the table' }],
+  scenes: [],
   parts: [{ name: 'postgres', version: '15.14' }],
 };
 
@@ -66,6 +67,16 @@ test('the page names every event with its phases and their lengths, every check,
   }
   t.match(page, /Nothing was lost/);
   t.notMatch(page, /undefined|NaN|\[object/);
+});
+
+test('a scene stands with its picture and its own promises; the witness is no region', async (t) => {
+  const checks = [{ name: 'no failed request', passed: true, evidence: '602 requests' }, { name: 'nobody takes over', passed: false, evidence: '1 grant' }];
+  const kills = [...timeline.kills, { atMs: 8_500, region: 'witness' }];
+  const page = renderReport({ ...timeline, kills }, { ...report, scenes: [{ name: 'witness lost', fromMs: 8_500, toMs: 9_500, outcome: 'r1 served on for 1 s', checks }] });
+  for (const text of ['Witness lost', 'R1 served on for 1 s.', 'witness killed', 'The witness was killed at 8.50 s', '602 requests', '1 grant']) t.ok(page.includes(text), text);
+  t.match(page, /mark-good">✓<\/span> <b>no failed request/);
+  t.match(page, /mark-bad">✗<\/span> <b>nobody takes over/);
+  t.notOk(renderReport(timeline, report).includes('scene-0'));
 });
 
 test('the page is whole in itself: no script, no address to fetch, no handler', async (t) => {

@@ -6,7 +6,7 @@ import { markup } from './markup.ts';
 import type { Mark } from './report-chart.ts';
 import { regionClass, renderChart, shapeOf } from './report-chart.ts';
 import { STYLE } from './report-style.ts';
-import type { Check, DemoEvent, DemoReport, Span, Timeline, WriteRecord } from './timeline.ts';
+import type { Check, DemoEvent, DemoReport, Scene, Span, Timeline, WriteRecord } from './timeline.ts';
 import { duration, eventWindow, longestGap } from './timeline.ts';
 
 const NAMES: Readonly<Record<DemoEvent['kind'], string>> = { failover: 'Failover', rejoin: 'Rejoin', switchover: 'Switchover' };
@@ -32,6 +32,7 @@ ${verdict(timeline, report)}
 ${figures(timeline, report)}
 ${overview(timeline, report)}
 ${report.events.map((event, index) => eventPanel(timeline, event, index))}
+${report.scenes.map((scene, index) => scenePanel(timeline, scene, index))}
 ${checks(report.checks)}
 ${unknownWrites(timeline.writes)}
 ${parts(report)}
@@ -57,7 +58,7 @@ export function headline(report: DemoReport): string {
 function verdict(timeline: Timeline, report: DemoReport): Markup {
   const failed = report.checks.filter((check) => !check.passed);
   const { acknowledged, refused, unknown, lost } = report.writes;
-  const killed = timeline.kills.map((kill) => `Region ${kill.region} was killed at ${duration(kill.atMs)}.`).join(' ');
+  const killed = timeline.kills.map((kill) => `${kill.region === 'witness' ? 'The witness' : `Region ${kill.region}`} was killed at ${duration(kill.atMs)}.`).join(' ');
   const back = report.events.filter((event) => event.kind === 'failover').map((event) =>
     event.rtoMs === null ? 'No write was seen after it.' : `Writes went on ${duration(event.rtoMs)} later.`).join(' ');
   const text = capital(headline(report));
@@ -146,6 +147,23 @@ function eventPanel(timeline: Timeline, event: DemoEvent, index: number): Markup
     gap: event.kind === 'rejoin' ? null : longestGap(timeline.writes, window.fromMs, window.toMs),
   });
   return markup`<section><h2 id="event-${index}">${heading}</h2><p class="note">${capital(facts.join('; '))}.</p><div class="scroll">${chart}</div></section>`;
+}
+
+/** Its own promises stand with it, because its picture alone shows that nothing happened, which is the point. */
+function scenePanel(timeline: Timeline, scene: Scene, index: number): Markup {
+  const view: Span = { fromMs: Math.max(0, scene.fromMs - 1_000), toMs: Math.min(timeline.durationMs, scene.toMs + 1_000) };
+  const heading = capital(scene.name);
+  const chart = renderChart(timeline, {
+    ...view,
+    title: `${heading}: ${scene.outcome}`,
+    marks: killsAndRecoveries(timeline, []).filter((mark) => mark.atMs >= view.fromMs && mark.atMs <= view.toMs),
+    brackets: [],
+    detail: view.toMs - view.fromMs <= DETAIL_MS_MAX,
+    phases: [],
+    gap: null,
+  });
+  const promises = scene.checks.map((one) => markup`<li>${one.passed ? markup`<span class="mark-good">✓</span>` : markup`<span class="mark-bad">✗</span>`} <b>${one.name}</b>: ${one.evidence}</li>`);
+  return markup`<section><h2 id="scene-${index}">${heading}</h2><p class="note">${capital(scene.outcome)}.</p><div class="scroll">${chart}</div><ul>${promises}</ul></section>`;
 }
 
 function legend(timeline: Timeline): Markup {

@@ -1,65 +1,40 @@
-// The demo's script: a writer that never stops, a region that dies, comes back, and takes over again as planned. What is
+// The demo's run: a writer that never stops, the acts one after the other, and the verdict. What is
 // measured is measured at the client; what is counted is counted in the surviving database.
 
-import { randomUUID } from 'node:crypto';
-import { request } from 'undici';
 import { createCachingClient } from '@continuum/adapters/resolver/caching-client';
 import { locateAll } from '../../scripts/parts.mjs';
 import { monotonicMs } from '../rig/clock.ts';
 import { waitFor } from '../rig/process.ts';
 import type { RegionName, Site } from '../rig/site.ts';
 import { REGIONS } from '../rig/site.ts';
+import { comeBack, killHolder, pause, SETTLE_MS, switchOver } from './acts.ts';
+import type { Act, DemoOptions, Happened, Run } from './acts.ts';
 import { checkPromises, failoverSteps, firstAfter, ledgerOf, phasesFrom, readLogs, readRows, switchoverSteps } from './evidence.ts';
 import type { Steps } from './evidence.ts';
+import { holderLostToo, witnessLost } from './scenes.ts';
 import { startSampler } from './sampler.ts';
 import type { Sampler } from './sampler.ts';
 import { longestGap, spansOf } from './timeline.ts';
-import type { Check, DemoEvent, DemoReport, EventKind, Timeline, WriteRecord } from './timeline.ts';
-import { createClient, startReaders, startWriter } from './writer.ts';
+import type { Check, DemoEvent, DemoReport, Timeline, WriteRecord } from './timeline.ts';
+import { createClient, startWriter } from './writer.ts';
 import type { Client, Read, Write } from './writer.ts';
 
 const WRITE_EVERY_MS = 100;
-const READS_PER_SECOND = 200;
-const SETTLE_MS = 1_500;
 /** What the product promises of a planned switchover. */
 const SWITCHOVER_GAP_MS_MAX = 1_000;
 
-export type DemoOptions = {
-  readonly site: Site;
-  readonly rtoMs: number;
-  readonly once: 'failover' | 'switchover' | null;
-  /** One line for every step, as it happens. */
-  readonly say: (line: string) => void;
-  readonly onWrite: (write: Write) => void;
-  readonly onSample: (sampler: Sampler) => void;
-};
-
 export type DemoResult = { readonly timeline: Timeline; readonly report: DemoReport };
 
-type Happened = {
-  readonly kind: EventKind;
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly from: RegionName;
-  readonly to: RegionName;
-  /** Since when a new region's first acknowledged write counts; null for a rejoin. */
-  readonly firstWriteMs: number | null;
-};
-
-/** What a run collects while it goes on. */
-type Run = {
-  readonly options: DemoOptions;
-  readonly startMs: number;
-  readonly writes: Write[];
-  readonly reads: Read[];
-  readonly happened: Happened[];
-  readonly kills: { readonly atMs: number; readonly region: RegionName }[];
-  /** The first write that `region` acknowledged after `sinceMs`. */
-  readonly acknowledgedBy: (region: RegionName, sinceMs: number) => Promise<Write>;
+const PLAY: Readonly<Record<Act, (run: Run, reading: Client) => Promise<void>>> = {
+  kill: killHolder,
+  return: comeBack,
+  switchover: switchOver,
+  'witness-lost': witnessLost,
+  'holder-lost-too': holderLostToo,
 };
 
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
-  const { site, once } = options;
+  const { site, acts } = options;
   const startedAtWallMs = Date.now();
   const dnsWritesBefore = site.dnsWrites();
   const writes: Write[] = [];
@@ -69,7 +44,10 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     writes,
     reads: [],
     happened: [],
+    scenes: [],
     kills: [],
+    holder: 'r1',
+    changes: 0,
     acknowledgedBy: (region, sinceMs) =>
       waitFor(`an acknowledged write in ${region}`, () => firstAcknowledged(writes, region, sinceMs), { timeoutMs: 3 * options.rtoMs + 10_000 }),
   };
@@ -80,8 +58,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     options.onWrite(write);
   });
   await pause(SETTLE_MS);
-  if (once !== 'switchover') await killAndReturn(run);
-  if (once !== 'failover') await switchOver(run, reading);
+  for (const act of acts) await PLAY[act](run, reading);
   await writer.stop();
   await sampler.stop();
   await Promise.all([writing.close(), reading.close()]);
@@ -100,47 +77,13 @@ function clientOf(site: Site, index: number): Client {
   return createClient({ dns, name: site.dnsName, port: site.gatewayPort, timeoutMs: site.timings.holdMsMax + 5_000 });
 }
 
-async function killAndReturn(run: Run): Promise<void> {
-  const { site, say } = run.options;
-  say('KILL r1: SIGKILL to every process of the region at once, in the middle of its writes');
-  const killMs = monotonicMs();
-  run.kills.push({ atMs: killMs, region: 'r1' });
-  await site.regions.r1.kill();
-  const first = await run.acknowledgedBy('r2', killMs);
-  say(`r2 acknowledged a write ${Math.round(first.endMs - killMs)} ms after the kill`);
-  run.happened.push({ kind: 'failover', startMs: killMs, endMs: first.endMs, from: 'r1', to: 'r2', firstWriteMs: first.endMs });
-  await pause(SETTLE_MS);
-  say('r1 comes back: fenced, it learns the newer epoch and becomes the standby');
-  const returnMs = monotonicMs();
-  await site.regions.r1.start();
-  await site.settled('r2');
-  run.happened.push({ kind: 'rejoin', startMs: returnMs, endMs: monotonicMs(), from: 'r1', to: 'r2', firstWriteMs: null });
-  say(`r1 streams and is in the in-sync set again, ${Math.round(monotonicMs() - returnMs)} ms after its start`);
-}
-
-async function switchOver(run: Run, reading: Client): Promise<void> {
-  const { site, say, once } = run.options;
-  const [from, to] = once === 'switchover' ? (['r1', 'r2'] as const) : (['r2', 'r1'] as const);
-  const readers = startReaders(reading, READS_PER_SECOND, (read) => run.reads.push(read));
-  await pause(SETTLE_MS);
-  say(`planned switchover ${from} -> ${to}, under the writer and ${READS_PER_SECOND} reads/s`);
-  const askedMs = monotonicMs();
-  await askSwitchover(site, from, to);
-  const first = await run.acknowledgedBy(to, askedMs);
-  await site.settled(to);
-  await pause(SETTLE_MS);
-  await readers.stop();
-  run.happened.push({ kind: 'switchover', startMs: askedMs, endMs: monotonicMs(), from, to, firstWriteMs: first.endMs });
-  say(`${to} is active, ${from} is its standby again`);
-}
-
 type Judged = { readonly startedAtWallMs: number; readonly sampler: Sampler; readonly dnsWritesDuring: number };
 
 /** The verdict: from the table in the surviving database, the evidence of both regions, and what the client was told. */
 async function judge(run: Run, { startedAtWallMs, sampler, dnsWritesDuring }: Judged): Promise<DemoResult> {
   const { options, writes, reads, happened } = run;
   const { site, rtoMs } = options;
-  const survivor = happened.at(-1)?.to ?? 'r1';
+  const survivor = run.holder;
   options.say(`reading the table in ${survivor}, and the evidence of both regions`);
   const rows = await readRows(site.regions[survivor].databaseUrl());
   const logs = readLogs(site);
@@ -151,10 +94,11 @@ async function judge(run: Run, { startedAtWallMs, sampler, dnsWritesDuring }: Ju
   });
   const events = happened.map((one) => describeEvent(one, { logs, records, writes, reads, relative }));
   const dnsAnswers = sampler.answers.flatMap((one) => (one.addresses === null ? [] : [one.addresses.join(',')]));
-  const changes = happened.filter((one) => one.kind !== 'rejoin').length;
+  const scenes = run.scenes.map((one) => ({ ...one, fromMs: relative(one.fromMs), toMs: relative(one.toMs) }));
   const checks = [
-    ...checkPromises({ logs, rows, writes, changes, dnsAnswers, dnsWritesDuring }),
+    ...checkPromises({ logs, rows, writes, changes: run.changes, dnsAnswers, dnsWritesDuring }),
     ...events.flatMap((event, index) => checkEvent(event, rtoMs, reasonsOf(happened[index], writes, reads))),
+    ...scenes.flatMap((one) => one.checks),
   ];
   const { acknowledged, unknown, refused, lost, duplicated } = ledgerOf(writes, rows);
   const endMs = relative(monotonicMs());
@@ -166,6 +110,7 @@ async function judge(run: Run, { startedAtWallMs, sampler, dnsWritesDuring }: Ju
     writes: { acknowledged, unknown, refused, lost, duplicated },
     events,
     checks,
+    scenes,
     parts: partsInUse(),
   };
   const timeline: Timeline = {
@@ -184,18 +129,6 @@ async function judge(run: Run, { startedAtWallMs, sampler, dnsWritesDuring }: Ju
 function partsInUse(): DemoReport['parts'] {
   const located = locateAll().flatMap((part) => (part.located === null ? [] : [{ name: part.name, version: part.located.version }]));
   return [{ name: 'node', version: process.versions.node }, ...located];
-}
-
-/** Asks the holder's controller for a switchover; throws with its reason when it refuses. */
-export async function askSwitchover(site: Site, from: RegionName, to: RegionName): Promise<void> {
-  const { api, token } = site.regions[from];
-  const reply = await request(`${api}/v1/switchover`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-request-id': randomUUID() },
-    body: JSON.stringify({ to }),
-  });
-  const body = await reply.body.text();
-  if (reply.statusCode !== 202) throw new Error(`switchover refused: ${body}`);
 }
 
 type Measured = {
@@ -318,8 +251,4 @@ function bandsOf(sampler: Sampler, relative: (ms: number) => number, endMs: numb
       ).map(({ value: addresses, ...span }) => ({ ...span, resolver, addresses })),
     ),
   };
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

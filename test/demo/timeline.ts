@@ -34,6 +34,7 @@ export type Timeline = {
   readonly regions: readonly string[];
   /** Region of each gateway address that DNS may answer. */
   readonly regionOfAddress: Readonly<Record<string, string>>;
+  /** `region`: or `witness`. */
   readonly kills: readonly { readonly atMs: number; readonly region: string }[];
   readonly writes: readonly WriteRecord[];
   /** Answers of the steady readers; entry i counts those that ended in [i, i + 1) x `bucketMs`. */
@@ -61,6 +62,14 @@ export type DemoEvent = {
 
 export type Check = { readonly name: string; readonly passed: boolean; readonly evidence: string };
 
+/** Something that is not an event of the lease: what happens while nothing can be granted. */
+export type Scene = Span & {
+  readonly name: 'witness lost' | 'witness and holder lost';
+  /** In words. */
+  readonly outcome: string;
+  readonly checks: readonly Check[];
+};
+
 /** What `--report FILE` holds (design.md §9). Scripts read these names. */
 export type DemoReport = {
   readonly ok: boolean;
@@ -69,7 +78,9 @@ export type DemoReport = {
   readonly durationMs: number;
   readonly writes: Readonly<Record<WriteOutcome | 'lost' | 'duplicated', number>>;
   readonly events: readonly DemoEvent[];
+  /** Those of the scenes included. */
   readonly checks: readonly Check[];
+  readonly scenes: readonly Scene[];
   readonly parts: readonly { readonly name: string; readonly version: string }[];
 };
 

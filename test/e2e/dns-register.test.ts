@@ -3,33 +3,16 @@
 // die for a while, and costs no more than what needs it.
 
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { monotonicMs } from '../rig/clock.ts';
-import { freePort, runFolder, waitFor } from '../rig/process.ts';
-import { startRegisterAuthority } from '../rig/register-authority.ts';
+import { runFolder, waitFor } from '../rig/process.ts';
 import { since, startSiteLoad, stopAndLook } from '../rig/site-load.ts';
-import { startSite } from '../rig/site.ts';
-import type { RegionName } from '../rig/site.ts';
+import { startSiteOverDns } from '../rig/site-over-dns.ts';
 
-const ADDRESS = '127.30.0.2';
 const RTO_MS = 10_000;
-const folder = runFolder('dns-register-site');
-const options = {
-  folder: runFolder('dns-register-authority'),
-  address: ADDRESS,
-  dnsPort: await freePort(ADDRESS),
-  apiPort: await freePort(ADDRESS),
-  zone: 'register.test',
-  regions: ['r1', 'r2'],
-  leases: ['counter'],
-};
-let authority = await startRegisterAuthority(options);
-
-const site = await startSite({ folder, rtoMs: RTO_MS, configure: overDns });
-await site.witness().process.kill();
+const over = await startSiteOverDns({ folder: runFolder('dns-register-site'), rtoMs: RTO_MS });
+const { site } = over;
 const load = startSiteLoad(site);
 const { r1, r2 } = site.regions;
 
@@ -53,8 +36,8 @@ t.test('the holder is killed and the other region takes over within the objectiv
 
 t.test('an authority that dies for less than the validity is not noticed; its epoch is kept', async (t) => {
   const { actingEpoch } = await r2.status();
-  await authority.process.kill();
-  authority = await startRegisterAuthority(options);
+  await over.authority().process.kill();
+  await over.restartAuthority();
   const backMs = monotonicMs();
   await load.acknowledged('r2', backMs);
   await waitFor('r2 to hear of the register again', async () => (await r2.status()).witnessProblem === null);
@@ -92,19 +75,5 @@ t.test('the site ends', async (t) => {
   const checks = await load.verdict('r1', 2);
   for (const check of checks) t.ok(check.passed, `${check.name}: ${JSON.stringify(check.evidence)}`);
   t.same(await stopAndLook(site), []);
-  await authority.process.stop();
+  await over.authority().process.stop();
 });
-
-function overDns(region: RegionName, config: object): object {
-  const { spec, local, ...rest } = config as { spec: Record<string, unknown>; local: Record<string, unknown> };
-  const { witness: _worker, ...specRest } = spec;
-  const { witness: _key, ...localRest } = local;
-  const keyFile = join(folder, region, 'tsig');
-  mkdirSync(join(folder, region), { recursive: true });
-  writeFileSync(keyFile, `${authority.keys[region]?.secret}\n`, { mode: 0o600 });
-  return {
-    ...rest,
-    spec: { ...specRest, register: 'dns', dnsRegister: { address: ADDRESS, port: options.dnsPort, zone: options.zone, lease: 'counter' } },
-    local: { ...localRest, dnsRegister: { keyName: `${region}-lease`, keyFile } },
-  };
-}

@@ -1,0 +1,122 @@
+// What the demo does to a site, act by act: a region dies, comes back, and takes over again as planned.
+
+import { randomUUID } from 'node:crypto';
+import { request } from 'undici';
+import { monotonicMs } from '../rig/clock.ts';
+import type { RegionName, Site } from '../rig/site.ts';
+import type { Sampler } from './sampler.ts';
+import type { EventKind, Scene } from './timeline.ts';
+import { startReaders } from './writer.ts';
+import type { Client, Read, Write } from './writer.ts';
+
+const READS_PER_SECOND = 200;
+/** Between two acts, so that each is seen by itself. */
+export const SETTLE_MS = 1_500;
+
+/**
+ * In the order in which they are played, r1 holding the lease at the start. The witness stays away between `witness-lost` and the end
+ * of `holder-lost-too`; both need a site with attestation.
+ */
+export type Act = 'kill' | 'return' | 'switchover' | 'witness-lost' | 'holder-lost-too';
+
+export type DemoOptions = {
+  readonly site: Site;
+  readonly rtoMs: number;
+  readonly acts: readonly Act[];
+  /** One line for every step, as it happens. */
+  readonly say: (line: string) => void;
+  readonly onWrite: (write: Write) => void;
+  readonly onSample: (sampler: Sampler) => void;
+};
+
+export type Happened = {
+  readonly kind: EventKind;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly from: RegionName;
+  readonly to: RegionName;
+  /** Since when a new region's first acknowledged write counts; null for a rejoin. */
+  readonly firstWriteMs: number | null;
+};
+
+/** What a run collects while it goes on. */
+export type Run = {
+  readonly options: DemoOptions;
+  /** Who holds the lease now. */
+  holder: RegionName;
+  /** Times that it changed. */
+  changes: number;
+  readonly startMs: number;
+  readonly writes: Write[];
+  readonly reads: Read[];
+  readonly happened: Happened[];
+  readonly scenes: Scene[];
+  readonly kills: { readonly atMs: number; readonly region: RegionName | 'witness' }[];
+  /** The first write that `region` acknowledged after `sinceMs`. */
+  readonly acknowledgedBy: (region: RegionName, sinceMs: number) => Promise<Write>;
+};
+
+export const otherThan = (region: RegionName): RegionName => (region === 'r1' ? 'r2' : 'r1');
+
+export async function killHolder(run: Run): Promise<void> {
+  const { site, say } = run.options;
+  const from = run.holder;
+  const to = otherThan(from);
+  say(`KILL ${from}: SIGKILL to every process of the region at once, in the middle of its writes`);
+  const killMs = monotonicMs();
+  run.kills.push({ atMs: killMs, region: from });
+  await site.regions[from].kill();
+  const first = await run.acknowledgedBy(to, killMs);
+  say(`${to} acknowledged a write ${Math.round(first.endMs - killMs)} ms after the kill`);
+  run.happened.push({ kind: 'failover', startMs: killMs, endMs: first.endMs, from, to, firstWriteMs: first.endMs });
+  run.holder = to;
+  run.changes += 1;
+  await pause(SETTLE_MS);
+}
+
+export async function comeBack(run: Run): Promise<void> {
+  const { site, say } = run.options;
+  const to = run.holder;
+  const from = otherThan(to);
+  say(`${from} comes back: fenced, it learns the newer epoch and becomes the standby`);
+  const returnMs = monotonicMs();
+  await site.regions[from].start();
+  await site.settled(to);
+  run.happened.push({ kind: 'rejoin', startMs: returnMs, endMs: monotonicMs(), from, to, firstWriteMs: null });
+  say(`${from} streams and is in the in-sync set again, ${Math.round(monotonicMs() - returnMs)} ms after its start`);
+}
+
+export async function switchOver(run: Run, reading: Client): Promise<void> {
+  const { site, say } = run.options;
+  const from = run.holder;
+  const to = otherThan(from);
+  const readers = startReaders(reading, READS_PER_SECOND, (read) => run.reads.push(read));
+  await pause(SETTLE_MS);
+  say(`planned switchover ${from} -> ${to}, under the writer and ${READS_PER_SECOND} reads/s`);
+  const askedMs = monotonicMs();
+  await askSwitchover(site, from, to);
+  const first = await run.acknowledgedBy(to, askedMs);
+  await site.settled(to);
+  await pause(SETTLE_MS);
+  await readers.stop();
+  run.happened.push({ kind: 'switchover', startMs: askedMs, endMs: monotonicMs(), from, to, firstWriteMs: first.endMs });
+  run.holder = to;
+  run.changes += 1;
+  say(`${to} is active, ${from} is its standby again`);
+}
+
+/** Asks the holder's controller for a switchover; throws with its reason when it refuses. */
+export async function askSwitchover(site: Site, from: RegionName, to: RegionName): Promise<void> {
+  const { api, token } = site.regions[from];
+  const reply = await request(`${api}/v1/switchover`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-request-id': randomUUID() },
+    body: JSON.stringify({ to }),
+  });
+  const body = await reply.body.text();
+  if (reply.statusCode !== 202) throw new Error(`switchover refused: ${body}`);
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
