@@ -9,7 +9,7 @@ import { startSite } from '../test/rig/site.ts';
 import type { RegionName, Site } from '../test/rig/site.ts';
 import { failoverSteps, ledgerOf, phasesFrom, readLogs, readRows, switchoverSteps } from '../test/demo/evidence.ts';
 import type { Steps } from '../test/demo/evidence.ts';
-import { askSwitchover } from '../test/demo/run.ts';
+import { askSwitchover } from '../test/demo/acts.ts';
 import { createClient, startReaders, startWriter } from '../test/demo/writer.ts';
 import type { Read, Write } from '../test/demo/writer.ts';
 import { measurePatroni } from './peers/patroni.ts';

@@ -3,7 +3,7 @@
 
 import t from 'tap';
 import type { Test } from 'tap';
-import { askSwitchover } from '../demo/run.ts';
+import { askSwitchover } from '../demo/acts.ts';
 import { monotonicMs } from '../rig/clock.ts';
 import { runFolder, signalAll, waitFor } from '../rig/process.ts';
 import { acceptedAfter, since, startSiteLoad, stopAndLook } from '../rig/site-load.ts';
