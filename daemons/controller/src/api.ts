@@ -11,6 +11,7 @@ import { regionId } from '@continuum/core';
 import type { ControllerEvent, ControllerState, Now } from '@continuum/core';
 import type { AuditEntry } from '@continuum/runtime';
 import { planSwitchover, statusOf } from './status.ts';
+import type { Status } from './status.ts';
 
 const BODY_BYTES_MAX = 16_384;
 /** Followers of the event stream; one more is refused. */
@@ -28,7 +29,14 @@ const failoverRequest = z.strictObject({
   force: z.boolean().default(false),
   reason: z.string('say why').min(3, 'say why').max(300).optional(),
   estimatedLoss: z.string('say what will be lost').min(1).max(300).optional(),
+  /** Says what would be asked for, and what it would cost as far as anybody measured; asks for nothing. */
+  dryRun: z.boolean().default(false),
 });
+
+export type FailoverAnswer = {
+  readonly preconditions: Status['takeover'];
+  readonly measuredLoss: string | null;
+};
 
 export type ApiOptions = {
   readonly token: string;
@@ -85,7 +93,7 @@ async function switchover(context: Context, options: ApiOptions): Promise<Respon
 async function failover(context: Context, options: ApiOptions): Promise<Response> {
   const body = await readBody(context, failoverRequest);
   if (!body.ok) return body.response;
-  const { force, reason, estimatedLoss } = body.value;
+  const { force, reason, estimatedLoss, dryRun } = body.value;
   if (force && (reason === undefined || estimatedLoss === undefined)) {
     return problem(context, 400, 'CTM_API_INVALID', 'force needs reason and estimatedLoss: both are recorded with the grant');
   }
@@ -96,9 +104,11 @@ async function failover(context: Context, options: ApiOptions): Promise<Response
     const detail = `the witness does not answer (${before.witnessProblem}): nobody but the witness grants the lease, forced or not. Bring it or the way to it back, then ask again`;
     return problem(context, 409, 'CTM_FAILOVER_REFUSED', detail, { preconditions: before.takeover });
   }
+  const answer: FailoverAnswer = { preconditions: before.takeover, measuredLoss: before.replication.forcedLoss };
+  if (dryRun) return context.json(answer);
   const given = force && reason !== undefined && estimatedLoss !== undefined ? { reason, estimatedLoss } : null;
   options.post({ kind: 'operator-asked', word: { kind: 'takeover', force: given, atMs: now.monoMs } });
-  return context.json({ accepted: true, preconditions: before.takeover }, 202);
+  return context.json({ accepted: true, ...answer }, 202);
 }
 
 let streams = 0;

@@ -8,7 +8,10 @@ import { request } from 'undici';
 import { formatProblems, parseConfig } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 import type { AuditEntry } from '@continuum/runtime';
+import type { FailoverAnswer } from './api.ts';
+import { confirmed } from './confirm.ts';
 import { lag } from './lag-command.ts';
+import { replicationRows } from './replication-text.ts';
 import { checkNames, checkServer, createLease, renderCommand } from './dns-cli.ts';
 import type { Outcome } from './dns-cli.ts';
 import type { Status, SwitchoverPlan } from './status.ts';
@@ -21,7 +24,8 @@ const USAGE = `continuum: keeps one of two regions active
   continuum switchover --cancel        give up a switchover whose database was not stopped yet
   continuum failover                   approve a takeover (semi-automatic and manual modes)
   continuum failover --force --reason TEXT --estimated-loss TEXT
-                                       take over although data may be lost; both texts are recorded
+                                       take over although data may be lost; both texts are recorded, and what was
+                                       measured of the loss. At a terminal it asks first, but for --yes
   continuum events [--follow]          what happened, newest last
   continuum lag [CLUSTER] [--watch]    what each standby misses, how sure that is, and since when (asks a lag prober)
   continuum dns render -f FILE --pdns VERSION [--explain]
@@ -53,6 +57,7 @@ const options = {
   force: { type: 'boolean', default: false },
   reason: { type: 'string' },
   'estimated-loss': { type: 'string' },
+  yes: { type: 'boolean', default: false },
   follow: { type: 'boolean', default: false },
   prober: { type: 'string', default: 'http://127.0.0.1:9188' },
   watch: { type: 'boolean', default: false },
@@ -200,8 +205,20 @@ async function failover(api: Api, values: Values): Promise<void> {
     ...(values.reason === undefined ? {} : { reason: values.reason }),
     ...(values['estimated-loss'] === undefined ? {} : { estimatedLoss: values['estimated-loss'] }),
   };
-  const result = await call<{ preconditions: Status['takeover'] }>(api, 'POST', '/v1/failover', body);
-  show(values, result, (one) => `asked to take over; conditions now:\n${conditionsText(one.preconditions ?? [])}`);
+  if (values.force) await askBeforeForce(api, values, body);
+  const result = await call<FailoverAnswer>(api, 'POST', '/v1/failover', body);
+  const measured = (one: FailoverAnswer): string => (values.force && one.measuredLoss !== null ? `\nmeasured: ${one.measuredLoss}` : '');
+  show(values, result, (one) => `asked to take over; conditions now:\n${conditionsText(one.preconditions ?? [])}${measured(one)}`);
+}
+
+/** What it may cost is said before it is asked for, and an answer to something else is not taken for a yes. */
+async function askBeforeForce(api: Api, values: Values, body: object): Promise<void> {
+  const { measuredLoss } = await call<FailoverAnswer>(api, 'POST', '/v1/failover', { ...body, dryRun: true });
+  const { region } = await call<Status>(api, 'GET', '/v1/status');
+  const question = `A forced takeover by ${region} may lose data. Measured: ${measuredLoss ?? 'nothing is known'}.\nYou say: ${values['estimated-loss'] ?? ''}`;
+  if (values.yes) return;
+  if (await confirmed(question, region)) return;
+  quit(EXIT.refused, 'not confirmed: nothing was asked for');
 }
 
 async function events(api: Api, values: Values): Promise<void> {
@@ -235,6 +252,7 @@ function statusText(status: Status): string {
     ['lease', lease === null ? `unknown (${status.witnessProblem ?? 'not asked yet'})` : `${lease.holder ?? 'free'}, epoch ${lease.epoch}, in sync [${lease.inSync.join(', ')}], seen ${lease.ageMs} ms ago`],
     ['witness', status.witnessProblem ?? 'reached'],
     ['database', database === null ? 'unknown' : `${database.role}, timeline ${database.timeline ?? '?'}, at ${database.lsn ?? '?'}, seen ${database.ageMs} ms ago`],
+    ...replicationRows(status.replication),
     ['commits wait for', status.synchronous === null ? 'unknown' : status.synchronous.join(', ') || 'nobody'],
     ['gate', gate.connected ? `${gate.mode ?? 'no directive'}, ${gate.held} held` : 'not connected'],
     ['last switchover', status.lastSwitchover === null ? 'none' : `${status.lastSwitchover.id}: ${status.lastSwitchover.result}`],

@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
-import type { ClusterReport, Reading, StandbyReport } from '@continuum/core/replication/index';
+import type { ClusterReport, StandbyReport } from '@continuum/core/replication/index';
+import { figureText, verdictText } from './replication-text.ts';
 
 export type LagOptions = {
   readonly prober: string;
@@ -60,7 +61,7 @@ function describe(cluster: string | null, body: unknown): string {
   if (cluster !== null) return clusterText(body as ClusterReport);
   const { clusters } = body as { clusters: readonly { cluster: string; primary: string | null; standbys: readonly Pick<StandbyReport, 'name' | 'verdict' | 'lag'>[] }[] };
   const rows = clusters.flatMap((one) =>
-    one.standbys.map(({ name, verdict, lag: { bytes, milliseconds } }) => [`${one.cluster}/${name}`, `primary ${one.primary ?? 'unknown'}`, figure(milliseconds), figure(bytes), verdictText(verdict)].join('  ')),
+    one.standbys.map(({ name, verdict, lag: { bytes, milliseconds } }) => [`${one.cluster}/${name}`, `primary ${one.primary ?? 'unknown'}`, figureText(milliseconds), figureText(bytes), verdictText(verdict)].join('  ')),
   );
   return rows.join('\n');
 }
@@ -69,21 +70,11 @@ function clusterText({ cluster, primary, standbys, ends }: ClusterReport): strin
   const head = primary === null ? `${cluster}: no primary known` : `${cluster}: primary ${primary.name}, timeline ${primary.timeline}, at ${primary.lsn}, seen ${Math.round(primary.ageMs)} ms ago`;
   const lines = standbys.flatMap((one) => [
     `  ${one.name}: ${verdictText(one.verdict)}${one.verdictForMs === null ? '' : ` for ${(one.verdictForMs / 1_000).toFixed(1)} s`}${one.syncState === null ? '' : `, ${one.syncState}`}`,
-    `    not replayed  ${figure(one.lag.milliseconds)}, ${figure(one.lag.bytes)}`,
+    `    not replayed  ${figureText(one.lag.milliseconds)}, ${figureText(one.lag.bytes)}`,
     `    would be lost ${one.loss.text}`,
   ]);
   const failures = ends.flatMap(({ name, failure }) => (failure === null ? [] : [`  ${name}: ${failure.code} for ${(failure.forMs / 1_000).toFixed(1)} s: ${failure.message}`]));
   return [head, ...lines, ...failures].join('\n');
-}
-
-function verdictText(verdict: StandbyReport['verdict']): string {
-  return verdict.kind === 'promotable' ? 'promotable' : `${verdict.kind === 'unknown' ? 'unknown' : 'not promotable'} (${verdict.reason}: ${verdict.detail})`;
-}
-
-function figure({ value, unit, ageMs, source, confidence, reason }: Reading): string {
-  const short = unit === 'milliseconds' ? 'ms' : unit;
-  const age = ageMs === null ? '' : `, ${Math.round(ageMs)} ms old`;
-  return value === null ? `unknown ${short} (${reason ?? 'not measured'}${age})` : `${Math.round(value)} ${short} (${confidence}, ${source}${age})`;
 }
 
 function problemText(text: string): string {

@@ -10,10 +10,12 @@ import { parseArgs } from 'node:util';
 import { serve } from '@hono/node-server';
 import type { ServerType } from '@hono/node-server';
 import { pino } from 'pino';
-import type { Action, ControllerState, Epoch, GateMode, MonoMs, Now } from '@continuum/core';
+import type { Action, ControllerEvent, ControllerState, Epoch, GateMode, MonoMs, Now } from '@continuum/core';
 import { decide, initialState, monoMs } from '@continuum/core';
 import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
 import type { GateLink } from '@continuum/adapters/gate-link/gate-link';
+import { createLagLink } from '@continuum/adapters/lag-link/lag-link';
+import type { LagLink } from '@continuum/adapters/lag-link/lag-link';
 import { LockedError, openAudit, readStateFile, startLoop, StateFileError, systemClock, takeLock, writeStateFile } from '@continuum/runtime';
 import type { AuditEntry, Loop } from '@continuum/runtime';
 import type { ContinuumConfig } from '@continuum/wire/spec';
@@ -53,6 +55,7 @@ async function main(): Promise<void> {
   const ports = await open(config);
   let api: ReturnType<typeof createApi> | null = null;
   const server = await listen(config, (request) => api?.fetch(request) ?? new Response('starting\n', { status: 503 }));
+  const prober = await listenToProber(config, policy.regions, metrics);
   const gates = createGateEffect();
   const link = await createGateLink({
     socketPath: config.local.gate.socket,
@@ -101,6 +104,7 @@ async function main(): Promise<void> {
   });
   record(clock.now(), 'started', { instance: saved.instance, epoch: saved.epoch, pid: process.pid });
   ports.register.watch((push) => loop.post({ kind: 'lease-pushed', ...push }), stopping.signal);
+  prober?.use(loop.post);
   const looking = observe(loop, ports.database, stopping.signal).catch(crash);
   const { recent, follow } = feed;
   api = createApi({ token, state: loop.state, now: clock.now, post: loop.post, newId: randomUUID, recent, follow, metrics: metrics.render });
@@ -110,6 +114,7 @@ async function main(): Promise<void> {
     server.close();
     await looking;
     await link.value.close();
+    await prober?.close();
     await ports.close();
   });
 }
@@ -248,6 +253,39 @@ function persist(config: ContinuumConfig, saved: SavedState, granted: Epoch): vo
 
 function stateFile(config: ContinuumConfig): string {
   return join(config.local.stateDir, 'controller.json');
+}
+
+/**
+ * The ear for the lag prober beside this controller; null when the specification names none. What comes before the loop runs
+ * is passed over: the next report is an interval away.
+ */
+async function listenToProber(config: ContinuumConfig, regions: readonly string[], metrics: Metrics): Promise<(LagLink & { readonly use: (post: (event: ControllerEvent) => void) => void }) | null> {
+  const socketPath = config.local.lag?.socket;
+  if (socketPath === undefined) return null;
+  let post: (event: ControllerEvent) => void = () => undefined;
+  let refused = '';
+  const opened = await createLagLink({
+    socketPath,
+    cluster: config.metadata.name,
+    regions,
+    onReport: (report) => {
+      metrics.reported(true);
+      post({ kind: 'lag-reported', report });
+    },
+    onRefused: (problem) => {
+      metrics.reported(false);
+      // It comes back and says the same: once is enough.
+      if (problem !== refused) log.warn({ problem }, 'a lag report was refused');
+      refused = problem;
+    },
+  });
+  if (!opened.ok) return fail(EXIT_TAKEN, opened.failure.code, opened.failure.message);
+  return {
+    ...opened.value,
+    use: (given) => {
+      post = given;
+    },
+  };
 }
 
 /** The gate directive that was given last, and whether every connected gate has it in force. */

@@ -10,6 +10,8 @@ export type Metrics = {
   readonly observe: (state: ControllerState, now: Now) => void;
   readonly recorded: (event: string) => void;
   readonly auditLost: (count: number) => void;
+  /** A line from a lag prober. */
+  readonly reported: (taken: boolean) => void;
   /** One round of the quorum. */
   readonly voted: (votes: readonly CastVote[], outcome: QuorumOutcome) => void;
   readonly render: () => Promise<string>;
@@ -29,6 +31,9 @@ export function createMetrics(name: string, region: string): Metrics {
   const inSync = gauge('continuum_in_sync', 'Whether a region may take over without loss, by the witness.', ['peer']);
   const replay = gauge('continuum_replay_lag_bytes', 'Log received and not replayed here; absent when unknown or a primary.');
   const unknown = gauge('continuum_replay_lag_unknown', '1 while the replay lag of this standby is unknown.');
+  const follower = gauge('continuum_standby_promotable', 'Whether a standby may be counted on, by the own looks: 1 or 0; absent when unknown.', ['peer']);
+  const reportAge = gauge('continuum_lag_report_age_seconds', 'Since a lag prober was heard; absent when none ever was.');
+  const reports = new Counter({ name: 'continuum_lag_reports_total', help: 'Reports of lag probers by outcome.', labelNames: ['outcome'], registers });
   const gate = gauge('continuum_gate_connected', '1 while the gate asks this controller.');
   const recorded = new Counter({ name: 'continuum_events_total', help: 'Recorded events.', labelNames: ['event'], registers });
   const votes = new Counter({ name: 'continuum_quorum_votes_total', help: 'Votes of the resolvers by voter and outcome.', labelNames: ['voter', 'vendor', 'vote'], registers });
@@ -49,6 +54,12 @@ export function createMetrics(name: string, region: string): Metrics {
         viewAge.set((now.monoMs - state.viewMs) / 1_000);
         for (const one of state.policy.regions) inSync.set({ peer: one }, view.inSync.includes(one) ? 1 : 0);
       }
+      if (state.lagReport !== null) reportAge.set((now.monoMs - state.lagReport.receivedMs) / 1_000);
+      for (const peer of state.policy.regions) {
+        const verdict = state.evidence.followers[peer]?.verdict.kind ?? 'unknown';
+        if (verdict === 'unknown') follower.remove({ peer });
+        else follower.set({ peer }, verdict === 'promotable' ? 1 : 0);
+      }
       const standby = state.database?.role === 'standby';
       const bytes = standby ? lsnDiffBytes(state.database?.lsn ?? null, state.database?.replayLsn ?? null) : null;
       if (bytes === null) replay.remove();
@@ -57,6 +68,7 @@ export function createMetrics(name: string, region: string): Metrics {
     },
     recorded: (event) => recorded.inc({ event }),
     auditLost: (count) => lost.set(count),
+    reported: (taken) => reports.inc({ outcome: taken ? 'taken' : 'refused' }),
     voted: (cast, outcome) => {
       for (const { voter, vote } of cast) votes.inc({ voter: voter.name, vendor: voter.vendor, vote: vote.kind });
       rounds.inc({ outcome: outcome.kind });

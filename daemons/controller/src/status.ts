@@ -1,7 +1,12 @@
 // What an operator is shown: every value with its age, every refusal with its conditions. Unknown is null, never 0.
 
-import type { ControllerState, Now, Precondition } from '@continuum/core';
-import { actingEpoch, Draft, takeoverConditions, targetConditions } from '@continuum/core';
+import type { ControllerState, MonoMs, Now, Precondition } from '@continuum/core';
+import { actingEpoch, Draft, regionId, takeoverConditions, targetConditions } from '@continuum/core';
+import { objectionConditions } from '@continuum/core/failover/conditions';
+import type { Judged } from '@continuum/core/replication/member-evidence';
+import { lossSentence, reportNow } from '@continuum/core/replication/reported';
+import type { ReportNow } from '@continuum/core/replication/reported';
+import type { Verdict } from '@continuum/core/replication/verdict';
 
 export type Status = {
   readonly name: string;
@@ -18,12 +23,31 @@ export type Status = {
   readonly databaseAction: string | null;
   readonly databaseProblem: string | null;
   readonly synchronous: readonly string[] | null;
+  readonly replication: ReplicationStatus;
   readonly gate: ControllerState['gate'] & { readonly directed: string | null };
   readonly weights: ControllerState['weights'];
   readonly lastSwitchover: ControllerState['lastSwitchover'];
   readonly timings: ControllerState['policy']['timings'];
   /** Why this region would, or would not, take over now; null while it is the holder. */
   readonly takeover: readonly Precondition[] | null;
+};
+
+/** A standby, as this controller's own looks prove it: what decides. */
+export type MemberStatus = {
+  readonly region: string;
+  readonly verdict: Verdict;
+  /** How long it has been this. */
+  readonly forMs: number | null;
+  readonly newest: Verdict;
+  readonly ageMs: number;
+};
+
+export type ReplicationStatus = {
+  readonly members: readonly MemberStatus[];
+  /** A lag prober's last report, its ages as of now; null when none ever came. Its objections count while it is fresh. */
+  readonly reported: ReportNow | null;
+  /** What a forced takeover of this region would cost, as far as anybody measured; null while it may act. */
+  readonly forcedLoss: string | null;
 };
 
 export function statusOf(state: ControllerState, now: Now): Status {
@@ -43,11 +67,26 @@ export function statusOf(state: ControllerState, now: Now): Status {
     databaseAction: state.databaseAction?.action.kind ?? null,
     databaseProblem: state.databaseProblem,
     synchronous: state.synchronous,
+    replication: replicationOf(state, now.monoMs, acting > 0),
     gate: { ...state.gate, directed: state.gateDirective?.mode ?? null },
     weights: state.weights,
     lastSwitchover: state.lastSwitchover,
     timings: state.policy.timings,
     takeover: acting > 0 ? null : takeoverConditions(draft).preconditions,
+  };
+}
+
+function replicationOf({ evidence, lagReport, policy }: ControllerState, nowMs: MonoMs, acting: boolean): ReplicationStatus {
+  const member = (region: string, { verdict, verdictSinceMs, newest, seenMs }: Judged): MemberStatus => {
+    return { region, verdict, forMs: verdictSinceMs === null ? null : Math.round(nowMs - verdictSinceMs), newest, ageMs: Math.round(nowMs - seenMs) };
+  };
+  return {
+    members: [
+      ...(evidence.own === null ? [] : [member(policy.region, evidence.own)]),
+      ...Object.entries(evidence.followers).map(([region, follower]) => member(region, follower)),
+    ],
+    reported: lagReport === null ? null : reportNow(lagReport, nowMs),
+    forcedLoss: acting ? null : lossSentence(lagReport, policy.region, nowMs),
   };
 }
 
@@ -82,7 +121,7 @@ export function planSwitchover(state: ControllerState, to: string, now: Now): Sw
     condition('target-in-sync', view?.inSync.some((region) => region === to) === true, `[${view?.inSync.join(', ') ?? ''}]`, `contains ${to}`),
     condition('no-other-switchover', view !== null && view.intent === null, view?.intent?.id ?? 'none', 'none under way'),
   ];
-  const preconditions = policy.region === to ? [...shared, ...targetConditions(draft).preconditions] : shared;
+  const preconditions = policy.region === to ? [...shared, ...targetConditions(draft).preconditions] : [...shared, ...objectionConditions(draft, regionId(to))];
   const source = from ?? '(nobody)';
   return {
     from,

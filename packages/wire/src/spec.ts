@@ -115,6 +115,8 @@ const local = z.strictObject({
   /** This region's own TSIG key; the file holds its secret in base64. */
   dnsRegister: z.strictObject({ keyName: hostKey, keyFile: file }).optional(),
   gate: z.strictObject({ socket: file }),
+  /** Where a lag prober beside this controller sends its reports. Nothing depends on it. */
+  lag: z.strictObject({ socket: file }).optional(),
   /** Whom to trust for DNS over HTTPS beside the well-known authorities, as PEM. */
   dns: z.strictObject({ caFile: file }).optional(),
   gateway: z.strictObject({
@@ -227,6 +229,10 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   if (own !== null && names !== null && !names.includes(own)) add(['local', 'region'], own, `use one of ${names.join(', ')}`);
   if (own !== null && keyId !== null && !keyId.startsWith(`${own}/`)) {
     add(['local', 'witness', 'keyId'], '(not shown)', `use a key of region ${own}: ${own}/<label>`);
+  }
+  const gateSocket = readable(file, raw, ['local', 'gate', 'socket']);
+  if (gateSocket !== null && gateSocket === readable(file, raw, ['local', 'lag', 'socket'])) {
+    add(['local', 'lag', 'socket'], gateSocket, 'use another path than local.gate.socket');
   }
   const publicKeys = readable(z.record(z.string(), z.unknown()), raw, ['spec', 'witness', 'publicKeys']);
   if (publicKeys !== null && Object.keys(publicKeys).length === 0) {

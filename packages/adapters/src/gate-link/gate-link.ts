@@ -1,19 +1,17 @@
 // The controller's side of the gate link: a unix socket on which the region's gates ask for their instructions. The remaining
 // validity is worked out when a gate asks, from this machine's monotonic clock; nothing here decides anything.
 
-import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs';
-import { createConnection, createServer } from 'node:net';
-import type { Server, Socket } from 'node:net';
+import { createServer } from 'node:net';
+import type { Socket } from 'node:net';
 import type { MonoMs, Now } from '@continuum/core';
 import { SUSPEND_TOLERANCE_MS, wallAheadMs } from '@continuum/core';
 import type { Result } from '@continuum/ports';
-import { failure, success } from '@continuum/ports';
+import { success } from '@continuum/ports';
 import type { GateAnswer, GateAsk, GateInstruction } from '@continuum/wire/gate-link';
 import { gateAsk } from '@continuum/wire/gate-link';
 import { lineSplitter } from '@continuum/wire/lines';
+import { listenOnSocket } from '../unix-socket/listen.ts';
 
-/** Linux limits a unix socket's path to 107 bytes and a terminator. */
-const SOCKET_PATH_BYTES_MAX = 107;
 const LINE_LENGTH_MAX = 4_096;
 /** A gate that does not read what it asked for is dropped before its answers pile up here. */
 const UNREAD_BYTES_MAX = 65_536;
@@ -63,10 +61,7 @@ type Gate = { readonly socket: Socket; last: GateAsk | null };
  * is there), `CTM_GATE_LINK_LISTEN`.
  */
 export async function createGateLink(options: GateLinkOptions): Promise<Result<GateLink>> {
-  const { socketPath } = options;
-  const free = await clearPath(socketPath);
-  if (!free.ok) return free;
-  const { clock } = options;
+  const { clock, socketPath, socketGid } = options;
   const gates = new Set<Gate>();
   let current: Current | null = null;
   let reported = describe(gates);
@@ -95,7 +90,7 @@ export async function createGateLink(options: GateLinkOptions): Promise<Result<G
       },
     });
   });
-  const listening = await listen(server, socketPath, options.socketGid);
+  const listening = await listenOnSocket(server, { socketPath, socketGid, what: 'gate socket', code: 'CTM_GATE_LINK' });
   if (!listening.ok) return listening;
 
   return success({
@@ -194,63 +189,4 @@ function sameInstruction(a: GateLinkInstruction, b: GateLinkInstruction): boolea
     a.holdForwarded === b.holdForwarded &&
     a.holdMsMax === b.holdMsMax
   );
-}
-
-/** Makes room for the socket: a dead process's file goes, a living process keeps it. */
-async function clearPath(socketPath: string): Promise<Result<null>> {
-  const bytes = Buffer.byteLength(socketPath);
-  if (bytes > SOCKET_PATH_BYTES_MAX) {
-    const message = `gate socket ${socketPath} is ${bytes} bytes long; choose a path of at most ${SOCKET_PATH_BYTES_MAX}`;
-    return failure('CTM_GATE_LINK_PATH', message);
-  }
-  const stat = lstatSync(socketPath, { throwIfNoEntry: false });
-  if (stat === undefined) return success(null);
-  if (!stat.isSocket()) {
-    return failure('CTM_GATE_LINK_PATH', `${socketPath} is not a socket; move it away or choose another path`);
-  }
-  if (await isServed(socketPath)) {
-    const message = `another process serves the gate socket ${socketPath}; stop that controller or choose another path`;
-    return failure('CTM_GATE_LINK_IN_USE', message);
-  }
-  unlinkSync(socketPath);
-  return success(null);
-}
-
-/** Only a refused connection proves that nobody listens. */
-function isServed(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(socketPath);
-    const settle = (served: boolean): void => {
-      socket.destroy();
-      resolve(served);
-    };
-    socket.once('connect', () => settle(true));
-    socket.once('error', ({ code }: NodeJS.ErrnoException) => settle(code !== 'ECONNREFUSED' && code !== 'ENOENT'));
-  });
-}
-
-function listen(server: Server, socketPath: string, socketGid: number | undefined): Promise<Result<null>> {
-  return new Promise((resolve) => {
-    const cannot = (error: unknown): void => {
-      const reason = error instanceof Error ? error.message : String(error);
-      resolve(failure('CTM_GATE_LINK_LISTEN', `cannot serve the gate socket ${socketPath}: ${reason}`, error));
-    };
-    server.once('error', cannot);
-    // The socket is bound within the call: it never exists with wider rights than these.
-    const before = process.umask(0o177);
-    server.listen({ path: socketPath }, () => {
-      server.off('error', cannot);
-      try {
-        if (socketGid !== undefined) {
-          chownSync(socketPath, -1, socketGid);
-          chmodSync(socketPath, 0o660);
-        }
-        resolve(success(null));
-      } catch (error) {
-        server.close();
-        cannot(error);
-      }
-    });
-    process.umask(before);
-  });
 }
