@@ -56,7 +56,7 @@ async function many(options: CliOptions): Promise<boolean> {
       const nowMs = Date.now();
       if (nowMs - shownMs < PROGRESS_MS) return;
       shownMs = nowMs;
-      process.stderr.write(`${done}/${seeds} seeds  ${summary(partial)}\n`);
+      process.stderr.write(`${done}/${seeds} seeds  ${summary(partial())}\n`);
     },
   });
   if (options.report !== null) writeFileSync(options.report, `${JSON.stringify(report, null, 2)}\n`);

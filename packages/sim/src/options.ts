@@ -1,6 +1,6 @@
 // What one run is made of: a seed, and everything that is drawn from it before the first event.
 
-import type { Mode, Timings } from '@continuum/core';
+import type { Mode, Policy, Timings } from '@continuum/core';
 import { deriveTimings } from '@continuum/core';
 import type { DatabaseTimes } from './models/database.ts';
 import type { Prng } from './prng.ts';
@@ -36,6 +36,10 @@ export type WorldOptions = {
   readonly rateErrors: readonly [number, number, number];
   /** Servers come up with the machine, as what their directory says, before any controller looks at them. */
   readonly databaseStartsAtBoot: boolean;
+  /** What else both regions' policies say. */
+  readonly policy: Partial<Policy>;
+  /** How long a person takes to approve a takeover, where one must. */
+  readonly operatorMs: number;
   readonly traced: boolean;
 };
 
@@ -77,6 +81,8 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<WorldOp
     regionLinkMs: Math.min(ttlMs / 100, prng.spread(1, 80)),
     rateErrors: [rateError(), rateError(), rateError()],
     databaseStartsAtBoot: prng.chance(0.4),
+    policy: {},
+    operatorMs: 0,
     traced: false,
     ...overrides,
   };

@@ -1,11 +1,8 @@
-// Many seeds over several threads, folded into one report. What a seed does depends on the seed alone, so neither the number of
-// threads nor their order changes the report; one seed in twenty is run twice to prove it.
+// Many seeds, folded into one report that does not depend on how many threads ran them; one seed in twenty is run twice to prove it.
 
-import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
 import { MARKS, Marks } from './marks.ts';
+import { runAll } from './pool.ts';
 import type { RunOptions, RunResult } from './run.ts';
-import { runSeed } from './run.ts';
 
 const MS_PER_HOUR = 3_600_000;
 /** Every so many seeds one is run a second time. */
@@ -29,7 +26,8 @@ export type ProfileOptions = {
   readonly overrides?: RunOptions['overrides'];
   /** 0: in this thread. */
   readonly threads?: number;
-  readonly onProgress?: (done: number, report: SimulationReport) => void;
+  /** After every seed; the report so far costs something, and is made when it is wanted. */
+  readonly onProgress?: (done: number, report: () => SimulationReport) => void;
 };
 
 /** What `--report FILE` writes (design.md §9); the later fields are ours. */
@@ -55,55 +53,35 @@ export type SimulationReport = {
 export async function runProfile(options: ProfileOptions): Promise<SimulationReport> {
   const started = process.cpuUsage();
   const results = new Map<number, RunResult>();
-  const repeats: { seed: number; hash: string; atMs: number }[] = [];
+  const repeats: Repeat[] = [];
   const jobs = jobList(options);
-  const take = (job: Job, result: RunResult): void => {
-    if (job.repeat) repeats.push({ seed: job.options.seed, hash: result.logHash, atMs: result.simulatedMs });
-    else results.set(job.options.seed, result);
-    options.onProgress?.(results.size, fold(options, results, repeats, started));
-  };
-  const threads = Math.min(options.threads ?? availableParallelism(), jobs.length);
-  if (threads === 0) for (const job of jobs) take(job, runSeed(job.options));
-  else await Promise.all(Array.from({ length: threads }, () => serve(jobs, take)));
+  await runAll(
+    jobs.map((job) => job.options),
+    (index, result) => {
+      if (jobs[index]?.repeat === true) repeats.push({ seed: result.seed, hash: result.logHash, atMs: result.simulatedMs });
+      else results.set(result.seed, result);
+      options.onProgress?.(results.size, () => fold(options, results, repeats, started));
+    },
+    options.threads,
+  );
   return fold(options, results, repeats, started);
 }
 
 type Job = { readonly options: RunOptions; readonly repeat: boolean };
+type Repeat = { readonly seed: number; readonly hash: string; readonly atMs: number };
 
 function jobList(options: ProfileOptions): Job[] {
-  const jobs: Job[] = [];
-  for (let index = 0; index < options.seeds; index++) {
-    const seed = options.firstSeed + index;
-    const { hours, only = null, overrides = {} } = options;
-    jobs.push({ options: { seed, hours, only, overrides }, repeat: false });
-    if (index % REPEAT_EVERY === 0) jobs.push({ options: { seed, hours, only, overrides }, repeat: true });
-  }
-  return jobs;
-}
-
-/** One thread that takes jobs until there are none. */
-function serve(jobs: Job[], take: (job: Job, result: RunResult) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./seed-worker.ts', import.meta.url));
-    let current: Job | undefined;
-    const next = (): void => {
-      current = jobs.shift();
-      if (current === undefined) void worker.terminate().then(() => resolve(), reject);
-      else worker.postMessage(current.options);
-    };
-    worker.on('message', (result: RunResult) => {
-      if (current !== undefined) take(current, result);
-      next();
-    });
-    worker.on('error', reject);
-    next();
+  const { hours, only = null, overrides = {} } = options;
+  return Array.from({ length: options.seeds }, (_, index) => index).flatMap((index) => {
+    const job = { options: { seed: options.firstSeed + index, hours, only, overrides }, repeat: false };
+    return index % REPEAT_EVERY === 0 ? [job, { ...job, repeat: true }] : [job];
   });
 }
 
 function fold(
   options: ProfileOptions,
   results: ReadonlyMap<number, RunResult>,
-  repeats: readonly { seed: number; hash: string; atMs: number }[],
+  repeats: readonly Repeat[],
   started: NodeJS.CpuUsage,
 ): SimulationReport {
   const usage = process.cpuUsage(started);

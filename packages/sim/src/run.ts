@@ -3,11 +3,13 @@
 import { AssertionError } from '@continuum/core';
 import { closeBooks, demandRecovery } from './checkers/liveness.ts';
 import { forbidGlobals } from './forbid-globals.ts';
-import { drawNemeses, replay, unleash } from './nemesis/index.ts';
+import { NEMESES, drawNemeses, replay, unleash } from './nemesis/index.ts';
 import type { PlannedRound } from './nemesis/index.ts';
 import { drawOptions } from './options.ts';
 import type { WorldOptions } from './options.ts';
 import { Prng } from './prng.ts';
+import { ServiceRecorder } from './service.ts';
+import type { Service } from './service.ts';
 import type { TraceLine, Violation } from './simulation.ts';
 import { ViolationError } from './simulation.ts';
 import { World } from './world.ts';
@@ -23,6 +25,10 @@ export type RunOptions = {
   /** These faults instead of drawn ones. */
   readonly plan?: readonly PlannedRound[] | null;
   readonly overrides?: Partial<WorldOptions>;
+  /** One fault in each round and nothing else, half of them the loss of a region: what came of it is its doing. */
+  readonly alone?: boolean;
+  /** Measures what a client sees of it. */
+  readonly measured?: boolean;
 };
 
 export type RunResult = {
@@ -41,17 +47,19 @@ export type RunResult = {
   readonly registerHistories: number;
   /** What was done to it, round by round. */
   readonly plan: readonly PlannedRound[];
+  /** Null unless it was measured. */
+  readonly service: Service | null;
 };
 
 export function runSeed(options: RunOptions): RunResult {
   const draw = new Prng(options.seed, 1);
   const world = new World(drawOptions(options.seed, draw, { ...options.overrides, traced: options.traced ?? false }));
   const allow = forbidGlobals();
-  const recoveries: number[] = [];
-  const plan: PlannedRound[] = [];
+  const course: Course = { recoveries: [], plan: [], recorder: options.measured === true ? new ServiceRecorder(world) : null };
+  const { recoveries, plan } = course;
   let violation: Violation | null = null;
   try {
-    rounds(world, draw.fork(2), options, { recoveries, plan });
+    rounds(world, draw.fork(2), options, course);
   } catch (error) {
     violation = asViolation(world, error);
   } finally {
@@ -72,35 +80,52 @@ export function runSeed(options: RunOptions): RunResult {
     trace: world.sim.trace,
     registerHistories: world.register.checked,
     plan,
+    service: course.recorder?.report() ?? null,
   };
 }
 
-type Course = { readonly recoveries: number[]; readonly plan: PlannedRound[] };
+type Course = { readonly recoveries: number[]; readonly plan: PlannedRound[]; readonly recorder: ServiceRecorder | null };
 
 function rounds(world: World, prng: Prng, options: RunOptions, course: Course): void {
   const { sim } = world;
-  const { ttlMs } = world.options.timings;
+  const { recorder } = course;
   const endMs = options.hours * MS_PER_HOUR;
   world.start();
+  recorder?.start();
   course.recoveries.push(demandRecovery(world));
   const planned = options.plan === undefined || options.plan === null ? null : [...options.plan];
   for (;;) {
-    const round = planned === null ? undefined : planned.shift();
-    if (planned === null ? sim.nowMs >= endMs : round === undefined) break;
+    const given = planned === null ? undefined : planned.shift();
+    if (planned === null ? sim.nowMs >= endMs : given === undefined) break;
     world.register.begin(world.witness.record);
-    const untilMs = sim.nowMs + (round?.lengthMs ?? ttlMs * prng.between(20, 60));
-    if (round === undefined) course.plan.push(unleash(world, prng, drawNemeses(prng, options.only ?? null), untilMs));
-    else {
-      course.plan.push(round);
-      replay(world, round);
-    }
-    sim.runUntil(untilMs);
+    const startedMs = sim.nowMs;
+    const round = given ?? (options.alone === true ? drawAlone(world, prng) : null);
+    recorder?.begin(startedMs + (options.alone === true ? (round?.faults[0]?.offsetMs ?? 0) : 0));
+    if (round !== null) replay(world, round);
+    const played = round ?? unleashDrawn(world, prng, options.only ?? null);
+    course.plan.push(played);
+    sim.runUntil(startedMs + played.lengthMs);
     world.heal();
     sim.note('nemesis', () => 'all faults are over');
     world.register.explain();
     course.recoveries.push(demandRecovery(world));
+    recorder?.end(played.faults.map(({ name }) => name), options.alone === true);
   }
+  recorder?.stop();
   closeBooks(world);
+}
+
+function unleashDrawn(world: World, prng: Prng, only: readonly string[] | null): PlannedRound {
+  const untilMs = world.sim.nowMs + world.options.timings.ttlMs * prng.between(20, 60);
+  return unleash(world, prng, drawNemeses(prng, only), untilMs);
+}
+
+/** Somewhere in a renewal interval; long enough for what is lost by it to be taken over. */
+function drawAlone(world: World, prng: Prng): PlannedRound {
+  const { ttlMs } = world.options.timings;
+  const offsetMs = ttlMs * prng.between(0.5, 2);
+  const name = prng.chance(0.5) ? 'region-kill' : prng.pick(NEMESES).name;
+  return { lengthMs: offsetMs + ttlMs * prng.between(6, 10), faults: [{ offsetMs, name, seed: prng.bits() }] };
 }
 
 function asViolation(world: World, error: unknown): Violation {

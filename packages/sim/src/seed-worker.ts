@@ -1,4 +1,4 @@
-// One thread of a profile: takes the options of a seed, runs it, sends back what it was.
+// One thread of a pool: takes the options of a seed, runs it, sends back what it was.
 
 import { parentPort } from 'node:worker_threads';
 import type { RunOptions } from './run.ts';

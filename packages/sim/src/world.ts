@@ -11,7 +11,7 @@ import { Machine } from './machine.ts';
 import { watchDecision } from './mark-decisions.ts';
 import { Marks } from './marks.ts';
 import { Clients } from './models/clients.ts';
-import type { RegionEdge } from './models/clients.ts';
+import type { RegionEdge, WriteOutcome } from './models/clients.ts';
 import { Controller } from './models/controller.ts';
 import { Database } from './models/database.ts';
 import { DatabaseOperator } from './models/database-operator.ts';
@@ -56,6 +56,8 @@ export class World {
   readonly databases = new Map<string, Database>();
   /** For those who want to interfere between two actions. */
   onAction: ((controller: Controller, action: Action) => void) | null = null;
+  /** For those who count what a client sees. */
+  onWriteEnded: ((outcome: WriteOutcome) => void) | null = null;
   #intents = 0;
 
   constructor(options: WorldOptions) {
@@ -81,6 +83,7 @@ export class World {
         ended: (writeId, outcome, region) => {
           if (outcome !== 'ok') this.sim.note('clients', () => `write ${writeId} at ${region} ended ${outcome}`);
           this.history.ended(writeId, outcome);
+          this.onWriteEnded?.(outcome);
         },
       },
     );
@@ -299,6 +302,7 @@ export class World {
   ): Controller {
     const { options, sim } = this;
     const policy: Policy = {
+      ...options.policy,
       name: 'demo',
       region: regionId(name),
       regions: REGIONS.map((region) => regionId(region)),

@@ -13,7 +13,7 @@ export function demandRecovery(world: World): number {
   const { rewindMs, copyMs, startMs } = options.databaseTimes;
   const startedMs = sim.nowMs;
   // A takeover in the worst case: what was under way must first fail within its bound.
-  const servingByMs = startedMs + 2 * options.rtoMs + 4 * startMs;
+  const servingByMs = startedMs + 2 * options.rtoMs + 4 * startMs + options.operatorMs;
   const wholeByMs = servingByMs + 2 * (rewindMs + copyMs) + 4 * ttlMs;
   let servedMs: number | null = null;
   for (;;) {

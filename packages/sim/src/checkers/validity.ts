@@ -18,6 +18,8 @@ type Sent = { readonly mono: number; readonly suspendedMs: number; readonly wall
 
 export class ValidityChecker {
   overlapMaxMs = 0;
+  overlapTotalMs = 0;
+  overlaps = 0;
   /** Off when the guard is: then two valid regions may overlap by what the clocks differ, and only the fence stands. */
   exclusive = true;
   readonly #sim: Simulation;
@@ -88,7 +90,10 @@ export class ValidityChecker {
       if (this.#overlapSinceMs === null) this.#marks.set('both-regions-believe-active');
       this.#overlapSinceMs ??= this.#sim.nowMs;
     } else if (this.#overlapSinceMs !== null) {
-      this.overlapMaxMs = Math.max(this.overlapMaxMs, this.#sim.nowMs - this.#overlapSinceMs);
+      const overlapMs = this.#sim.nowMs - this.#overlapSinceMs;
+      this.overlapMaxMs = Math.max(this.overlapMaxMs, overlapMs);
+      this.overlapTotalMs += overlapMs;
+      this.overlaps++;
       this.#overlapSinceMs = null;
     }
   }
