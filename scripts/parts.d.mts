@@ -1,6 +1,6 @@
 // Types of parts.mjs, which stays plain JavaScript because it runs before the pinned Node exists.
 
-export type PartName = 'postgres' | 'postgres-18' | 'pdns_server' | 'pdnsutil' | 'pdns_recursor' | 'dnsdist' | 'envoy' | 'node-22' | 'faketime';
+export type PartName = 'postgres' | 'postgres-18' | 'pdns_server' | 'pdnsutil' | 'pdns_recursor' | 'dnsdist' | 'envoy' | 'node-22' | 'promtool' | 'faketime';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -140,6 +140,17 @@ export const PARTS = [
     probe: { kind: 'version', pattern: /^v(\d+\.\d+\.\d+)/ },
   },
   {
+    name: 'promtool',
+    purpose: 'evaluates the alerts of deploy/alerts over given samples',
+    range: '>=2.40 <4',
+    variable: { name: 'CONTINUUM_PROMTOOL', holds: 'file' },
+    command: 'promtool',
+    systemFolders: ['/usr/bin', '/usr/local/bin'],
+    testOnly: true,
+    source: { kind: 'debian', alternatives: [['prometheus']], folders: ['usr/bin'] },
+    probe: { kind: 'version', pattern: /promtool, version (\d+(?:\.\d+)+)/ },
+  },
+  {
     name: 'faketime',
     purpose: 'steps the clock of one region in tests',
     range: '*',
