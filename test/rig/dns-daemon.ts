@@ -33,6 +33,8 @@ export async function startDnsDaemon({ folder, region, address, metricsPort, con
 /** One sample of the daemon's metrics, for example `continuum_dns_in_place{target="ns1"}`; null when it has none. */
 export async function dnsMetric(at: { readonly address: string; readonly metricsPort: number }, sample: string): Promise<number | null> {
   const text = await (await fetch(`http://${at.address}:${at.metricsPort}/metrics`)).text();
-  const line = text.split('\n').find((one) => one.startsWith(`${sample} `));
-  return line === undefined ? null : Number(line.slice(sample.length));
+  // Every sample of the daemon has its region as its last label.
+  const start = sample.endsWith('}') ? `${sample.slice(0, -1)},` : `${sample}{`;
+  const line = text.split('\n').find((one) => one.startsWith(start));
+  return line === undefined ? null : Number(line.slice(line.lastIndexOf(' ')));
 }

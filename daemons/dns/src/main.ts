@@ -45,6 +45,7 @@ async function main(): Promise<void> {
   const log = pino({ level: config.logLevel, base: { region: config.region } });
   const stop = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   const registry = new Registry();
+  registry.setDefaultLabels({ region: config.region });
   collectDefaultMetrics({ register: registry });
   const key = config.beacon === undefined ? null : readKey(config.beacon.privateKeyFile);
   const daemon: Daemon = { config, log, registry, watches: watchGrants(config, log) };

@@ -144,6 +144,6 @@ test('noise at its sockets is dropped and counted, and it goes on', async (t) =>
   t.ok(replies.some((reply) => reply !== null && ((reply[2] ?? 0) & 2) !== 0), 'some are cut');
   t.ok(replies.some((reply) => reply === null), 'some are not answered');
   const metrics = await (await fetch(`http://${address}:${metricsPort}/metrics`)).text();
-  for (const reason of ['length', 'not-a-question', 'rate', 'rate-cut']) t.match(metrics, new RegExp(`continuum_beacon_dropped_total\\{reason="${reason}",transport="udp"\\} [1-9]`));
+  for (const reason of ['length', 'not-a-question', 'rate', 'rate-cut']) t.match(metrics, new RegExp(`continuum_beacon_dropped_total\\{reason="${reason}",transport="udp",region="r1"\\} [1-9]`));
   t.ok(beacon.running());
 });
