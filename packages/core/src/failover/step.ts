@@ -122,6 +122,8 @@ function active(draft: Draft): Phase | null {
   const intent = view?.intent ?? null;
   if (isHeldPastExpiry(draft)) return null;
   if (intent === null || intent.from !== policy.region || intent.target !== 'ready') return null;
+  // Given up here, and not yet cancelled at the witness: it must not begin anew meanwhile.
+  if (state.lastSwitchover?.id === intent.id) return null;
   if (!isInSync(view, intent.to) || !state.streaming.regions.includes(intent.to)) return null;
   const against = objection(draft, intent.to);
   if (against !== null) return objected(draft, intent.id, `the lag prober holds ${intent.to} not promotable: ${against.reason}, ${against.detail}`);
@@ -131,10 +133,8 @@ function active(draft: Draft): Phase | null {
 
 /** Nothing has begun: the intent is answered with the reason, and this region goes on serving. */
 function objected(draft: Draft, id: string, reason: string): null {
-  const { state } = draft;
-  if (state.lastSwitchover?.id === id) return null;
   draft.record('switchover-given-up', { id, step: 'not begun', reason });
-  state.lastSwitchover = { id, result: `given up: ${reason}` };
+  draft.state.lastSwitchover = { id, result: `given up: ${reason}` };
   return null;
 }
 
@@ -219,6 +219,7 @@ function needsRejoin(draft: Draft): boolean {
 }
 
 function follows(draft: Draft, source: RegionId): boolean {
-  const receiver = freshDatabase(draft)?.receiver ?? null;
-  return receiver !== null && receiver.streaming && receiver.source === draft.state.policy.databases[source];
+  const database = freshDatabase(draft);
+  if (database?.role !== 'standby') return false;
+  return database.receiver?.streaming === true && database.receiver.source === draft.state.policy.databases[source];
 }
