@@ -148,6 +148,8 @@ function refused(draft: Draft, pending: PendingRequest, code: string, detail: st
   if (request.kind === 'transfer' && (code === 'not-in-sync' || code === 'invalid')) {
     // The target may not have it: this region is still the holder, and becomes active again.
     state.lastSwitchover = { id: request.id, result: `refused: ${detail}` };
+    // It was demoted for this: what comes up again must be proved again.
+    state.promotedEpoch = 0;
     draft.enter({ kind: 'promoting', sinceMs: draft.nowMs, returnable: false });
   }
   const lost = code === 'not-holder' || code === 'epoch-stale' || code === 'expired' || code === 'instance-conflict';

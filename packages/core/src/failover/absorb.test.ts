@@ -1,0 +1,458 @@
+// What one event makes known, and what it must not: answers that are late, repeated, overtaken or about something else.
+
+import { test } from 'tap';
+import {
+  contender,
+  down,
+  draftOf,
+  follower,
+  givingHolder,
+  held,
+  holder,
+  lagReport,
+  longAgoMs,
+  only,
+  primary,
+  promotingContender,
+  r1,
+  r2,
+  r3,
+  records,
+  released,
+  STALLED,
+  standby,
+  start,
+  START_MS,
+  steadily,
+  taken,
+  timings,
+  token,
+  unreachable,
+} from '../../testing/controller.ts';
+import type { LeaseCommand, LeaseView, Outcome, RefusalCode } from '../lease/types.ts';
+import { NO_EVIDENCE } from '../replication/member-evidence.ts';
+import { epoch, monoMs } from '../types.ts';
+import { absorb } from './absorb.ts';
+import type { Draft } from './draft.ts';
+import type { ControllerEvent, ControllerState, DatabaseAction } from './state.ts';
+
+/** Takes the event `ms` after the start. */
+function take(state: ControllerState, event: ControllerEvent, ms = 0): Draft {
+  const draft = draftOf(state, ms);
+  absorb(draft, event);
+  return draft;
+}
+
+const validAfter = (sentMs: number, durationMs: number): number => sentMs + durationMs - timings.guardMs;
+
+// ---- answers of the register
+
+const from = { region: r1, seq: 21, instance: 'a' };
+const commands = {
+  acquire: { kind: 'acquire', ...from, epochSeen: epoch(5), ttlMs: timings.ttlMs, policyHash: 'p', force: null },
+  renew: { kind: 'renew', ...from, epoch: epoch(5), ttlMs: timings.ttlMs, policyHash: 'p' },
+  release: { kind: 'release', ...from, epoch: epoch(5) },
+  transfer: { kind: 'transfer', ...from, epoch: epoch(5), id: 's1', to: r2, token },
+  setInSync: { kind: 'setInSync', ...from, epoch: epoch(5), inSync: [r1] },
+  requestSwitchover: { kind: 'requestSwitchover', ...from, id: 's1', from: r1, to: r2, validForMs: 60_000 },
+  answerSwitchover: { kind: 'answerSwitchover', ...from, id: 's1', answer: 'ready', reasons: [] },
+} as const satisfies Record<LeaseCommand['kind'], LeaseCommand>;
+
+/** `state` with this command under way since the start. */
+function asking(state: ControllerState, request: LeaseCommand, holderSeen: ControllerState['policy']['region'] | null = r1): ControllerState {
+  return { ...state, request: { id: 7, request, sentMs: start.monoMs, inSyncSeen: ['r1', 'r2'], holderSeen } };
+}
+
+function answer(view: LeaseView, outcome: Outcome = { ok: true }, id = 7): ControllerEvent {
+  return { kind: 'register-answered', id, answer: { ok: true, reply: { outcome, view } } };
+}
+
+function refusal(code: RefusalCode, view = held): ControllerEvent {
+  return answer(view, { ok: false, code, detail: `no: ${code}` });
+}
+
+const renewed: LeaseView = { ...held, revision: 12 };
+const mine: LeaseView = { ...held, revision: 12, epoch: epoch(6), inSync: [r1] };
+
+test('an answer that nobody waits for, or to another request, changes nothing', async (t) => {
+  const idle = holder();
+  t.same(take(idle, answer({ ...renewed, remainingMs: 1 })).state, idle);
+  const waiting = asking(holder(), commands.renew);
+  const draft = take(waiting, answer(renewed, { ok: true }, 6));
+  t.same(draft.state, waiting);
+  t.same(draft.actions, []);
+});
+
+test('a renewal is valid from before it was sent, for the shorter of ttl and what remains, and never shortens', async (t) => {
+  const renew = asking(holder(), commands.renew);
+  const valid = (state: ControllerState, view: LeaseView): number | undefined => take(state, answer(view), 400).state.grant?.validUntilMs;
+  t.equal(valid({ ...renew, grant: { epoch: epoch(5), validUntilMs: monoMs(1) } }, renewed), validAfter(START_MS, timings.ttlMs));
+  t.equal(valid({ ...renew, grant: null }, { ...renewed, remainingMs: 900 }), validAfter(START_MS, 900), 'the witness repeated an older answer');
+  t.equal(valid(renew, { ...renewed, remainingMs: 900 }), holder().grant?.validUntilMs, 'what was given before stays');
+  t.equal(valid({ ...renew, grant: { epoch: epoch(4), validUntilMs: monoMs(START_MS + 50_000) } }, renewed), validAfter(START_MS, timings.ttlMs), 'of another epoch, it does not');
+  const shortTtl = { ...asking(holder({ grant: null }), { ...commands.renew, ttlMs: 700 }) };
+  t.equal(valid(shortTtl, renewed), validAfter(START_MS, 700));
+});
+
+test('a renewal remembers when it was sent, and ends the request', async (t) => {
+  const { state, actions } = take(asking(holder({ lastRenewMs: null, registerRefused: true }), commands.renew), answer({ ...renewed, seq: 30 }), 400);
+  t.match(state, { request: null, lastRenewMs: START_MS, registerRefused: false, seq: 30, viewMs: START_MS + 400, registerProblem: null });
+  t.same(actions, []);
+  t.equal(take(asking(holder({ seq: 40 }), commands.renew), answer({ ...renewed, seq: 30 })).state.seq, 40, 'sequence numbers do not go back');
+});
+
+test('an accepted request that grants nothing here: another holder, nothing left, another epoch, a newer one heard of', async (t) => {
+  const cases: readonly [string, ControllerState, LeaseView][] = [
+    ['handed on meanwhile', asking(holder({ grant: null }), commands.renew), { ...renewed, holder: r2 }],
+    ['run out meanwhile', asking(holder({ grant: null }), commands.renew), { ...renewed, remainingMs: 0 }],
+    ['a newer epoch was heard of', asking(holder({ grant: null, view: { ...taken, revision: 20 } }), commands.renew), renewed],
+    ['acquired again by another command', asking(holder({ grant: null }), commands.renew), { ...renewed, epoch: epoch(6) }],
+  ];
+  for (const [name, state, view] of cases) {
+    const after = take({ ...state, lastRenewMs: null }, answer(view)).state;
+    t.equal(after.grant, null, name);
+    t.equal(after.lastRenewMs, null, name);
+  }
+});
+
+test('a register that forgot its epochs grants nothing, says so, and is asked again later', async (t) => {
+  const state = asking(contender({ policy: holder().policy, persistedEpoch: 9, view: { ...released, epoch: epoch(5) } }), commands.acquire);
+  const draft = take(state, answer(mine), 10);
+  t.equal(draft.state.grant, null);
+  t.same(only(draft.actions, 'record').at(-1), { kind: 'record', event: 'epoch-behind', detail: { epoch: 6, accepted: 9 } });
+  t.ok(draft.state.retryRequestMs > START_MS + 10);
+  const even = take({ ...state, persistedEpoch: 6 }, answer(mine), 10);
+  t.equal(even.state.grant?.epoch, 6, 'the highest epoch that was accepted is not behind');
+});
+
+test('a grant is new, ends the word that asked for it, and records what it was taken on', async (t) => {
+  const word = { kind: 'takeover', force: null, atMs: start.monoMs } as const;
+  const state = asking(holder({ view: { ...held, holder: r2, remainingMs: 0 }, grant: null, operator: word }), commands.acquire, r2);
+  const draft = take(state, answer(mine));
+  t.match(draft.state, { operator: null, grant: { epoch: 6, validUntilMs: validAfter(START_MS, timings.ttlMs) }, lastRenewMs: START_MS });
+  t.equal(draft.state.fallback.takenFrom, r2);
+  t.same(only(draft.actions, 'record').at(-1)?.detail, { epoch: 6, inSyncBefore: ['r1', 'r2'], force: null });
+  t.same(records(draft.actions), ['lease-seen', 'granted']);
+});
+
+test('whose lease it was matters only when it was another region that nobody overruled', async (t) => {
+  const force = { reason: 'r2 burns', estimatedLoss: 'none' };
+  const takenFrom = (request: LeaseCommand, seen: typeof r1 | null) =>
+    take(asking(holder({ view: released, grant: null }), request, seen), answer(mine)).state.fallback.takenFrom;
+  t.equal(takenFrom(commands.acquire, r2), r2);
+  t.equal(takenFrom(commands.acquire, r1), null, 'its own');
+  t.equal(takenFrom(commands.acquire, null), null, 'nobody\'s');
+  t.equal(takenFrom({ ...commands.acquire, force }, r2), null, 'forced');
+});
+
+test('what was held or handed on ends the grant at once', async (t) => {
+  const gone = take(asking(holder(), commands.release), answer({ ...released, revision: 12 }));
+  t.equal(gone.state.grant, null);
+  t.same(only(gone.actions, 'record').at(-1), { kind: 'record', event: 'released', detail: { epoch: 5, holder: null } });
+  t.equal(gone.state.lastSwitchover, null);
+  const given = take(asking(givingHolder('transferring'), commands.transfer), answer({ ...taken, revision: 12 }));
+  t.equal(given.state.grant, null);
+  t.same(given.state.lastSwitchover, { id: 's1', result: 'transferred to r2' });
+  t.same(only(given.actions, 'record').at(-1), { kind: 'record', event: 'transferred', detail: { epoch: 6, holder: 'r2' } });
+});
+
+test('a wish to switch over that the witness took is the operator\'s no more; no other command ends it', async (t) => {
+  const operator = { kind: 'switchover', id: 's1', to: r2, atMs: start.monoMs } as const;
+  t.equal(take(asking(holder({ operator }), commands.requestSwitchover), answer(renewed)).state.operator, null);
+  for (const kind of ['renew', 'setInSync', 'answerSwitchover'] as const) {
+    const { state } = take(asking(holder({ operator }), commands[kind]), answer(renewed));
+    t.equal(state.operator, operator, kind);
+    t.match(state.grant, { epoch: 5 }, kind);
+  }
+});
+
+test('silence of the witness: recorded once, and once more when it is heard again', async (t) => {
+  const silent = (code: string, id = 7): ControllerEvent => ({ kind: 'register-answered', id, answer: { ok: false, code, message: 'no answer' } });
+  const first = take(asking(holder(), commands.renew), silent('CTM_REGISTER_TIMEOUT'), 100);
+  t.same(first.actions, [{ kind: 'record', event: 'witness-unreachable', detail: { code: 'CTM_REGISTER_TIMEOUT', message: 'no answer' } }]);
+  t.match(first.state, { request: null, registerProblem: 'CTM_REGISTER_TIMEOUT', retryRequestMs: START_MS + 100 + 200 });
+  t.same(first.state.grant, holder().grant, 'what is valid stays valid');
+  const again = take(asking(first.state, commands.renew), silent('CTM_REGISTER_TIMEOUT'), 200);
+  t.same(again.actions, []);
+  t.same(records(take(asking(again.state, commands.renew), silent('CTM_REGISTER_UNREACHABLE')).actions), ['witness-unreachable']);
+  const heard = take(asking(again.state, commands.renew), answer(renewed), 300);
+  t.same(heard.actions, [{ kind: 'record', event: 'witness-reached', detail: { after: 'CTM_REGISTER_TIMEOUT' } }]);
+  t.equal(heard.state.registerProblem, null);
+});
+
+test('a refusal is an answer: recorded, retried later, and the end of a grant that it denies', async (t) => {
+  const draft = take(asking(holder({ registerProblem: 'CTM_REGISTER_TIMEOUT' }), commands.renew), refusal('held'), 50);
+  t.match(draft.state, { registerRefused: true, registerProblem: null, retryRequestMs: START_MS + 250, request: null });
+  t.same(only(draft.actions, 'record').at(-1), { kind: 'record', event: 'refused', detail: { request: 'renew', code: 'held', detail: 'no: held' } });
+  const ends: RefusalCode[] = ['not-holder', 'epoch-stale', 'expired', 'instance-conflict'];
+  const stays: RefusalCode[] = ['held', 'not-in-sync', 'policy-mismatch', 'seq-stale', 'seq-reused', 'switchover-unknown', 'switchover-pending', 'invalid'];
+  for (const code of ends) t.equal(take(asking(holder(), commands.renew), refusal(code)).state.grant, null, code);
+  for (const code of stays) t.match(take(asking(holder(), commands.renew), refusal(code)).state.grant, { epoch: 5 }, code);
+  t.match(take(asking(holder(), { ...commands.renew, epoch: epoch(4) }), refusal('expired')).state.grant, { epoch: 5 }, 'said of an older epoch');
+  t.match(take(asking(holder(), commands.acquire), refusal('epoch-stale')).state.grant, { epoch: 5 }, 'said of a request that names no epoch of its own');
+  t.equal(take(asking(holder({ grant: null }), commands.renew), refusal('expired')).state.grant, null, 'there was none');
+});
+
+test('a switchover that the witness refuses is over, with its reason', async (t) => {
+  const operator = { kind: 'switchover', id: 's1', to: r2, atMs: start.monoMs } as const;
+  const { state } = take(asking(holder({ operator }), commands.requestSwitchover), refusal('not-in-sync'));
+  t.equal(state.operator, null);
+  t.same(state.lastSwitchover, { id: 's1', result: 'refused: no: not-in-sync' });
+  const other = take(asking(holder({ operator }), commands.renew), refusal('held')).state;
+  t.equal(other.operator, operator);
+  t.equal(other.lastSwitchover, null);
+});
+
+test('a transfer that the target may not have makes this region the primary again; any other refusal of it does not', async (t) => {
+  for (const code of ['not-in-sync', 'invalid'] as const) {
+    const { state } = take(asking(givingHolder('transferring'), commands.transfer), refusal(code), 30);
+    t.same(state.phase, { kind: 'promoting', sinceMs: START_MS + 30, returnable: false }, code);
+    t.same(state.lastSwitchover, { id: 's1', result: `refused: no: ${code}` });
+    t.equal(state.promotedEpoch, 0, 'its database was demoted: it must be proved again before the gate opens');
+  }
+  for (const [command, code] of [['transfer', 'seq-reused'], ['setInSync', 'invalid'], ['renew', 'not-in-sync']] as const) {
+    const { state } = take(asking(givingHolder('transferring'), commands[command]), refusal(code));
+    t.equal(state.phase.kind, 'handing-over', `${command} ${code}`);
+    t.equal(state.lastSwitchover, null);
+  }
+});
+
+// ---- the lease as seen
+
+const pushed = (view: LeaseView): ControllerEvent => ({ kind: 'lease-pushed', event: 'granted', view });
+
+test('an older view that arrives late changes nothing; an equal one is as good as new', async (t) => {
+  const state = contender({ viewMs: longAgoMs });
+  const late = take(state, pushed({ ...taken, revision: 9 }));
+  t.same(late.state, state);
+  t.same(late.actions, []);
+  const same = take(state, pushed(held), 40);
+  t.equal(same.state.viewMs, START_MS + 40);
+  t.same(same.actions, []);
+});
+
+test('what is new in a view is recorded: who holds it, or who is in sync', async (t) => {
+  const seen = (before: LeaseView | null, view: LeaseView) => take(contender({ view: before }), pushed(view)).actions;
+  const handover = { id: 's1', from: r1, to: r2, token };
+  t.same(seen(null, held), [{ kind: 'record', event: 'lease-seen', detail: { epoch: 5, holder: 'r1', inSync: ['r1', 'r2'], handover: null } }]);
+  t.same(seen(held, { ...taken, handover }), [{ kind: 'record', event: 'lease-seen', detail: { epoch: 6, holder: 'r2', inSync: ['r2'], handover: 's1' } }]);
+  t.same(records(seen(held, released)), ['lease-seen'], 'the same epoch, nobody');
+  t.same(records(seen(held, { ...held, epoch: epoch(6), revision: 11 })), ['lease-seen'], 'the same holder, another epoch');
+  t.same(seen(held, { ...held, revision: 11, inSync: [r1] }), [{ kind: 'record', event: 'in-sync', detail: { epoch: 5, inSync: ['r1'] } }]);
+  t.same(seen(held, { ...held, revision: 11, remainingMs: 1 }), [], 'a renewal');
+});
+
+test('a takeover starts the hold-down; a hand-over, the first grant and a return of the same holder do not', async (t) => {
+  const until = (before: LeaseView | null, view: LeaseView): number => take(contender({ view: before, holdDownUntilMs: longAgoMs }), pushed(view), 70).state.holdDownUntilMs;
+  t.equal(until(held, taken), START_MS + 70 + timings.holdDownMs);
+  t.equal(until(held, { ...taken, handover: { id: 's1', from: r1, to: r2, token } }), longAgoMs, 'planned');
+  t.equal(until(released, taken), longAgoMs, 'it was free');
+  t.equal(until(null, taken), longAgoMs, 'first heard of');
+  t.equal(until(held, released), longAgoMs, 'given back: nobody took it yet');
+  t.equal(until(held, { ...held, revision: 11, epoch: epoch(6) }), longAgoMs, 'the same holder anew');
+});
+
+test('a newer epoch ends the grant at once; its own does not', async (t) => {
+  t.equal(take(holder(), pushed(taken)).state.grant, null);
+  t.match(take(holder(), pushed({ ...held, revision: 11 })).state.grant, { epoch: 5 });
+  t.equal(take(holder({ grant: null }), pushed(taken)).state.grant, null);
+});
+
+// ---- the database
+
+const observed = (observation: typeof primary, startedMs = START_MS): ControllerEvent => ({ kind: 'database-observed', startedMs: monoMs(startedMs), observation });
+
+test('an observation from before the last one, or during an action, is not taken', async (t) => {
+  const state = contender({ databaseMs: start.monoMs });
+  t.equal(take(state, observed(primary, START_MS - 1)).state.database, standby);
+  t.equal(take(state, observed(primary, START_MS)).state.database, primary);
+  const busy = contender({ databaseAction: { id: 1, action: { kind: 'prewarm' }, sinceMs: start.monoMs } });
+  t.equal(take(busy, observed(primary)).state.database, standby);
+});
+
+test('a role that changed is recorded with what was seen', async (t) => {
+  const draft = take(contender(), observed({ ...down, timeline: 3 }, START_MS + 5), 9);
+  t.same(draft.actions, [{ kind: 'record', event: 'database-role', detail: { role: 'down', shape: 'primary', timeline: 3, problem: 'no postmaster' } }]);
+  t.equal(draft.state.databaseMs, START_MS + 5);
+  t.same(take(contender(), observed(standby)).actions, []);
+  t.same(records(take(contender({ database: null }), observed(standby)).actions), ['database-role']);
+});
+
+test('a database is bad from the first observation that does not show it running', async (t) => {
+  const since = (state: ControllerState, observation: typeof primary) => take(state, observed(observation, START_MS + 8)).state.databaseBadSinceMs;
+  for (const bad of [unreachable, down, { ...primary, role: 'starting' as const }]) {
+    t.equal(since(holder(), bad), START_MS + 8, bad.role);
+    t.equal(since(holder({ databaseBadSinceMs: monoMs(7) }), bad), 7, bad.role);
+  }
+  t.equal(since(holder({ databaseBadSinceMs: monoMs(7) }), primary), null);
+  t.equal(since(contender({ databaseBadSinceMs: monoMs(7) }), standby), null);
+});
+
+test('a primary tells for whom commits wait, who streams steadily with a known lag, and since when these', async (t) => {
+  const standbys = [
+    { ...follower, region: r3 },
+    { ...follower, region: 'catching-up', state: 'catchup' as const },
+    follower,
+    { ...follower, region: 'unknown', replayLagBytes: null },
+  ];
+  const seen = { ...primary, standbys, synchronous: [r3] };
+  const { state } = take(holder({ evidence: steadily(seen) }), observed(seen, START_MS + 3));
+  t.same(state.streaming, { regions: ['r2', 'r3'], sinceMs: START_MS + 3 });
+  t.same(state.synchronous, [r3]);
+  t.same(take(holder(), observed(seen, START_MS + 3)).state.streaming.regions, ['r2'], 'one good look of r3 is not steady');
+  t.same(take(holder(), observed(primary, START_MS + 3)).state.streaming, { regions: [r2], sinceMs: longAgoMs }, 'the same ones: since then');
+  const other = take(holder(), observed({ ...standby, standbys, synchronous: [r3] }, START_MS + 3)).state;
+  t.same(other.streaming, holder().streaming, 'a standby has none');
+  t.same(other.synchronous, [r2]);
+});
+
+test('what was proved of one history says nothing of the next', async (t) => {
+  const acted = (action: DatabaseAction, result: Parameters<typeof done>[2]) => done(holder(), action, result).state.evidence;
+  const actions: DatabaseAction[] = [
+    { kind: 'promote', epoch: epoch(5), token: null },
+    { kind: 'demote', epoch: epoch(5) },
+    { kind: 'rejoin', epoch: epoch(5), source: r2, preserve: true },
+  ];
+  for (const action of actions) {
+    t.same(acted(action, well), NO_EVIDENCE, action.kind);
+    t.same(acted(action, failed), holder().evidence, `${action.kind} that failed`);
+  }
+  t.same(acted({ kind: 'prewarm' }, well), holder().evidence);
+});
+
+test('a lag prober is recorded when it changes its mind, and its newest report is kept', async (t) => {
+  const { report } = lagReport(r2, STALLED);
+  const first = take(holder(), { kind: 'lag-reported', report }, 40);
+  t.same(first.actions, [{ kind: 'record', event: 'lag-verdict', detail: { standby: 'r2', ...STALLED } }]);
+  t.same(first.state.lagReport, { report, receivedMs: START_MS + 40 });
+  const again = take(first.state, { kind: 'lag-reported', report: lagReport(r2, { kind: 'notPromotable', reason: 'receiver-stalled', detail: 'still' }).report }, 90);
+  t.same(again.actions, []);
+  t.equal(again.state.lagReport?.receivedMs, START_MS + 90);
+  const better = take(again.state, { kind: 'lag-reported', report: lagReport(r2, { kind: 'promotable' }).report });
+  t.same(better.actions, [{ kind: 'record', event: 'lag-verdict', detail: { standby: 'r2', kind: 'promotable' } }]);
+  t.same(records(take(again.state, { kind: 'lag-reported', report: lagReport(r3, STALLED).report }).actions), ['lag-verdict'], 'another standby');
+});
+
+test('a forced takeover is recorded with what was measured of its cost, and nothing else is', async (t) => {
+  const word = { kind: 'takeover', force: { reason: 'r2 burns', estimatedLoss: 'none' }, atMs: start.monoMs } as const;
+  const measuredLoss = 'what would be lost is unknown: no lag prober reports to this controller';
+  t.same(only(take(contender(), { kind: 'operator-asked', word }).actions, 'record')[0]?.detail, { ...word, measuredLoss });
+  const request = { ...commands.acquire, force: word.force };
+  const granted = take(asking(holder({ view: released, grant: null }), request), answer(mine));
+  t.same(only(granted.actions, 'record').at(-1)?.detail, { epoch: 6, inSyncBefore: ['r1', 'r2'], force: word.force, measuredLoss });
+});
+
+function done(state: ControllerState, action: DatabaseAction, result: Extract<ControllerEvent, { kind: 'database-done' }>['result'], id = 7): Draft {
+  return take({ ...state, databaseAction: { id: 7, action, sinceMs: start.monoMs } }, { kind: 'database-done', id, result }, 400);
+}
+const well = { ok: true, token: null, detail: 'as asked' } as const;
+const failed = { ok: false, code: 'CTM_DATABASE_TIMEOUT', message: 'took too long' } as const;
+
+test('the end of an action: recorded with its duration, and what was observed during it is forgotten', async (t) => {
+  const state = holder({ databaseProblem: 'an earlier one' });
+  const draft = done(state, { kind: 'prewarm' }, well);
+  t.same(draft.actions, [{ kind: 'record', event: 'database-prewarm', detail: { ok: true, durationMs: 400, detail: 'as asked' } }]);
+  t.match(draft.state, { databaseAction: null, database: null, databaseMs: START_MS + 400, databaseProblem: null });
+  const bad = done(state, { kind: 'prewarm' }, failed);
+  t.same(bad.actions, [{ kind: 'record', event: 'database-prewarm', detail: { ok: false, durationMs: 400, detail: 'CTM_DATABASE_TIMEOUT: took too long' } }]);
+  t.match(bad.state, { databaseAction: null, database: null, databaseProblem: 'CTM_DATABASE_TIMEOUT: took too long', retryDatabaseMs: START_MS + 600 });
+  const stray = done(state, { kind: 'prewarm' }, well, 6);
+  t.same(stray.actions, []);
+  t.match(stray.state, { databaseAction: { id: 7 }, database: primary });
+  t.same(take(state, { kind: 'database-done', id: 7, result: well }).state, state, 'nothing is under way');
+});
+
+test('after a promotion commits wait for nobody yet, and the epoch counts as proved', async (t) => {
+  const state = promotingContender({ synchronous: [r1], caughtUp: [r1] });
+  const promote: DatabaseAction = { kind: 'promote', epoch: epoch(6), token: null };
+  t.match(done(state, promote, well).state, { promotedEpoch: 6, synchronous: [], caughtUp: [] });
+  t.match(done(state, promote, failed).state, { promotedEpoch: 0, synchronous: [r1], caughtUp: [r1] });
+  t.match(done(holder(), { kind: 'prewarm' }, well).state, { promotedEpoch: 5, synchronous: [r2], caughtUp: [r2] });
+});
+
+test('for whom commits wait is known after it was set, and unknown after that failed', async (t) => {
+  const set: DatabaseAction = { kind: 'set-synchronous', epoch: epoch(5), standbys: [r3] };
+  t.match(done(holder(), set, well).state, { synchronous: [r3], caughtUp: [r3] });
+  t.match(done(holder(), set, failed).state, { synchronous: null, caughtUp: [] });
+  t.match(done(holder(), { kind: 'prewarm' }, failed).state, { synchronous: [r2], caughtUp: [r2] });
+});
+
+test('a standby that was started gets two seconds to stream before it is rebuilt', async (t) => {
+  const rejoin: DatabaseAction = { kind: 'rejoin', epoch: epoch(5), source: r1, preserve: false };
+  t.equal(done(contender(), rejoin, well).state.retryRejoinMs, START_MS + 2_400);
+  t.equal(done(contender(), rejoin, failed).state.retryRejoinMs, START_MS);
+  t.equal(done(contender(), { kind: 'prewarm' }, well).state.retryRejoinMs, START_MS);
+});
+
+test('prewarmed, then held; demoted, then transferred with the token that was given: each only in its own step', async (t) => {
+  const demote: DatabaseAction = { kind: 'demote', epoch: epoch(5) };
+  t.match(done(givingHolder('preparing'), { kind: 'prewarm' }, well).state.phase, { kind: 'handing-over', id: 's1', step: 'holding', token: null });
+  t.same(records(done(givingHolder('preparing'), { kind: 'prewarm' }, well).actions), ['database-prewarm', 'phase-step']);
+  t.match(done(givingHolder('demoting'), demote, { ...well, token }).state.phase, { step: 'transferring', token });
+  t.match(done(givingHolder('draining'), { kind: 'prewarm' }, well).state.phase, { step: 'draining' });
+  t.match(done(givingHolder('preparing'), demote, { ...well, token }).state.phase, { step: 'preparing', token: null });
+  t.match(done(givingHolder('demoting'), { kind: 'prewarm' }, { ...well, token }).state.phase, { step: 'demoting', token: null });
+  t.match(done(givingHolder('preparing'), { kind: 'prewarm' }, failed).state.phase, { step: 'preparing' });
+  t.same(done(holder(), { kind: 'prewarm' }, well).state.phase, { kind: 'active' });
+});
+
+// ---- the rest
+
+test('a gate is what it was last seen to be', async (t) => {
+  const observation = { connected: true, held: 3, mode: 'hold', epoch: 5 } as const;
+  const { state, actions } = take(holder(), { kind: 'gate-observed', observation });
+  t.equal(state.gate, observation);
+  t.same(actions, []);
+});
+
+test('weights are set once it was said so; a failure is retried; an answer to an earlier attempt counts for nothing', async (t) => {
+  const weights = { epoch: epoch(5), weights: { r1: 100, r2: 0 } };
+  const state = holder({ weights: null, trafficPending: { id: 7, weights } });
+  const finish = (id: number, ok: boolean): Draft => take(state, { kind: 'traffic-done', id, ok, detail: 'd' }, 30);
+  const set = finish(7, true);
+  t.match(set.state, { weights, trafficPending: null, retryTrafficMs: START_MS });
+  t.same(set.actions, [{ kind: 'record', event: 'traffic-set', detail: { ok: true, detail: 'd', epoch: 5, weights: { r1: 100, r2: 0 } } }]);
+  const unset = finish(7, false);
+  t.match(unset.state, { weights: null, trafficPending: null, retryTrafficMs: START_MS + 30 + 200 });
+  t.same(only(unset.actions, 'record')[0]?.detail['ok'], false);
+  const stray = finish(6, true);
+  t.same(stray.state, { ...state, now: stray.state.now });
+  t.same(stray.actions, []);
+  t.same(take(holder(), { kind: 'traffic-done', id: 7, ok: true, detail: 'd' }).actions, [], 'none is under way');
+});
+
+test('an operator\'s word is kept and recorded, and may be taken back', async (t) => {
+  const word = { kind: 'takeover', force: null, atMs: start.monoMs } as const;
+  const asked = take(contender(), { kind: 'operator-asked', word });
+  t.equal(asked.state.operator, word);
+  t.same(asked.actions, [{ kind: 'record', event: 'operator', detail: word }]);
+  t.equal(take(asked.state, { kind: 'operator-cancelled' }).state.operator, null);
+});
+
+test('a switchover can be given up until the database is demoted, and not after', async (t) => {
+  for (const step of ['preparing', 'holding', 'draining'] as const) {
+    const draft = take(givingHolder(step), { kind: 'operator-cancelled' });
+    t.same(draft.state.phase, { kind: 'active' }, step);
+    t.same(draft.state.lastSwitchover, { id: 's1', result: 'given up: cancelled by an operator' });
+    t.same(only(draft.actions, 'record')[0], { kind: 'record', event: 'switchover-given-up', detail: { id: 's1', step, reason: 'cancelled by an operator' } });
+  }
+  for (const step of ['demoting', 'transferring', 'returning'] as const) {
+    const draft = take(givingHolder(step), { kind: 'operator-cancelled' });
+    t.match(draft.state, { phase: { step }, lastSwitchover: null });
+    t.same(draft.actions, []);
+  }
+  const nothing = take(contender(), { kind: 'operator-cancelled' });
+  t.same(nothing.state, contender());
+  t.same(nothing.actions, []);
+});
+
+test('the wait for the requests in flight is recorded as it ended', async (t) => {
+  const state = givingHolder('draining', { drainPending: 7 });
+  t.same(take(state, { kind: 'drained', id: 7, ok: true, detail: 'none' }).actions, [{ kind: 'record', event: 'drained', detail: { ok: true, detail: 'none' } }]);
+  t.match(take(state, { kind: 'drained', id: 7, ok: false, detail: '2 left' }).state, { drainPending: null, lastSwitchover: { result: 'given up: requests in flight did not end: 2 left' } });
+});
+
+test('an event that this version does not know ends the process', async (t) => {
+  const event = { kind: 'weather' } as unknown as ControllerEvent;
+  t.throws(() => take(holder(), event), { code: 'CTM_ASSERT_UNREACHABLE', message: 'CTM_ASSERT_UNREACHABLE: {"kind":"weather"}' });
+});
