@@ -187,7 +187,7 @@ function nextInSync(draft: Draft): readonly RegionId[] | null {
   if (view === null || synchronous === null || state.databaseAction !== null) return null;
   const lost = lostStandbys(draft);
   const keep = view.inSync.filter(
-    (region) => region === policy.region || (synchronous.includes(region) && !lost.includes(region)),
+    (region) => region === policy.region || (policy.regions.includes(region) && synchronous.includes(region) && !lost.includes(region)),
   );
   const add = policy.regions.filter(
     (region) => !keep.includes(region) && [synchronous, caughtUp, streaming.regions].every((all) => all.includes(region)),
@@ -291,7 +291,8 @@ function nextSynchronous(draft: Draft): readonly RegionId[] | null {
   const { view, policy, streaming, synchronous, caughtUp } = state;
   if (view === null || synchronous === null || freshDatabase(draft) === null) return null;
   const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
-  const want = policy.regions.filter(
+  // A region that has left the specification is waited for until the register has let it go.
+  const want = [...new Set([...policy.regions, ...view.inSync])].filter(
     (region) =>
       region !== policy.region &&
       (view.inSync.includes(region) || (maySynchronize(draft, region) && (stable || synchronous.includes(region)))),
