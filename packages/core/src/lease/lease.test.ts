@@ -404,17 +404,77 @@ t.test('the deadlines are half the ttl after the renewal, and the expiry', async
   t.equal(leaseDeadlines(newLease('shop', wallMs(0))), null);
 });
 
+t.test('a lease that nobody ever held promises nothing to anybody', async (t) => {
+  const record = newLease('shop', wallMs(START_MS));
+  t.match(record, { name: 'shop', revision: 0, epoch: 0, holder: null, clockMs: START_MS, inSync: [], policyHash: '', handover: null, intent: null, last: {} });
+});
+
+/** Every refusal, with the command that earns it and the words that an operator reads. */
+const refusals: readonly [string, string, (register: Register) => ReturnType<typeof applyCommand>][] = [
+  ['held', 'region r1 holds epoch 1', (register) => register.acquire(R2)],
+  ['epoch-stale', 'you saw epoch 0, the lease is at 1', (register) => (register.release(R1), register.acquire(R2, { epochSeen: epoch(0) }))],
+  ['not-in-sync', 'region r3 is not in the in-sync set [r1, r2]', (register) => (register.release(R1), register.acquire(R3))],
+  ['policy-mismatch', "your specification differs from the last holder's (p)", (register) => (register.release(R1), register.acquire(R2, { policyHash: 'q' }))],
+  ['not-holder', 'the lease belongs to r1, epoch 1', (register) => register.renew(R2)],
+  ['not-holder', 'the lease belongs to nobody, epoch 1', (register) => (register.release(R1), register.renew(R1))],
+  ['epoch-stale', 'you hold epoch 7, the lease is at 1', (register) => register.renew(R1, { epoch: epoch(7) })],
+  ['instance-conflict', 'another controller of region r1 holds this lease', (register) => register.renew(R1, { instance: 'second' })],
+  ['expired', 'epoch 1 expired; acquire a new one', (register) => ((register.atMs += TTL_MS), register.renew(R1))],
+  ['invalid', 'a transfer goes to another region', (register) => register.transfer(R1, R1)],
+  ['not-in-sync', 'region r3 is not in the in-sync set [r1, r2]', (register) => register.transfer(R1, R3)],
+  ['invalid', 'the holder is always in its own in-sync set', (register) => register.setInSync(R1, [R2])],
+  ['not-holder', 'region r2 does not hold the lease', (register) => register.request(R2, { from: R2, to: R1 })],
+  ['invalid', 'region r1 holds the lease already', (register) => register.request(R2, { to: R1 })],
+  ['not-in-sync', 'region r3 is not in the in-sync set [r1, r2]', (register) => register.request(R1, { to: R3 })],
+  ['switchover-pending', 'switchover s1 to r2 is under way', (register) => (register.request(R1), register.request(R1, { id: 's2' }))],
+  ['switchover-unknown', 'no switchover s9 is under way', (register) => register.answer(R2, { id: 's9' })],
+  ['invalid', 'region r3 takes no part in switchover s1', (register) => (register.request(R1), register.answer(R3))],
+  ['invalid', 'only r2 says whether it is ready', (register) => (register.request(R1), register.answer(R1))],
+  ['seq-stale', 'sequence 1 is below 2, the last one of region r1', (register) => register.apply({ kind: 'release', region: R1, seq: 1, instance: 'r1-controller', epoch: epoch(1) })],
+  ['seq-reused', 'sequence 2 of region r1 was another command', (register) => register.apply({ kind: 'release', region: R1, seq: 2, instance: 'r1-controller', epoch: epoch(1) })],
+];
+
+t.test('a refusal has a code for machines and says in words what was seen and what is needed', async (t) => {
+  for (const [code, detail, send] of refusals) t.same(send(healthy()).reply.outcome, { ok: false, code, detail }, detail);
+  const register = healthy();
+  register.setInSync(R1, [R1, R2, R3]);
+  register.request(R1);
+  t.same(register.request(R1, { to: R3 }).reply.outcome, { ok: false, code: 'switchover-pending', detail: 'switchover s1 goes to r2' });
+});
+
+t.test('watchers hear of an intent when it comes, is answered or ends, and not of a repeated one', async (t) => {
+  const register = healthy();
+  const asked = register.request(R1);
+  t.same(asked.events, ['intent']);
+  t.same(asked.record.intent, { id: 's1', from: R1, to: R2, target: 'pending', reasons: [], expiresAtMs: START_MS + 500 });
+  t.same(register.request(R1).events, []);
+  t.same(register.answer(R2).events, ['intent']);
+  t.same(register.answer(R2, { answer: 'cancelled' }).events, ['intent']);
+});
+
+t.test('a controller of another region that calls itself the same is not who held the lease last', async (t) => {
+  const register = healthy();
+  register.atMs += TTL_MS;
+  t.equal(code(register.acquire(R2, { instance: 'r1-controller', policyHash: 'other' })), 'policy-mismatch');
+});
+
+t.test('a command that this version does not know ends the process', async (t) => {
+  const unknown = { kind: 'sublet', region: R1, seq: 9, instance: 'r1-controller' } as unknown as LeaseCommand;
+  t.throws(() => healthy().apply(unknown), { code: 'CTM_ASSERT_UNREACHABLE' });
+});
+
 t.test('a record that breaks a promise ends the process instead of being stored', async (t) => {
   const { record } = healthy();
-  const broken: [string, Partial<LeaseRecord>][] = [
-    ['EPOCH_MONOTONE', { epoch: epoch(0) }],
-    ['EPOCH_STEP', { epoch: epoch(3) }],
-    ['CLOCK_MONOTONE', { clockMs: wallMs(START_MS - 1) }],
-    ['GRANT_NEEDS_EPOCH', { holder: R2 }],
-    ['EPOCH_NEEDS_HOLDER', { epoch: epoch(2), holder: null }],
-    ['IN_SYNC_EMPTY', { inSync: [] }],
+  const broken: [string, string, Partial<LeaseRecord>][] = [
+    ['EPOCH_MONOTONE', '1 -> 0', { epoch: epoch(0) }],
+    ['EPOCH_STEP', '1 -> 3', { epoch: epoch(3) }],
+    ['CLOCK_MONOTONE', `${START_MS} -> ${START_MS - 1}`, { clockMs: wallMs(START_MS - 1) }],
+    ['GRANT_NEEDS_EPOCH', 'epoch 1', { holder: R2 }],
+    ['EPOCH_NEEDS_HOLDER', 'epoch 2', { epoch: epoch(2), holder: null }],
+    ['IN_SYNC_EMPTY', 'epoch 1', { inSync: [] }],
   ];
-  for (const [rule, change] of broken) {
-    t.throws(() => checkTransition(record, { ...record, ...change }), { code: `CTM_ASSERT_${rule}` });
+  for (const [rule, detail, change] of broken) {
+    const message = `CTM_ASSERT_${rule}: ${detail}`;
+    t.throws(() => checkTransition(record, { ...record, ...change }), { code: `CTM_ASSERT_${rule}`, message });
   }
 });
