@@ -407,12 +407,15 @@ t.test('random histories: never a false zero, never less than the truth, never m
     let trueMs = pair.nowMs;
     let lastPrimaryMs = 0;
     let gapMs = 0;
+    let hiddenMs = 0;
     for (const { afterMs, writeBytes, receiveShare, replayShare, clockStepMs, lost } of events) {
       trueMs += afterMs;
       if (writeBytes > 0) truth.push({ endBytes: (written += writeBytes), atMs: trueMs });
       received += Math.floor((written - received) * receiveShare);
       replayed += Math.floor((received - replayed) * replayShare);
       pair.clockStepMs += clockStepMs;
+      // A step as small as the noise between two reads of a clock cannot be seen, and is in every age from then on.
+      if (lastPrimaryMs > 0) hiddenMs += Math.min(Math.abs(clockStepMs), 20 + 0.01 * (trueMs + 1_000 - lastPrimaryMs));
       pair.primary = { ...pair.primary, lsn: at(written) };
       pair.standby = { ...pair.standby, receiveLsn: at(received), replayLsn: at(replayed) };
       pair.answers = { r1: lost === 'r1' ? TIMEOUT : null, r2: lost === 'r2' ? TIMEOUT : null };
@@ -433,8 +436,8 @@ t.test('random histories: never a false zero, never less than the truth, never m
       if (value === null) continue;
       if ((value === 0) !== (oldest === undefined)) throw new Error(`lag ${value} ms, true ${trueLagMs}`);
       // A step of the clock is taken out to within the two looks' own duration.
-      if (value < trueLagMs - 2) throw new Error(`lag ${value} ms is less than the truth ${trueLagMs}`);
-      if (pair.state.map !== null && pair.state.map.entries.length < 60 && value > trueLagMs + gapMs + 2 * events.length + 25) {
+      if (value < trueLagMs - 2 - hiddenMs) throw new Error(`lag ${value} ms is less than the truth ${trueLagMs}`);
+      if (pair.state.map !== null && pair.state.map.entries.length < 60 && value > trueLagMs + gapMs + 2 * events.length + 25 + hiddenMs) {
         throw new Error(`lag ${value} ms, true ${trueLagMs}, longest gap ${gapMs}`);
       }
     }
