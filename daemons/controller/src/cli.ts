@@ -37,6 +37,13 @@ const USAGE = `continuum: keeps one of two regions active
   continuum dns create-lease --config FILE [--epoch N --in-sync REGION,...]
                                        makes the record of a lease, once; with --epoch in place of one that was lost
   continuum check --config FILE        every problem of a configuration, and the timings that follow from it
+  continuum simulate --config FILE     how long clients wait when a region dies, under simulated faults, and whether anything
+                                       breaks: 0 within the objective, 1 not, 2 wrong use or a configuration with problems
+    --seeds N --hours H                how many runs (100), and simulated hours for each (1)
+    --seed S [--trace FILE]            one run again, round by round; all that was decided in it, as text
+    --report FILE                      FILE.json for programs and FILE.html for people
+    --operator-after DURATION          how long a person takes to approve a takeover, in other modes than automatic (1m)
+    --threads N                        threads to use (all cores)
 
   --config FILE    controller's configuration: gives the address and the token
   --api URL --token-file FILE          instead of --config
@@ -68,6 +75,13 @@ const options = {
   zone: { type: 'string' },
   epoch: { type: 'string' },
   'in-sync': { type: 'string' },
+  seeds: { type: 'string', default: '100' },
+  hours: { type: 'string', default: '1' },
+  seed: { type: 'string' },
+  threads: { type: 'string' },
+  report: { type: 'string' },
+  trace: { type: 'string' },
+  'operator-after': { type: 'string', default: '1m' },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
@@ -85,6 +99,7 @@ async function main(): Promise<void> {
   if (rest.length > 0) quit(EXIT.usage, `what is "${rest.join(' ')}"?\n\n${USAGE}`);
   if (values.output !== 'text' && values.output !== 'json') quit(EXIT.usage, `--output ${values.output}: use text or json`);
   if (command === 'check') return check(values);
+  if (command === 'simulate') return simulated(values);
   const api = findApi(values);
   if (command === 'status') return show(values, await call<Status>(api, 'GET', '/v1/status'), statusText);
   if (command === 'plan') return plan(api, values);
@@ -111,6 +126,12 @@ function check(values: Values): void {
   }
   const { timings, region, name, mode, hash } = parsed.policy;
   show(values, { ok: true, name, region, mode, hash, timings }, (one) => `${name} for region ${region}, ${mode}\n${table(Object.entries(one.timings).map(([key, value]) => [key, String(value)]))}`);
+}
+
+/** Only whoever asks for it loads the simulator. */
+async function simulated(values: Values): Promise<void> {
+  const { simulate } = await import('./simulate-command.ts');
+  process.exitCode = await simulate(values, { say, tell: (text) => process.stderr.write(`${text}\n`) });
 }
 
 async function dns(what: string, values: Values): Promise<void> {

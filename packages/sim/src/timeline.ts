@@ -11,15 +11,15 @@ export function renderText(trace: readonly TraceLine[], lastLines = trace.length
 export function renderHtml(title: string, trace: readonly TraceLine[], lastLines = 2_000): string {
   const shown = trace.slice(-lastLines);
   const parties = [...new Set(shown.map(({ who }) => who))].sort();
-  const head = parties.map((party) => `<th>${escape(party)}</th>`).join('');
+  const head = parties.map((party) => `<th>${escapeHtml(party)}</th>`).join('');
   const rows = shown.map(({ atMs, who, what }) => {
-    const cells = parties.map((party) => (party === who ? `<td class="${tone(what)}">${escape(what)}</td>` : '<td></td>'));
+    const cells = parties.map((party) => (party === who ? `<td class="${tone(what)}">${escapeHtml(what)}</td>` : '<td></td>'));
     return `<tr><th>${clock(atMs)}</th>${cells.join('')}</tr>`;
   });
   return [
     '<!doctype html><html lang="en"><meta charset="utf-8">',
-    `<title>${escape(title)}</title>`,
-    `<style>${STYLE}</style><h1>${escape(title)}</h1>`,
+    `<title>${escapeHtml(title)}</title>`,
+    `<style>${STYLE}</style><h1>${escapeHtml(title)}</h1>`,
     `<table><thead><tr><th>time</th>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table></html>\n`,
   ].join('\n');
 }
@@ -46,6 +46,6 @@ function clock(atMs: number): string {
   return `${part(Math.floor(seconds / 3_600))}:${part(Math.floor(seconds / 60) % 60)}:${part(seconds % 60)}.${ms}`;
 }
 
-function escape(text: string): string {
+export function escapeHtml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

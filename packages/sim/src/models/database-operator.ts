@@ -291,9 +291,11 @@ export class DatabaseOperator {
       if (database.role !== 'primary') return operation.done(failed('CTM_DATABASE_NOT_PRIMARY', 'it stopped'));
       database.synchronous = standbys;
       database.settleWaiting();
+      // What is committed from here on waits by itself; under a steady load the end of the log is never reached.
+      const { head } = database;
       const wait = (): void => {
         if (operation.over) return;
-        if (database.caughtUp) return operation.done(done_);
+        if (database.caughtUpTo(head)) return operation.done(done_);
         this.#inServer(operation, timeoutMs / POLLS, wait);
       };
       wait();

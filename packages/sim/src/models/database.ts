@@ -220,9 +220,9 @@ export class Database {
     for (const { settle } of waiting) settle(outcome);
   }
 
-  /** Every named standby has replayed all that was committed. */
-  get caughtUp(): boolean {
-    return this.head !== null && this.#isSafe(this.head);
+  /** Every named standby has replayed all that was committed up to there. */
+  caughtUpTo(entry: LogEntry | null): boolean {
+    return entry !== null && this.#isSafe(entry);
   }
 
   // --- replication ---------------------------------------------------------------------------------------------------
