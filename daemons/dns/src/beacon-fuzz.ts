@@ -1,28 +1,35 @@
 // Throws packets at the beacon: noise, and true questions with a few bytes changed. It must not crash, and whatever it answers must
-// be an answer: to the same identifier, in its own zone, signed for the nonce that was asked. Used by the tests, short and nightly.
+// be an answer: to the same identifier, in its own zone, signed for the nonce that was asked. What the beacon's own codec reads it must
+// answer as the library does. Used by the tests, short and nightly.
 
 import { generateKeyPairSync, sign, verify } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { attestationToSign, parseAttestation } from '@continuum/core';
 import { Packet } from 'dns2';
-import { answerQuestion } from './beacon.ts';
+import { answerQuestion, attest, holding, truncated } from './beacon.ts';
 import type { Beacon } from './beacon.ts';
+import { plainAnswer, plainCut, plainQuestions } from './plain-question.ts';
 
-export type FuzzReport = { readonly packets: number; readonly unparsed: number; readonly dropped: number; readonly answered: number; readonly attested: number; readonly wrong: readonly string[] };
+export type FuzzReport = { readonly packets: number; readonly unparsed: number; readonly dropped: number; readonly answered: number; readonly attested: number; readonly plain: number; readonly wrong: readonly string[] };
 
 const ANSWER_BYTES_MAX = 1_232;
+const SIGNATURES_MAX = 10_000;
 
 /** `random`: in [0, 1), seeded by the caller, so that a finding can be played again. */
 export function fuzzBeacon(packets: number, random: () => number): FuzzReport {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const signed = once(new Map());
   const beacon: Beacon = {
     region: 'r1',
     zone: 'attest.app.test',
     addresses: [{ address: '192.0.2.1', family: 4 }],
     held: (lease) => (lease === 'counter' ? { epoch: 7, remainingMs: 1_000 } : undefined),
-    sign: (text) => sign(null, Buffer.from(text), privateKey).toString('base64url'),
+    sign: (text) => signed(text, () => sign(null, Buffer.from(text), privateKey).toString('base64url')),
   };
-  const seeds = ['0123456789abcdef0123456789abcdef.counter.r1.attest.app.test', 'r1.attest.app.test', 'counter.r1.attest.app.test'].map(questionBytes);
-  const counts = { packets, unparsed: 0, dropped: 0, answered: 0, attested: 0 };
+  const readPlain = plainQuestions(beacon.region, beacon.zone);
+  const seeds = ['0123456789abcdef0123456789abcdef.counter.r1.attest.app.test', 'r1.attest.app.test', 'counter.r1.attest.app.test'].map((name) => questionBytes(name));
+  seeds.push(questionBytes('0123456789ABCdef0123456789abcdef.Counter.r1.aTTest.app.test', false));
+  const counts = { packets, unparsed: 0, dropped: 0, answered: 0, attested: 0, plain: 0 };
   const wrong: string[] = [];
   for (let count = 0; count < packets; count++) {
     const bytes = damaged(seeds, random);
@@ -31,9 +38,18 @@ export function fuzzBeacon(packets: number, random: () => number): FuzzReport {
       request = Packet.parse(bytes);
     } catch {
       counts.unparsed += 1;
+      if (readPlain(bytes) !== null) wrong.push(`read by one codec alone: ${bytes.toString('hex')}`);
       continue;
     }
     const answer = answerQuestion(beacon, request);
+    const plain = readPlain(bytes);
+    const held = plain === null ? null : holding(beacon, plain.asked.lease);
+    if (plain !== null && held !== null && held !== undefined) {
+      counts.plain += 1;
+      const own = [plainAnswer(bytes, plain, attest(beacon, plain.asked, held)), plainCut(bytes, plain)];
+      const library = answer.kind === 'dropped' ? [] : [answer.packet.toBuffer(), truncated(answer.packet).toBuffer()];
+      if (!isDeepStrictEqual(own.map(meaning), library.map(meaning))) wrong.push(`the two codecs differ: ${bytes.toString('hex')}`);
+    }
     if (answer.kind === 'dropped') {
       counts.dropped += 1;
       continue;
@@ -44,6 +60,22 @@ export function fuzzBeacon(packets: number, random: () => number): FuzzReport {
     if (problem !== null) wrong.push(`${problem}: ${bytes.toString('hex')}`);
   }
   return { ...counts, wrong };
+}
+
+/** Everything that the library reads in an answer. */
+function meaning(bytes: Buffer): object {
+  const { header, questions, answers, authorities, additionals, errors } = Packet.parse(bytes);
+  return JSON.parse(JSON.stringify({ header, questions, answers, authorities, additionals, errors })) as object;
+}
+
+/** The signature is the slowest part, and the same text comes again and again. */
+function once(kept: Map<string, string>): (text: string, make: () => string) => string {
+  return (text, make) => {
+    if (kept.size > SIGNATURES_MAX) kept.clear();
+    const found = kept.get(text) ?? make();
+    kept.set(text, found);
+    return found;
+  };
 }
 
 function problemOf(asked: Buffer, bytes: Buffer, kind: string, publicKey: Parameters<typeof verify>[2]): string | null {
@@ -64,11 +96,11 @@ function problemOf(asked: Buffer, bytes: Buffer, kind: string, publicKey: Parame
   return null;
 }
 
-function questionBytes(name: string): Buffer {
+function questionBytes(name: string, edns = true): Buffer {
   const packet = new Packet();
   packet.header = new Packet.Header({ id: 4_711, rd: 1 });
   packet.questions = [new Packet.Question(name, Packet.TYPE.TXT, Packet.CLASS.IN)];
-  packet.additionals = [Packet.Resource.EDNS([])];
+  if (edns) packet.additionals = [Packet.Resource.EDNS([])];
   return packet.toBuffer();
 }
 

@@ -5,8 +5,9 @@ import type { Packet } from 'dns2';
 import { TCPServer, UDPServer } from 'dns2';
 import type { RemoteInfo } from 'node:dgram';
 import type { Socket } from 'node:net';
-import { answerQuestion, truncated } from './beacon.ts';
+import { answerQuestion, attest, attestedKind, holding, truncated } from './beacon.ts';
 import type { Answer, Beacon } from './beacon.ts';
+import { plainAnswer, plainCut, plainQuestions } from './plain-question.ts';
 import { createRateLimiter } from './rate-limit.ts';
 import type { RateLimit } from './rate-limit.ts';
 
@@ -40,10 +41,23 @@ export async function serveBeacon(options: BeaconServerOptions): Promise<BeaconS
     return null;
   };
 
+  /** A datagram that cannot be sent is a lost one: whoever asked asks again. */
+  const notSent = (error: unknown): void => {
+    if (error !== null) onDropped('not-sent', 'udp');
+  };
+  const readPlain = plainQuestions(options.beacon.region, options.beacon.zone);
   class Datagrams extends UDPServer {
     override handle(data: Buffer, from: RemoteInfo): void {
       if (data.length < QUESTION_BYTES_MIN || data.length > QUESTION_BYTES_MAX) return onDropped('length', 'udp');
-      super.handle(data, from);
+      const plain = readPlain(data);
+      const held = plain === null ? null : holding(options.beacon, plain.asked.lease);
+      if (plain === null || held === null || held === undefined) return super.handle(data, from);
+      const admission = admit(from.address, nowMs());
+      if (admission === 'drop') return onDropped('rate', 'udp');
+      if (admission === 'cut') onDropped('rate-cut', 'udp');
+      else options.onAnswer(attestedKind(plain.asked.lease), 'udp');
+      const bytes = admission === 'cut' ? plainCut(data, plain) : plainAnswer(data, plain, attest(options.beacon, plain.asked, held));
+      this.send(bytes, from.port, from.address, notSent);
     }
   }
   const udp = new Datagrams({ type: host.includes(':') ? 'udp6' : 'udp4' });
@@ -54,8 +68,7 @@ export async function serveBeacon(options: BeaconServerOptions): Promise<BeaconS
     if (answer === null) return;
     if (admission === 'cut') onDropped('rate-cut', 'udp');
     else options.onAnswer(answer.kind, 'udp');
-    // A datagram that cannot be sent is a lost one: whoever asked asks again.
-    send(admission === 'cut' ? truncated(answer.packet) : answer.packet).catch(() => onDropped('not-sent', 'udp'));
+    send(admission === 'cut' ? truncated(answer.packet) : answer.packet).catch(notSent);
   });
   udp.on('requestError', () => onDropped('malformed', 'udp'));
 

@@ -3,6 +3,7 @@
 // socket and no clock here.
 
 import { CONTROL_LABEL, attestationToSign, encodeAttestation, readAttestationName } from '@continuum/core';
+import type { AttestationQuestion } from '@continuum/core';
 import { Packet } from 'dns2';
 import type { Question, Resource } from 'dns2';
 
@@ -38,6 +39,19 @@ export type Answer =
   /** Nothing is sent: an answer to what nobody would ask serves only whoever forged it. */
   | { readonly kind: 'dropped'; readonly reason: DropReason };
 
+/** What this region may say of a lease; of the control name always something. */
+export function holding(beacon: Beacon, lease: string): Held | null | undefined {
+  return lease === CONTROL_LABEL ? { epoch: 0, remainingMs: 0 } : beacon.held(lease);
+}
+
+/** This region's signed word, for this question alone. */
+export function attest(beacon: Beacon, asked: AttestationQuestion, held: Held): string {
+  const attestation = { ...asked, ...held };
+  return encodeAttestation(attestation, beacon.sign(attestationToSign(attestation)));
+}
+
+export const attestedKind = (lease: string): 'control' | 'attested' => (lease === CONTROL_LABEL ? 'control' : 'attested');
+
 export function answerQuestion(beacon: Beacon, request: Packet): Answer {
   const { header, questions } = request;
   const [question] = questions;
@@ -64,15 +78,12 @@ function inZone(beacon: Beacon, request: Packet, question: Question): Answer {
   if (name === nameServer) return addresses(beacon, request, question, apex);
   const asked = readAttestationName(name, beacon.zone);
   if (asked !== null) {
-    const { nonce, lease, region } = asked;
-    const held = lease === CONTROL_LABEL ? { epoch: 0, remainingMs: 0 } : beacon.held(lease);
+    const held = holding(beacon, asked.lease);
     if (held === undefined) return negative(request, apex, 'nxdomain', RCODE.NXDOMAIN);
     if (question.type !== TYPE.TXT) return negative(request, apex, 'nodata', RCODE.NOERROR);
     if (held === null) return negative(request, apex, 'not-held', RCODE.NOERROR);
-    const attestation = { nonce, lease, region, ...held };
-    const text = encodeAttestation(attestation, beacon.sign(attestationToSign(attestation)));
-    return reply(request, lease === CONTROL_LABEL ? 'control' : 'attested', RCODE.NOERROR, {
-      answers: [{ name: question.name, type: TYPE.TXT, class: CLASS.IN, ttl: TTL_SECONDS, data: [text] }],
+    return reply(request, attestedKind(asked.lease), RCODE.NOERROR, {
+      answers: [{ name: question.name, type: TYPE.TXT, class: CLASS.IN, ttl: TTL_SECONDS, data: [attest(beacon, asked, held)] }],
     });
   }
   // A resolver that asks label by label first asks for `<lease>.<region>.<zone>`, which must not be said to be missing.
