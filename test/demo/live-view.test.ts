@@ -12,9 +12,10 @@ const state: LiveState = {
   lease: { holder: 'r2', epoch: 2 },
   ttlMs: 4_000,
   regions: [
-    { region: 'r1', phase: null, actingEpoch: 0, validityMs: 0, database: null, lagBytes: null, gate: null },
-    { region: 'r2', phase: 'active', actingEpoch: 2, validityMs: 3_000, database: 'primary', lagBytes: 2_048, gate: 'open' },
+    { region: 'r1', phase: null, actingEpoch: 0, validityMs: 0, database: null, gate: null },
+    { region: 'r2', phase: 'active', actingEpoch: 2, validityMs: 3_000, database: 'primary', gate: 'open' },
   ],
+  lag: [{ region: 'r1', verdict: 'standby-silent', milliseconds: null, bytes: null, ageMs: 5_100 }, { region: 'r2', verdict: 'promotable', milliseconds: 12, bytes: 2_048, ageMs: 200 }],
   resolvers: [{ resolver: '8.8.8.8', answer: 'r1+r2' }, { resolver: '9.9.9.9', answer: '' }],
   writes: [{ acknowledged: 10, refused: 0, unknown: 0 }, { acknowledged: 4, refused: 5, unknown: 1 }, { acknowledged: 1, refused: 0, unknown: 0 }],
   events: [{ atMs: 9_400, text: 'r1 killed' }],
@@ -37,7 +38,7 @@ test('the picture shows lease, validity, roles, lag, gates, DNS, writes and even
   view.update(state);
   view.close();
   const picture = withoutCodes(text());
-  for (const part of ['14.5 s', 'r1 is dead', '5.1 s', 'r2 · epoch 2', '● epoch 2', '████████████····', '3.0 s', 'primary', '2.0 kB', 'open',
+  for (const part of ['14.5 s', 'r1 is dead', '5.1 s', 'r2 · epoch 2', '● epoch 2', '████████████····', '3.0 s', 'primary', 'r1 unknown standby-silent', 'r2 12 ms, 2.0 kB, 0.2 s old promotable', 'open',
     'no answer', '8.8.8.8 r1+r2', 'acknowledged', '15', '4/s', 'r1 killed']) t.ok(picture.includes(part), part);
 });
 
@@ -109,7 +110,7 @@ test('without a terminal there is a line for each change, and none for what alwa
   t.match(first, /14\.5 s {2}== r1 is dead/);
   t.match(first, /lease: r2, epoch 2/);
   t.match(first, /9\.4 s {2}r1 killed/);
-  view.update({ ...state, elapsedMs: 14_600, regions: state.regions.map((region) => ({ ...region, validityMs: 2_900, lagBytes: 7 })) });
+  view.update({ ...state, elapsedMs: 14_600, regions: state.regions.map((region) => ({ ...region, validityMs: 2_900 })), lag: state.lag.map((one) => (one.bytes === null ? one : { ...one, bytes: 7, milliseconds: 1 })) });
   t.equal(text(), first);
   view.update({ ...state, elapsedMs: 14_700, lease: { holder: null, epoch: 2 } });
   t.equal(text().slice(first.length), '  14.7 s  lease: r2, epoch 2 -> nobody, epoch 2\n');

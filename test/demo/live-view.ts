@@ -1,6 +1,8 @@
 // The run as it happens. On a terminal: one picture of both regions, redrawn in place. Elsewhere (a log, a pipe, CI): a line
 // for each change and nothing in between.
 
+import type { LagNow } from './lag.ts';
+
 export type LiveRegion = {
   readonly region: string;
   /** What the region's controller says it is doing; null when it does not answer. */
@@ -10,8 +12,6 @@ export type LiveRegion = {
   /** Until it stops by itself. */
   readonly validityMs: number;
   readonly database: string | null;
-  /** Of the standby behind this primary; null when unknown or not a primary. */
-  readonly lagBytes: number | null;
   readonly gate: string | null;
 };
 
@@ -23,6 +23,8 @@ export type LiveState = {
   /** Full length of the validity bar. */
   readonly ttlMs: number;
   readonly regions: readonly LiveRegion[];
+  /** Of each standby, as the lag probers say. */
+  readonly lag: readonly LagNow[];
   /** What each resolver answers, in words (`r1`, `r1+r2`); empty when it gives no answer. */
   readonly resolvers: readonly { readonly resolver: string; readonly answer: string }[];
   /** Writes that ended in each second of the run, oldest first. */
@@ -142,6 +144,7 @@ function facts(state: LiveState): [string, string][] {
       [`gate ${region.region}`, region.gate ?? 'no answer'],
       [`database ${region.region}`, region.database ?? 'no answer'],
     ]),
+    ...state.lag.map(({ region, verdict, bytes: count }): [string, string] => [`lag ${region}`, `${count === null ? 'unknown' : 'known'}, ${verdict}`]),
     ...state.resolvers.map(({ resolver, answer }): [string, string] => [`DNS ${resolver}`, answer === '' ? 'no answer' : answer]),
   ];
 }
@@ -155,9 +158,10 @@ function picture(state: LiveState, width: number): Line[] {
     [['Continuum ', 'bold'], [`${seconds(state.elapsedMs)}   `], [step.name, 'bold'], [`  ${seconds(state.elapsedMs - step.startedMs)}`, 'dim']],
     [],
     [['lease    ', 'dim'], ...holder],
-    [[`${'region'.padEnd(9)}${'acts'.padEnd(11)}${'validity'.padEnd(BAR_CELLS + 9)}${'database'.padEnd(10)}${'lag'.padEnd(9)}${'gate'.padEnd(9)}controller`, 'dim']],
+    [[`${'region'.padEnd(9)}${'acts'.padEnd(11)}${'validity'.padEnd(BAR_CELLS + 9)}${'database'.padEnd(10)}${'gate'.padEnd(9)}controller`, 'dim']],
     ...state.regions.map((region) => regionLine(state, region)),
     [],
+    [['lag      ', 'dim'], ...(state.lag.length === 0 ? ([['no lag prober speaks of a standby', 'dim']] satisfies Line) : state.lag.flatMap((one): Line => lagParts(state, one)))],
     [['DNS      ', 'dim'], ...state.resolvers.flatMap(({ resolver, answer }): Line => [
       [`${resolver} `, 'dim'],
       [(answer === '' ? 'no answer' : answer).padEnd(9), answer === '' ? 'bad' : regionStyle(state, answer)],
@@ -184,9 +188,21 @@ function regionLine(state: LiveState, region: LiveRegion): Line {
     ['·'.repeat(BAR_CELLS - filled), 'dim'],
     [` ${acting ? seconds(region.validityMs) : '-'}`.padEnd(9), acting ? 'plain' : 'dim'],
     value(region.database, 10, region.database === 'primary' ? own : 'plain'),
-    value(region.lagBytes === null ? null : bytes(region.lagBytes), 9, 'plain'),
     value(region.gate, 9, region.gate === 'open' ? own : 'plain'),
     value(region.phase ?? 'no answer', 0, region.phase === null ? 'bad' : 'dim'),
+  ];
+}
+
+/** A figure with its age, or the word. */
+function lagParts(state: LiveState, { region, verdict, milliseconds, bytes: count, ageMs }: LagNow): Line {
+  const known = milliseconds !== null && count !== null;
+  const age = ageMs === null ? '' : `, ${seconds(ageMs)} old`;
+  return [
+    [`${region} `, regionStyle(state, region)],
+    known ? [`${Math.round(milliseconds)} ms, ${bytes(count)}`, 'plain'] : ['unknown', 'warn'],
+    [`${known ? age : ''} `, 'dim'],
+    [verdict, verdict === 'promotable' ? 'good' : 'warn'],
+    ['   '],
   ];
 }
 

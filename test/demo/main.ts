@@ -81,7 +81,7 @@ async function playMain(stage: Stage, acts: readonly Act[]): Promise<DemoResult>
   const refusal = attestationRefusal(rtoMs);
   if (refusal !== null && acts.includes('witness-lost')) picture.say(`nothing is shown without the witness: ${refusal}`);
   const played = refusal === null ? acts : acts.filter((act) => act !== 'witness-lost' && act !== 'holder-lost-too');
-  const site = await startSite({ folder: runFolder('demo'), rtoMs, attestation: refusal === null, say: picture.say });
+  const site = await startSite({ folder: runFolder('demo'), rtoMs, attestation: refusal === null, lagProber: true, say: picture.say });
   stage.running.push({ site, stop: site.stop });
   picture.say('both regions run: r1 serves, r2 is in sync');
   return run(stage, site, played);

@@ -3,6 +3,8 @@
 import type { RegionName, Site } from '../rig/site.ts';
 import { monotonicMs } from '../rig/clock.ts';
 import { REGIONS } from '../rig/site.ts';
+import { lagNow } from './lag.ts';
+import type { LagNow } from './lag.ts';
 import type { LiveRegion, LiveView } from './live-view.ts';
 import type { Sampler } from './sampler.ts';
 import { duration } from './timeline.ts';
@@ -30,9 +32,10 @@ export function createPicture(view: LiveView, ttlMs: number): Picture {
   let regions: readonly LiveRegion[] = [];
   let lease: { holder: string | null; epoch: number } | null = null;
   let resolvers: { resolver: string; answer: string }[] = [];
+  let lag: readonly LagNow[] = [];
 
   const draw = (): void =>
-    view.update({ elapsedMs: monotonicMs() - startMs, step, lease, ttlMs, regions, resolvers, writes: seconds, events });
+    view.update({ elapsedMs: monotonicMs() - startMs, step, lease, ttlMs, regions, lag, resolvers, writes: seconds, events });
   const ticking = setInterval(draw, TICK_MS);
   return {
     stop: () => clearInterval(ticking),
@@ -52,6 +55,7 @@ export function createPicture(view: LiveView, ttlMs: number): Picture {
     sampled: (site, sampler) => {
       const { statuses, answers } = sampler.latest();
       regions = REGIONS.map((name) => liveRegion(name, statuses[name]));
+      lag = lagNow(REGIONS.map((name) => statuses[name]));
       const newest = REGIONS.flatMap((name) => statuses[name]?.lease ?? []).sort((a, b) => b.revision - a.revision)[0];
       if (newest !== undefined) lease = { holder: newest.remainingMs > newest.ageMs ? newest.holder : null, epoch: newest.epoch };
       const named = new Map(REGIONS.map((name) => [site.regions[name].address, name as string]));
@@ -65,16 +69,14 @@ export function createPicture(view: LiveView, ttlMs: number): Picture {
 }
 
 function liveRegion(region: RegionName, status: ReturnType<Sampler['latest']>['statuses'][RegionName]): LiveRegion {
-  if (status === null) return { region, phase: null, actingEpoch: 0, validityMs: 0, database: null, lagBytes: null, gate: null };
+  if (status === null) return { region, phase: null, actingEpoch: 0, validityMs: 0, database: null, gate: null };
   const { phase, database } = status;
-  const standby = database?.standbys.find((one) => one.region !== region);
   return {
     region,
     phase: phase.kind === 'handing-over' ? `${phase.kind}: ${phase.step}` : phase.kind,
     actingEpoch: status.actingEpoch,
     validityMs: status.validityMs,
     database: database?.role ?? null,
-    lagBytes: standby?.replayLagBytes ?? null,
     gate: status.gate.connected ? status.gate.mode : null,
   };
 }

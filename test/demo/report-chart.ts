@@ -4,8 +4,8 @@
 
 import type { Markup } from './markup.ts';
 import { markup } from './markup.ts';
-import type { Phase, Span, Timeline, WriteRecord } from './timeline.ts';
-import { BUCKET_MS, duration, writesPerBucket } from './timeline.ts';
+import type { LagSpan, Phase, Span, Timeline, WriteRecord } from './timeline.ts';
+import { BUCKET_MS, duration, spansOf, writesPerBucket } from './timeline.ts';
 
 export type Mark = { readonly atMs: number; readonly label: string; readonly tone: 'bad' | 'good' | 'plain' };
 
@@ -99,10 +99,35 @@ function rowsOf(timeline: Timeline, options: ChartOptions, scale: Scale): Row[] 
     ...timeline.regions.map((region, index) => bands(`database ${region}`, index === 0, timeline.databaseRoles
       .filter((database) => database.region === region)
       .map(({ role, ...span }) => ({ ...span, label: role, style: roleStyle(role, style(region)), title: `database of ${region}: ${role}` })))),
+    ...lagRows(timeline, options, scale),
     ...[...new Set(timeline.dns.map((answer) => answer.resolver))].map((resolver, index) => bands(`DNS ${resolver}`, index === 0, timeline.dns
       .filter((answer) => answer.resolver === resolver)
       .map(({ addresses, ...span }) => dnsBand(timeline, resolver, addresses, span)))),
   ];
+}
+
+const LAG_HEIGHT = 26;
+
+/** Milliseconds on a scale of tens, so that 5 ms and 5 s can both be seen; unknown is a frame with the word, not a height. */
+function lagRows(timeline: Timeline, options: ChartOptions, scale: Scale): Row[] {
+  const inView = timeline.lag.filter((span) => span.toMs > options.fromMs && span.fromMs < options.toMs);
+  const regions = timeline.regions.filter((region) => inView.some((span) => span.region === region));
+  return regions.map((region, index): Row => {
+    const mine = inView.filter((span) => span.region === region);
+    const unknown = spansOf(mine.map((span) => ({ atMs: span.fromMs, value: span.milliseconds === null ? span.verdict : '' })), mine.at(-1)?.toMs ?? 0).filter((span) => span.value !== '');
+    const frames = unknown.map(({ value, ...span }) => drawBand({ ...span, label: 'unknown', style: 'none', title: `lag of ${region} unknown: ${value}` }, scale, options));
+    const bars = mine.flatMap((span) => (span.milliseconds === null ? [] : [lagBar(span, span.milliseconds, regionClass(timeline, region), scale)]));
+    const line = markup`<line class="zero" x1="${LEFT}" x2="${LEFT + PLOT}" y1="${LAG_HEIGHT - 0.5}" y2="${LAG_HEIGHT - 0.5}"/>`;
+    return { label: `lag ${region}, 1 ms to 10 s`, group: index === 0, height: LAG_HEIGHT, body: [line, ...bars, ...frames] };
+  });
+}
+
+function lagBar({ fromMs, toMs, region, bytes, ageMs, verdict }: LagSpan, milliseconds: number, style: string, scale: Scale): Markup {
+  const height = Math.min(1, Math.log10(1 + milliseconds) / 4) * (LAG_HEIGHT - 3) + 2;
+  const age = ageMs === null ? '' : `, ${duration(ageMs)} old`;
+  const title = `${duration(fromMs)}: ${region} has not replayed ${duration(milliseconds)}, ${bytes ?? 'unknown'} bytes${age}; ${verdict}`;
+  const [x, width] = [scale(fromMs), Math.max(1, scale(toMs) - scale(fromMs))];
+  return markup`<g class="${style}"><rect x="${round(x)}" y="${round(LAG_HEIGHT - height)}" width="${round(width)}" height="${round(height)}"/><title>${title}</title></g>`;
 }
 
 function dnsBand(timeline: Timeline, resolver: string, addresses: readonly string[], span: Span): Band {

@@ -31,6 +31,10 @@ const timeline: Timeline = {
     { resolver: '9.9.9.9', fromMs: 0, toMs: 3_000, addresses: ['127.2.0.1', '127.1.0.1'] },
     { resolver: '1.1.1.1', fromMs: 0, toMs: 3_000, addresses: [] },
   ],
+  lag: [
+    { region: 'r2', fromMs: 0, toMs: 200, verdict: 'promotable', milliseconds: 12, bytes: 2_048, ageMs: 150 },
+    { region: 'r2', fromMs: 200, toMs: 2_000, verdict: 'primary-silent', milliseconds: null, bytes: null, ageMs: 3_000 },
+  ],
 };
 
 const failover: DemoEvent = {
@@ -62,7 +66,8 @@ test('the page names every event with its phases and their lengths, every check,
   const page = renderReport(timeline, report);
   for (const text of ['Failover: epoch 1 → 2', 'Rejoin: epoch 2', 'Switchover: epoch 2 → 3', 'lease runs out', '2 s', 'promote', '300 ms',
     'rewind', 'transfer', 'nothing lost (I3)', '3 of 3 in the table', 'postgres', '15.14', 'w2', 'r1 killed', 'writes again after 2.51 s',
-    'RTO at the writer', '2.51 s', '305 ms', '8.8.8.8', '1.1.1.1', '9.9.9.9', 'r1 + r2', 'no answer', 'r2 · epoch 2', 'hold', 'standby']) {
+    'RTO at the writer', '2.51 s', '305 ms', '8.8.8.8', '1.1.1.1', '9.9.9.9', 'r1 + r2', 'no answer', 'r2 · epoch 2', 'hold', 'standby',
+    'lag r2, 1 ms to 10 s', 'r2 has not replayed 12 ms, 2048 bytes, 150 ms old; promotable', 'lag of r2 unknown: primary-silent']) {
     t.ok(page.includes(text), text);
   }
   t.match(page, /Nothing was lost/);
@@ -102,6 +107,7 @@ test('text from anywhere in the run stays text', async (t) => {
       gates: [{ region: evil, fromMs: 0, toMs: 10_000, mode: 'open' }],
       databaseRoles: [{ region: evil, fromMs: 0, toMs: 10_000, role: 'primary' }],
       dns: [{ resolver: evil, fromMs: 0, toMs: 10_000, addresses: [evil] }],
+      lag: [{ region: evil, fromMs: 0, toMs: 10_000, verdict: evil, milliseconds: 5, bytes: 1, ageMs: 1 }, { region: 'r2', fromMs: 0, toMs: 10_000, verdict: evil, milliseconds: null, bytes: null, ageMs: null }],
     },
     {
       ...report,
@@ -142,7 +148,7 @@ test('an objective that was missed is marked, and an event without phases or tim
 });
 
 test('a run that ended at once still gives a page', async (t) => {
-  const nothing: Timeline = { ...timeline, durationMs: 0, kills: [], writes: [], reads: { bucketMs: 100, ok: [], failed: [] }, lease: [], gates: [], databaseRoles: [], dns: [] };
+  const nothing: Timeline = { ...timeline, durationMs: 0, kills: [], writes: [], reads: { bucketMs: 100, ok: [], failed: [] }, lease: [], gates: [], databaseRoles: [], dns: [], lag: [] };
   const page = renderReport(nothing, { ...report, ok: false, durationMs: 0, writes: { acknowledged: 0, unknown: 0, refused: 0, lost: 0, duplicated: 0 }, events: [], checks: [] });
   t.match(page, /Nothing was proved/);
   t.notMatch(page, /NaN|Infinity/);

@@ -11,6 +11,7 @@ import { comeBack, killHolder, pause, SETTLE_MS, switchOver } from './acts.ts';
 import type { Act, DemoOptions, Happened, Run } from './acts.ts';
 import { checkPromises, failoverSteps, firstAfter, ledgerOf, phasesFrom, readLogs, readRows, switchoverSteps } from './evidence.ts';
 import type { Steps } from './evidence.ts';
+import { checkDeadLag, lagSpans } from './lag.ts';
 import { holderLostToo, witnessLost } from './scenes.ts';
 import { startSampler } from './sampler.ts';
 import type { Sampler } from './sampler.ts';
@@ -20,6 +21,9 @@ import { createClient, startWriter } from './writer.ts';
 import type { Client, Read, Write } from './writer.ts';
 
 const WRITE_EVERY_MS = 100;
+const LAG_BUCKET_MS = 200;
+/** A prober that looks five times a second has noticed by then that an end is gone. */
+const LAG_NOTICED_MS = 3_000;
 /** What the product promises of a planned switchover. */
 const SWITCHOVER_GAP_MS_MAX = 1_000;
 
@@ -99,6 +103,7 @@ async function judge(run: Run, { startedAtWallMs, sampler, dnsWritesDuring }: Ju
     ...checkPromises({ logs, rows, writes, changes: run.changes, dnsAnswers, dnsWritesDuring }),
     ...events.flatMap((event, index) => checkEvent(event, rtoMs, reasonsOf(happened[index], writes, reads))),
     ...scenes.flatMap((one) => one.checks),
+    ...checkDeadLag(sampler.lag, deadSpans(run), LAG_NOTICED_MS),
   ];
   const { acknowledged, unknown, refused, lost, duplicated } = ledgerOf(writes, rows);
   const endMs = relative(monotonicMs());
@@ -124,6 +129,15 @@ async function judge(run: Run, { startedAtWallMs, sampler, dnsWritesDuring }: Ju
     ...bandsOf(sampler, relative, endMs),
   };
   return { timeline, report };
+}
+
+/** From each kill of a region until it comes back, or until now. */
+function deadSpans({ kills, happened }: Run): { region: string; fromMs: number; toMs: number }[] {
+  const regions = kills.filter((kill) => (REGIONS as readonly string[]).includes(kill.region));
+  return regions.map(({ region, atMs }) => {
+    const back = happened.find((one) => one.kind === 'rejoin' && one.from === region && one.startMs > atMs);
+    return { region, fromMs: atMs, toMs: back?.startMs ?? monotonicMs() };
+  });
 }
 
 function partsInUse(): DemoReport['parts'] {
@@ -222,7 +236,7 @@ function readsPerBucket(reads: readonly Read[], relative: (ms: number) => number
 }
 
 /** The bands under the picture, from what was sampled. */
-function bandsOf(sampler: Sampler, relative: (ms: number) => number, endMs: number): Pick<Timeline, 'lease' | 'gates' | 'databaseRoles' | 'dns'> {
+function bandsOf(sampler: Sampler, relative: (ms: number) => number, endMs: number): Pick<Timeline, 'lease' | 'gates' | 'databaseRoles' | 'dns' | 'lag'> {
   const seen = sampler.statuses.filter(({ status }) => status !== null && status.lease !== null);
   const lease = seen.map(({ atMs, status }) => ({
     atMs: relative(atMs),
@@ -250,5 +264,6 @@ function bandsOf(sampler: Sampler, relative: (ms: number) => number, endMs: numb
         endMs,
       ).map(({ value: addresses, ...span }) => ({ ...span, resolver, addresses })),
     ),
+    lag: lagSpans(sampler.lag.map(({ atMs, lag }) => ({ atMs: relative(atMs), lag })), LAG_BUCKET_MS),
   };
 }

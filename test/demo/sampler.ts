@@ -6,6 +6,8 @@ import { createVoter } from '@continuum/adapters/resolver/resolvers';
 import type { RegionName, Site } from '../rig/site.ts';
 import { REGIONS } from '../rig/site.ts';
 import { monotonicMs } from '../rig/clock.ts';
+import { lagNow } from './lag.ts';
+import type { LagSample } from './lag.ts';
 
 const STATUS_EVERY_MS = 50;
 const DNS_EVERY_MS = 200;
@@ -22,6 +24,7 @@ export type DnsSample = {
 
 export type Sampler = {
   readonly statuses: readonly StatusSample[];
+  readonly lag: readonly LagSample[];
   readonly answers: readonly DnsSample[];
   readonly latest: () => { readonly statuses: Readonly<Record<RegionName, Status | null>>; readonly answers: readonly DnsSample[] };
   readonly stop: () => Promise<void>;
@@ -29,6 +32,7 @@ export type Sampler = {
 
 export function startSampler(site: Site, onSample: () => void): Sampler {
   const statuses: StatusSample[] = [];
+  const lag: LagSample[] = [];
   const answers: DnsSample[] = [];
   const lastStatus: Record<RegionName, Status | null> = { r1: null, r2: null };
   const lastAnswer = new Map<string, DnsSample>();
@@ -39,6 +43,7 @@ export function startSampler(site: Site, onSample: () => void): Sampler {
     const status = await site.regions[region].status(TIMEOUT_MS).catch(() => null);
     statuses.push({ atMs: monotonicMs(), region, status });
     lastStatus[region] = status;
+    lag.push({ atMs: monotonicMs(), lag: lagNow(REGIONS.map((name) => lastStatus[name])) });
     onSample();
   };
   const lookups = site.resolvers.map(({ server }) => {
@@ -59,6 +64,7 @@ export function startSampler(site: Site, onSample: () => void): Sampler {
   ];
   return {
     statuses,
+    lag,
     answers,
     latest: () => ({ statuses: { ...lastStatus }, answers: [...lastAnswer.values()] }),
     stop: async () => {

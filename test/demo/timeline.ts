@@ -28,6 +28,15 @@ export type DatabaseSpan = Span & {
 /** `addresses` is empty when the resolver gave no usable answer. */
 export type DnsSpan = Span & { readonly resolver: string; readonly addresses: readonly string[] };
 
+/** A standby's lag in one bucket of time; figures are null when nobody knew. */
+export type LagSpan = Span & {
+  readonly region: string;
+  readonly verdict: string;
+  readonly milliseconds: number | null;
+  readonly bytes: number | null;
+  readonly ageMs: number | null;
+};
+
 export type Timeline = {
   readonly startedAtWallMs: number;
   readonly durationMs: number;
@@ -43,6 +52,7 @@ export type Timeline = {
   readonly gates: readonly GateSpan[];
   readonly databaseRoles: readonly DatabaseSpan[];
   readonly dns: readonly DnsSpan[];
+  readonly lag: readonly LagSpan[];
 };
 
 export type EventKind = 'failover' | 'rejoin' | 'switchover';

@@ -15,6 +15,7 @@ import type { Status } from '../../daemons/controller/src/status.ts';
 import { unprivilegedUser } from '../../scripts/parts.mjs';
 import { attestationOf, beaconOf, resolversOf } from './beacon.ts';
 import { dnsMetric, startDnsDaemon } from './dns-daemon.ts';
+import { distinctPorts } from './distinct-ports.ts';
 import { startAuthoritative, startResolvers, storedSerial } from './dns.ts';
 import type { Recursor } from './dns.ts';
 import { startGateway } from './gateway.ts';
@@ -22,6 +23,7 @@ import type { Gateway } from './gateway.ts';
 import { APP_DATABASE, APP_USER, initPrimary, passwordOf, postgresOptions, postmasterPid } from './postgres.ts';
 import { adopt, descendants, freePort, signalAll, start, waitFor } from './process.ts';
 import type { Started } from './process.ts';
+import { addProberRole, startSiteProber } from './site-prober.ts';
 import { startWitness } from './witness.ts';
 import type { Witness } from './witness.ts';
 
@@ -48,6 +50,8 @@ export type SiteOptions = {
   readonly configure?: (region: RegionName, config: object) => object;
   /** Beacons in both regions, and a controller that asks the resolvers when the witness is silent. */
   readonly attestation?: boolean;
+  /** A lag prober beside each controller. */
+  readonly lagProber?: boolean;
   /** Progress, one line a step. */
   readonly say?: (line: string) => void;
 };
@@ -68,7 +72,7 @@ export type Site = {
   readonly stop: () => Promise<void>;
 };
 
-type Ports = Record<'gateway' | 'admin' | 'gate' | 'gateMetrics' | 'app' | 'database' | 'dns' | 'dnsApi' | 'api' | 'beacon' | 'dnsMetrics', number>;
+type Ports = Record<'gateway' | 'admin' | 'gate' | 'gateMetrics' | 'app' | 'database' | 'dns' | 'dnsApi' | 'api' | 'beacon' | 'dnsMetrics' | 'lag', number>;
 
 type Shared = {
   readonly options: SiteOptions;
@@ -87,7 +91,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   const { folder } = options;
   const timings = deriveTimings(options.rtoMs);
   const addresses = Object.values(ADDRESS);
-  const names = ['gateway', 'admin', 'gate', 'gateMetrics', 'app', 'database', 'dns', 'dnsApi', 'api', 'beacon', 'dnsMetrics'] as const;
+  const names = ['gateway', 'admin', 'gate', 'gateMetrics', 'app', 'database', 'dns', 'dnsApi', 'api', 'beacon', 'dnsMetrics', 'lag'] as const;
   const ports = Object.fromEntries(await distinctPorts(names, addresses)) as Ports;
   const dnsName = `counter.${ZONE}`;
   const keys = { r1: await generateKeyPair(), r2: await generateKeyPair() };
@@ -127,6 +131,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   }
   say('first database of r1');
   await initPrimary(databaseOptions(shared, 'r1'));
+  if (options.lagProber === true) await addProberRole(databaseOptions(shared, 'r1'));
   const regions = { r1: createRegion('r1', shared), r2: createRegion('r2', shared) };
   say('regions r1 and r2: database, name server, gateway, gate, application, controller');
   await Promise.all(REGIONS.map((region) => regions[region].start()));
@@ -162,6 +167,8 @@ export type Region = {
   readonly pids: () => number[];
   readonly part: (name: PartOfRegion) => Started;
   readonly startController: () => Promise<void>;
+  /** Another prober process, after the one before it ended. */
+  readonly startProber: () => Promise<void>;
   /** Another gate process, after the one before it ended. */
   readonly startGate: () => Promise<void>;
   readonly gateway: () => Gateway;
@@ -175,7 +182,7 @@ export type Region = {
   readonly dnsWrites: () => number;
 };
 
-export type PartOfRegion = 'controller' | 'gate' | 'envoy' | 'app' | 'pdns' | 'dns';
+export type PartOfRegion = 'controller' | 'gate' | 'envoy' | 'app' | 'pdns' | 'dns' | 'lag-prober';
 
 /** One region while it runs: what was started, and what is left of the runs before. */
 type Running = {
@@ -218,7 +225,7 @@ function createRegion(name: RegionName, shared: Shared): Region {
       `postgres://${APP_USER}:${passwordOf(secrets.passFile, APP_USER)}@${address}:${ports.database}/${APP_DATABASE}`,
     pids,
     start: async () => {
-      await Promise.all([startDns(running), startGatewayParts(running), startApp(running), startController(running), startDnsDaemonOf(running)]);
+      await Promise.all([startDns(running), startGatewayParts(running), startApp(running), startController(running), startDnsDaemonOf(running), startProberOf(running)]);
     },
     kill: async () => {
       const started = [...parts.values()].filter((one) => one.running());
@@ -233,6 +240,7 @@ function createRegion(name: RegionName, shared: Shared): Region {
       return found;
     },
     startController: () => startController(running),
+    startProber: () => startProberOf(running),
     startGate: async () => {
       if (running.gateway === null) throw new Error(`${name} has no gateway`);
       parts.set('gate', await running.gateway.startGate());
@@ -295,6 +303,17 @@ async function startDnsDaemonOf({ name, home, configFile, shared, parts }: Runni
   });
   parts.set('dns', daemon);
 }
+
+async function startProberOf({ name, home, shared, parts }: Running): Promise<void> {
+  const { options, ports, secrets } = shared;
+  if (options.lagProber !== true) return;
+  const listen = { address: ADDRESS[name], port: ports.lag };
+  const databases = REGIONS.map((region) => ({ region, host: ADDRESS[region], port: ports.database }));
+  const prober = await startSiteProber({ folder: join(home, 'lag-prober'), region: name, cluster: LEASE, listen, databases, passFile: secrets.passFile, socket: lagSocket(home) });
+  parts.set('lag-prober', prober);
+}
+
+const lagSocket = (home: string): string => join(home, 'lag.sock');
 
 async function startApp({ name, home, shared, parts }: Running): Promise<void> {
   const { ports, secrets } = shared;
@@ -373,6 +392,7 @@ function controllerConfig(name: RegionName, shared: Shared): object {
       api: { address: ADDRESS[name], port: ports.api, tokenFile: join(home, 'token') },
       witness: { keyId: `${name}/1`, privateKeyFile: join(home, 'key.pem') },
       gate: { socket: gatewayOptions(name, shared).controllerSocket },
+      ...(options.lagProber === true ? { lag: { socket: lagSocket(home) } } : {}),
       gateway: { routeFile: join(home, 'gateway', 'routes', 'routes.json'), admin: { address: ADDRESS[name], port: ports.admin } },
       database: {
         binDir: database.binDir,
@@ -411,18 +431,6 @@ function databaseOptions({ options, ports, secrets }: Shared, name: RegionName):
     dataDir: join(options.folder, name, 'database', 'data'),
     passFile: secrets.passFile,
   });
-}
-
-async function distinctPorts<T extends string>(names: readonly T[], addresses: readonly string[]): Promise<[T, number][]> {
-  const taken = new Set<number>();
-  const found: [T, number][] = [];
-  for (const name of names) {
-    let port = await freePort(...addresses);
-    while (taken.has(port)) port = await freePort(...addresses);
-    taken.add(port);
-    found.push([name, port]);
-  }
-  return found;
 }
 
 function subfolder(folder: string, name: string): string {
