@@ -4,7 +4,7 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { basename, join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
 import { markStandby } from '../../packages/adapters/src/postgres/cluster.ts';
 import { resolveOptions } from '../../packages/adapters/src/postgres/options.ts';
 import { ensureRunning } from '../../packages/adapters/src/postgres/postmaster.ts';
