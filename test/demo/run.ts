@@ -22,7 +22,7 @@ import type { Client, Read, Write } from './writer.ts';
 
 const WRITE_EVERY_MS = 100;
 const LAG_BUCKET_MS = 200;
-/** A prober that looks five times a second has noticed by then that an end is gone. */
+/** A prober that looks twice a second has noticed by then that an end is gone. */
 const LAG_NOTICED_MS = 3_000;
 /** What the product promises of a planned switchover. */
 const SWITCHOVER_GAP_MS_MAX = 1_000;

@@ -14,7 +14,7 @@ import type { Started } from './process.ts';
 const MAIN = fileURLToPath(new URL('../../daemons/lag-prober/src/main.ts', import.meta.url));
 const USER = 'continuum_prober';
 const PASSWORD = 'site-prober-secret';
-const INTERVAL_MS = 200;
+const INTERVAL_MS = 400;
 
 export type SiteProber = {
   readonly folder: string;
