@@ -51,16 +51,28 @@ export async function importKeyRing(publicKeys: Readonly<Record<KeyId, PublicKey
 }
 
 async function importPublicKey(keyId: KeyId, publicKey: PublicKey): Promise<Verifier> {
+  const raw = publicKeyBytes(keyId, publicKey);
+  try {
+    return webcrypto.verifier(await crypto.subtle.importKey('raw', raw, ALGORITHM, true, ['verify']));
+  } catch (cause) {
+    throw new KeyError(publicKeyFix(keyId), cause);
+  }
+}
+
+/** The 32 bytes of a public key in either of its forms. Throws `KeyError` for what is none, or has no proper key id. */
+export function publicKeyBytes(keyId: KeyId, publicKey: PublicKey): Uint8Array<ArrayBuffer> {
   keyRegion(keyId);
   try {
     const x = typeof publicKey === 'string' && !publicKey.startsWith('{') ? publicKey : jwk(publicKey).x;
     const raw = base64Decode(x ?? '');
     if (raw.byteLength !== PUBLIC_KEY_BYTES) throw new KeyError(`${raw.byteLength} bytes instead of ${PUBLIC_KEY_BYTES}`);
-    return webcrypto.verifier(await crypto.subtle.importKey('raw', raw, ALGORITHM, true, ['verify']));
+    return raw;
   } catch (cause) {
-    throw new KeyError(`public key ${keyId}: use the 32 bytes of an Ed25519 public key in base64url, or a JWK`, cause);
+    throw new KeyError(publicKeyFix(keyId), cause);
   }
 }
+
+const publicKeyFix = (keyId: KeyId): string => `public key ${keyId}: use the 32 bytes of an Ed25519 public key in base64url, or a JWK`;
 
 /** A new pair: the private half as PEM for a file of mode 0600, the public half as text for a configuration. */
 export async function generateKeyPair(): Promise<{ privateKey: string; publicKey: string }> {

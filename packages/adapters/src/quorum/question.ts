@@ -2,6 +2,7 @@
 // another question, Node's hides what came with an answer (TTL, authority, a chain of aliases). What is not an answer to exactly this
 // question is passed over, because whoever forges must not be able to end the wait; what answers it and is odd ends it unused.
 
+import { assert } from '@continuum/core';
 import { Packet } from 'dns2';
 
 export const EDNS_BYTES = 1_232;
@@ -11,6 +12,10 @@ const QR_AND_OPCODE = 0xf8;
 const QR = 0x80;
 const TRUNCATED = 0x02;
 const { TYPE, CLASS, RCODE } = Packet;
+/** Recursion wished for, one question, one more record. */
+const QUESTION_HEADER = Buffer.from([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+const EDNS_RECORD = Buffer.from([0, 0, TYPE.EDNS, EDNS_BYTES >> 8, EDNS_BYTES & 255, 0, 0, 0, 0, 0, 0]);
+const LABEL_LENGTH_MAX = 63;
 
 export type Question = {
   readonly id: number;
@@ -37,12 +42,20 @@ export function makeQuestion(name: string, random: Uint8Array, overHttps = false
     const bit = ((random[2 + (index >> 3)] ?? 0) >> (index & 7)) & 1;
     return bit === 1 ? letter.toUpperCase() : letter;
   }).join('');
-  const packet = new Packet();
-  packet.header = new Packet.Header({ id, rd: 1 });
-  packet.questions = [new Packet.Question(mixed, TYPE.TXT, CLASS.IN)];
-  packet.additionals = [Packet.Resource.EDNS([], { udpPayloadSize: EDNS_BYTES })];
   // On the wire a name takes two bytes more than its text; a type and a class follow it.
-  return { id, name: mixed, bytes: packet.toBuffer(), questionEnd: HEADER_BYTES + mixed.length + 2 + 4 };
+  const questionEnd = HEADER_BYTES + mixed.length + 2 + 4;
+  const bytes = Buffer.alloc(questionEnd + EDNS_RECORD.length);
+  bytes.writeUInt16BE(id);
+  QUESTION_HEADER.copy(bytes, 2);
+  let at = HEADER_BYTES;
+  for (const label of mixed.split('.')) {
+    assert(label.length >= 1 && label.length <= LABEL_LENGTH_MAX, 'QUESTION_LABEL', mixed);
+    at = bytes.writeUInt8(label.length, at);
+    at += bytes.write(label, at, 'latin1');
+  }
+  bytes.writeUInt32BE((TYPE.TXT << 16) | CLASS.IN, at + 1);
+  EDNS_RECORD.copy(bytes, questionEnd);
+  return { id, name: mixed, bytes, questionEnd };
 }
 
 /** Never throws, whatever the bytes are. */
