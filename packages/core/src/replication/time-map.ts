@@ -8,20 +8,15 @@
 import { assert } from '../assert.ts';
 import type { Lsn, MonoMs } from '../types.ts';
 import { lsnBytes } from '../types.ts';
-
-export type MapEntry = {
-  /** End of the log in bytes. All 64 bits: a position's high word changes every 4 GiB. */
-  readonly endBytes: bigint;
-  /** First and last time the log was seen to end here, in steady milliseconds of the primary's clock. */
-  readonly firstMs: number;
-  readonly lastMs: number;
-  readonly nextXid: number | null;
-};
+import { addOldEntries, NO_OLD_ENTRIES, oldEntry } from './old-entries.ts';
+import type { MapEntry, OldEntries } from './old-entries.ts';
 
 export type TimeMap = {
   readonly systemIdentifier: string;
   readonly timeline: number;
-  readonly entries: readonly MapEntry[];
+  /** Entries in the order of the log: first the old ones, of which some were dropped, then the recent ones, never none. */
+  readonly old: OldEntries;
+  readonly recent: readonly MapEntry[];
   /** Added to the primary's wall clock to get steady milliseconds: minus the sum of its steps. */
   readonly offsetMs: number;
   /** Wall-clock times before this one are from before a step. */
@@ -39,9 +34,12 @@ export type MapSample = {
   readonly receivedMs: MonoMs;
 };
 
-export const MAP_ENTRIES_MAX = 128;
-/** The newest are never dropped. */
-const RECENT_ENTRIES = 32;
+/** So many of the newest are never dropped. */
+const RECENT_ENTRIES_MIN = 16;
+/** Beyond them so many wait until they are taken over all at once. */
+const RECENT_ENTRIES_MAX = 24;
+const OLD_ENTRIES_MAX = 96;
+export const MAP_ENTRIES_MAX = OLD_ENTRIES_MAX + RECENT_ENTRIES_MAX;
 /** What two reads of a clock may differ by without it having been stepped, beyond the rate error. */
 const CLOCK_NOISE_MS = 20;
 const CLOCK_RATE_ERROR = 0.01;
@@ -56,19 +54,16 @@ export function extendMap(map: TimeMap | null, sample: MapSample): TimeMap | nul
   if (map === null || !continues(map, sample, endBytes)) return startMap(sample, endBytes);
   const { offsetMs, unsteppedSinceMs } = steady(map, sample);
   const atMs = Math.max(latestMs(map), sample.clockMs + offsetMs);
-  const last = map.entries.at(-1);
-  assert(last !== undefined, 'MAP_EMPTY');
-  const { clockMs, sentMs, receivedMs, nextXid } = sample;
-  const entries =
-    last.endBytes === endBytes
-      ? [...map.entries.slice(0, -1), { ...last, lastMs: atMs, nextXid }]
-      : [...map.entries, { endBytes, firstMs: atMs, lastMs: atMs, nextXid }];
-  return { ...map, entries: thin(entries), offsetMs, unsteppedSinceMs, last: { clockMs, sentMs, receivedMs } };
+  const newest = newestOf(map);
+  const { systemIdentifier, timeline, clockMs, sentMs, receivedMs, nextXid } = sample;
+  const entry = newest.endBytes === endBytes ? { endBytes, firstMs: newest.firstMs, lastMs: atMs, nextXid } : { endBytes, firstMs: atMs, lastMs: atMs, nextXid };
+  const recent = newest.endBytes === endBytes ? map.recent.with(-1, entry) : [...map.recent, entry];
+  return { systemIdentifier, timeline, ...settle(map.old, recent, atMs), offsetMs, unsteppedSinceMs, last: { clockMs, sentMs, receivedMs } };
 }
 
 /** Steady time of the newest sample: "now", as far as the primary has told. */
 export function latestMs(map: TimeMap): number {
-  return map.entries.at(-1)?.lastMs ?? 0;
+  return newestOf(map).lastMs;
 }
 
 export type Behind = {
@@ -83,14 +78,13 @@ export type Behind = {
 
 /** What the primary had at its newest sample and a standby at `position` has not. Null when the position is no position. */
 export function behind(map: TimeMap, position: Lsn): Behind | null {
-  const newest = map.entries.at(-1);
-  if (newest === undefined) return null;
+  const newest = newestOf(map);
   const positionBytes = lsnBytes(position);
   if (positionBytes === null) return null;
   const bytes = Number(newest.endBytes - positionBytes);
   if (bytes <= 0) return { bytes: 0, msMin: 0, msMax: 0, commitsMax: 0 };
-  const above = firstAbove(map.entries, positionBytes);
-  const [below, next] = [map.entries[above - 1], map.entries[above]];
+  const above = firstAbove(map, positionBytes);
+  const [below, next] = [entryAt(map, above - 1), entryAt(map, above)];
   const nowMs = newest.lastMs;
   return {
     bytes,
@@ -108,8 +102,8 @@ export function commitAgeMs(map: TimeMap, committedMs: number): number | null {
 
 /** Writing transactions per millisecond over the map's horizon; null when it is too short to tell. */
 export function commitRate(map: TimeMap): number | null {
-  const [first, last] = [map.entries[0], map.entries.at(-1)];
-  if (first === undefined || last === undefined || first.nextXid === null || last.nextXid === null) return null;
+  const [first, last] = [entryAt(map, 0), newestOf(map)];
+  if (first === undefined || first.nextXid === null || last.nextXid === null) return null;
   const spanMs = last.lastMs - first.firstMs;
   return spanMs <= 0 ? null : (last.nextXid - first.nextXid) / spanMs;
 }
@@ -119,7 +113,8 @@ function startMap(sample: MapSample, endBytes: bigint): TimeMap {
   return {
     systemIdentifier,
     timeline,
-    entries: [{ endBytes, firstMs: clockMs, lastMs: clockMs, nextXid }],
+    old: NO_OLD_ENTRIES,
+    recent: [{ endBytes, firstMs: clockMs, lastMs: clockMs, nextXid }],
     offsetMs: 0,
     unsteppedSinceMs: Number.NEGATIVE_INFINITY,
     last: { clockMs, sentMs, receivedMs },
@@ -127,9 +122,8 @@ function startMap(sample: MapSample, endBytes: bigint): TimeMap {
 }
 
 function continues(map: TimeMap, sample: MapSample, endBytes: bigint): boolean {
-  const before = map.entries.at(-1);
-  if (before === undefined || map.systemIdentifier !== sample.systemIdentifier || map.timeline !== sample.timeline) return false;
-  return endBytes >= before.endBytes;
+  if (map.systemIdentifier !== sample.systemIdentifier || map.timeline !== sample.timeline) return false;
+  return endBytes >= newestOf(map).endBytes;
 }
 
 /** The primary's clock may run a little differently, but what it advanced must fit what passed here. */
@@ -144,11 +138,21 @@ function steady(map: TimeMap, sample: MapSample): Pick<TimeMap, 'offsetMs' | 'un
   return { offsetMs: offsetMs + mostMs - advancedMs, unsteppedSinceMs: sample.clockMs };
 }
 
-function firstAbove(entries: readonly MapEntry[], position: bigint): number {
-  let [low, high] = [0, entries.length];
+export const entryCount = ({ old, recent }: TimeMap): number => old.count + recent.length;
+
+const entryAt = ({ old, recent }: TimeMap, index: number): MapEntry | undefined => (index < old.count ? oldEntry(old, index) : recent[index - old.count]);
+
+function newestOf({ recent }: TimeMap): MapEntry {
+  const newest = recent.at(-1);
+  assert(newest !== undefined, 'MAP_EMPTY');
+  return newest;
+}
+
+function firstAbove(map: TimeMap, position: bigint): number {
+  let [low, high] = [0, entryCount(map)];
   while (low < high) {
     const middle = (low + high) >> 1;
-    const entry = entries[middle];
+    const entry = entryAt(map, middle);
     assert(entry !== undefined, 'MAP_INDEX');
     if (entry.endBytes > position) high = middle;
     else low = middle + 1;
@@ -156,19 +160,8 @@ function firstAbove(entries: readonly MapEntry[], position: bigint): number {
   return low;
 }
 
-/**
- * Drops the entry whose absence widens a bound least, relative to its age: what is recent stays exact, and however long a
- * standby is away, the age of what it misses stays known to within a share of itself.
- */
-function thin(entries: readonly MapEntry[]): readonly MapEntry[] {
-  if (entries.length <= MAP_ENTRIES_MAX) return entries;
-  const nowMs = entries.at(-1)?.lastMs ?? 0;
-  let [drop, least] = [1, Number.POSITIVE_INFINITY];
-  for (let index = 1; index < MAP_ENTRIES_MAX - RECENT_ENTRIES; index++) {
-    const [before, entry, after] = [entries[index - 1], entries[index], entries[index + 1]];
-    assert(before !== undefined && entry !== undefined && after !== undefined, 'MAP_INDEX');
-    const share = (after.firstMs - before.lastMs) / (nowMs - entry.lastMs + 1);
-    if (share < least) [drop, least] = [index, share];
-  }
-  return entries.toSpliced(drop, 1);
+function settle(old: OldEntries, recent: readonly MapEntry[], nowMs: number): Pick<TimeMap, 'old' | 'recent'> {
+  if (recent.length <= RECENT_ENTRIES_MAX) return { old, recent };
+  const moved = recent.length - RECENT_ENTRIES_MIN;
+  return { old: addOldEntries(old, recent.slice(0, moved), OLD_ENTRIES_MAX, nowMs), recent: recent.slice(moved) };
 }
