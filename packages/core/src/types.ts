@@ -25,18 +25,32 @@ export const lsn = (value: string): Lsn => value as Lsn;
 
 export const addMs = (at: MonoMs, durationMs: number): MonoMs => (at + durationMs) as MonoMs;
 
-const LSN = /^([0-9A-F]{1,8})\/([0-9A-F]{1,8})$/i;
-
 /** Byte offset of a log position, or null when the text is not one. */
 export function lsnBytes(position: string): bigint | null {
-  const match = LSN.exec(position);
-  if (match === null) return null;
-  return (BigInt(`0x${match[1]}`) << 32n) + BigInt(`0x${match[2]}`);
+  const slash = position.indexOf('/');
+  const [high, low] = [hexWord(position, 0, slash), hexWord(position, slash + 1, position.length)];
+  return high < 0 || low < 0 ? null : (BigInt(high) << 32n) + BigInt(low);
 }
 
 /** `a - b` in bytes; null when either is not a log position. Unknown is never rendered as 0. */
 export function lsnDiffBytes(a: string | null, b: string | null): number | null {
   if (a === null || b === null) return null;
-  const [left, right] = [lsnBytes(a), lsnBytes(b)];
-  return left === null || right === null ? null : Number(left - right);
+  const [slashA, slashB] = [a.indexOf('/'), b.indexOf('/')];
+  const [highA, lowA] = [hexWord(a, 0, slashA), hexWord(a, slashA + 1, a.length)];
+  const [highB, lowB] = [hexWord(b, 0, slashB), hexWord(b, slashB + 1, b.length)];
+  if (highA < 0 || lowA < 0 || highB < 0 || lowB < 0) return null;
+  return (highA - highB) * 2 ** 32 + (lowA - lowB);
+}
+
+/** One to eight hexadecimal digits; -1 when it is something else. By hand: a prober does it thousands of times a second. */
+function hexWord(text: string, from: number, to: number): number {
+  if (to <= from || to - from > 8) return -1;
+  let word = 0;
+  for (let index = from; index < to; index++) {
+    const code = text.charCodeAt(index);
+    const digit = code <= 57 ? code - 48 : (code | 32) - 87;
+    if (digit < 0 || digit > 15 || (code > 57 && digit < 10)) return -1;
+    word = word * 16 + digit;
+  }
+  return word;
 }
