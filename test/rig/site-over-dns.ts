@@ -20,7 +20,7 @@ const ADDRESS = '127.30.0.2';
 const ZONE = 'register.test';
 const LEASE = 'counter';
 
-export async function startSiteOverDns(options: Omit<SiteOptions, 'configure' | 'witnessVia'>): Promise<SiteOverDns> {
+export async function startSiteOverDns(options: Omit<SiteOptions, 'configure' | 'witnessVia' | 'forward'>): Promise<SiteOverDns> {
   const { folder } = options;
   const at = { address: ADDRESS, dnsPort: await freePort(ADDRESS), apiPort: await freePort(ADDRESS) };
   const start = (): Promise<RegisterAuthority> => startRegisterAuthority({ folder: join(folder, 'register'), ...at, zone: ZONE, regions: REGIONS, leases: [LEASE] });
@@ -38,7 +38,7 @@ export async function startSiteOverDns(options: Omit<SiteOptions, 'configure' | 
       local: { ...localRest, dnsRegister: { keyName: `${region}-lease`, keyFile } },
     };
   };
-  const site = await startSite({ ...options, configure });
+  const site = await startSite({ ...options, configure, forward: [{ zone: ZONE, servers: [{ address: at.address, port: at.dnsPort }] }] });
   await site.witness().process.kill();
   return {
     site,

@@ -17,7 +17,7 @@ import { attestationOf, beaconOf, resolversOf } from './beacon.ts';
 import { dnsMetric, startDnsDaemon } from './dns-daemon.ts';
 import { distinctPorts } from './distinct-ports.ts';
 import { startAuthoritative, startResolvers, storedSerial } from './dns.ts';
-import type { Recursor } from './dns.ts';
+import type { Recursor, RecursorOptions } from './dns.ts';
 import { startGateway } from './gateway.ts';
 import type { Gateway } from './gateway.ts';
 import { APP_DATABASE, APP_USER, initPrimary, passwordOf, postgresOptions, postmasterPid } from './postgres.ts';
@@ -48,6 +48,7 @@ export type SiteOptions = {
   readonly witnessVia?: (url: string) => Promise<string>;
   /** The configuration that a region's controller gets, given the usual one: for another register, for example. */
   readonly configure?: (region: RegionName, config: object) => object;
+  readonly forward?: RecursorOptions['forward'];
   /** Beacons in both regions, and a controller that asks the resolvers when the witness is silent. */
   readonly attestation?: boolean;
   /** A lag prober beside each controller. */
@@ -115,6 +116,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
     forward: [
       { zone: ZONE, servers: REGIONS.map((region) => ({ address: ADDRESS[region], port: ports.dns })) },
       ...REGIONS.map((region) => ({ zone: `${region}.${ATTEST_ZONE}`, servers: [{ address: ADDRESS[region], port: ports.beacon }] })),
+      ...(options.forward ?? []),
     ],
   });
   const witnessUrl = (await options.witnessVia?.(witness.url)) ?? witness.url;
@@ -290,15 +292,14 @@ async function startDnsDaemonOf({ name, home, configFile, shared, parts }: Runni
   const { options, ports } = shared;
   const at = (port: number): string => `${ADDRESS[name]}:${port}`;
   const own = { name: 'own', apiUrl: `http://${at(ports.dnsApi)}`, apiKeyFile: join(home, 'dns-api-key'), authority: at(ports.dns) };
+  const beacon = { zone: ATTEST_ZONE, address: ADDRESS[name], port: ports.beacon, privateKeyFile: join(home, 'key.pem') };
   const daemon = await startDnsDaemon({
-    folder: join(home, 'dns'),
-    region: name,
-    ...dnsDaemonAt(name, shared),
+    folder: join(home, 'dns'), region: name, ...dnsDaemonAt(name, shared),
     config: {
       leases: [{ name: LEASE, controllerSocket: gatewayOptions(name, shared).controllerSocket }],
       askIntervalMs: 50,
       publish: { publisher: 'powerdns', specFile: configFile, stateDir: join(home, 'dns', 'state'), compareIntervalMs: 2_000, servers: [own] },
-      ...(options.attestation === true ? { beacon: beaconOf({ zone: ATTEST_ZONE, address: ADDRESS[name], port: ports.beacon, privateKeyFile: join(home, 'key.pem') }) } : {}),
+      ...(options.attestation === true ? { beacon: beaconOf(beacon) } : {}),
     },
   });
   parts.set('dns', daemon);

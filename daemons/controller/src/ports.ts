@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { regionId } from '@continuum/core';
+import { regionId, VOTES_NEEDED } from '@continuum/core';
 import { createDnsRegister } from '@continuum/adapters/dns-register/index';
-import type { RegisterMemory } from '@continuum/adapters/dns-register/index';
+import type { RegisterMemory, RegisterVoter } from '@continuum/adapters/dns-register/index';
 import { gateTimeoutMs } from '@continuum/adapters/envoy-rds/bootstrap';
 import { createEnvoyTraffic } from '@continuum/adapters/envoy-rds/envoy-traffic';
 import { createPostgresDatabase } from '@continuum/adapters/postgres/index';
@@ -119,8 +119,24 @@ async function openRegister({ spec, local }: ContinuumConfig, log: Logger): Prom
     keyName: local.dnsRegister.keyName,
     keySecret: readFileSync(local.dnsRegister.keyFile, 'utf8').trim(),
     memory: registerMemory(join(local.stateDir, 'register.json')),
+    crossCheck: { voters: votersOf(spec.dns.resolvers), onRound: tellShown(log) },
     onWatchProblem,
   });
+}
+
+const votersOf = (resolvers: ContinuumConfig['spec']['dns']['resolvers']): RegisterVoter[] =>
+  resolvers.map((one) => ({ name: one.name, vendor: vendorOf(one) ?? one.name, address: one.address, port: one.port }));
+
+/** Once for each change: whether enough resolvers show the record for an old copy of it to be noticed. */
+function tellShown(log: Logger): (shown: number) => void {
+  let enough: boolean | null = null;
+  return (shown) => {
+    const now = shown >= VOTES_NEEDED;
+    if (now === enough) return;
+    enough = now;
+    if (now) log.info({ shown }, 'the resolvers show the register');
+    else log.warn({ shown }, 'fewer than two resolvers show the register: an old copy of it is told by this region’s own memory alone. Is its zone delegated?');
+  };
 }
 
 const highest = z.strictObject({ epoch: z.number().int().nonnegative(), change: z.number().int().nonnegative() });

@@ -21,6 +21,8 @@ const VENDORS: Readonly<Partial<Record<string, string>>> = {
   '2620:fe::fe': 'quad9',
 };
 
+const VENDOR_OF_REGISTER = { witness: 'cloudflare', dns: null } as const;
+
 export const attestation = z.strictObject({
   /** The unsigned child zone: each region's beacon serves `<region>.<zone>`. */
   zone: z
@@ -29,8 +31,12 @@ export const attestation = z.strictObject({
     .regex(/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$/, 'use a domain name in lower case, without a dot at its end'),
   /** The regions' public keys by key id, `<region>/<label>`. */
   publicKeys: z.record(z.string().min(1).max(64), z.string().min(1).max(200)),
-  /** Who runs the witness: an outcome must be possible without this vendor's resolvers, because then it is needed. */
-  witnessVendor: z.string().min(1).max(64).default('cloudflare'),
+  /**
+   * Who runs the register: an outcome must be possible without this vendor's resolvers, because then it is needed. Not given:
+   * `cloudflare` for a witness, which runs there, and nobody of the resolvers for `register: dns`, which runs at a third place of
+   * the site's own choice. Give it when that place belongs to one of the resolvers' vendors.
+   */
+  witnessVendor: z.string().min(1).max(64).optional(),
 });
 
 type Resolver = { readonly name: string; readonly address: string; readonly vendor?: string | undefined };
@@ -44,7 +50,7 @@ export function fallbackOf(resolvers: readonly Resolver[], ttlMs: number, holdMs
 /** What is wrong between the attestation and the rest of the specification. */
 export function attestationProblems(
   given: z.infer<typeof attestation>,
-  spec: { readonly resolvers: readonly Resolver[]; readonly regions: readonly string[]; readonly ttlMs: number; readonly holdMs: number | undefined },
+  spec: { readonly resolvers: readonly Resolver[]; readonly regions: readonly string[]; readonly ttlMs: number; readonly holdMs: number | undefined; readonly register: 'witness' | 'dns' },
 ): AttestationProblem[] {
   const { resolvers, regions, ttlMs, holdMs } = spec;
   const problems: AttestationProblem[] = [];
@@ -54,7 +60,7 @@ export function attestationProblems(
     problems.push({ path, value: '(nothing)', fix: 'say who runs this resolver: two of one vendor are one voice' });
   }
   const fallback = fallbackOf(resolvers, ttlMs, holdMs);
-  const voters = nameless >= 0 ? null : votersProblem(fallback.voters, given.witnessVendor);
+  const voters = nameless >= 0 ? null : votersProblem(fallback.voters, given.witnessVendor ?? VENDOR_OF_REGISTER[spec.register]);
   if (voters !== null) problems.push({ path: ['spec', 'dns', 'resolvers'], value: fallback.voters.map(({ vendor }) => vendor).join(', '), fix: voters });
   const timing = fallbackProblem(fallback, ttlMs);
   if (timing !== null) problems.push({ path: ['spec', 'timings', 'hold'], value: `${fallback.holdMs} ms`, fix: timing });

@@ -272,6 +272,26 @@ t.test('attestation: vendors, keys and timings are checked against the rest', as
   t.same(paths((tree) => Object.assign(tree['spec']?.['dns']?.['attestation'] as Tree, { zone: 'Not A Zone' })), ['spec.dns.attestation.zone']);
 });
 
+t.test('attestation: the vendor that must not be needed is the witness’s, or the one that is named', async (t) => {
+  const paths = (vendor: string | null, overDns: boolean): string[] =>
+    problemsOf(
+      attestingSpec((tree) => {
+        const [spec, local] = [tree['spec'] as Tree, tree['local'] as Tree];
+        Object.assign(spec['dns']?.['resolvers']?.['2'] as unknown as object, { vendor: 'google' });
+        if (vendor !== null) Object.assign(spec['dns']?.['attestation'] as Tree, { witnessVendor: vendor });
+        if (!overDns) return;
+        delete spec['witness'];
+        delete local['witness'];
+        Object.assign(spec, { register: 'dns', dnsRegister: { address: '192.0.2.53', zone: 'register.example.net', lease: 'counter' } });
+        Object.assign(local, { dnsRegister: { keyName: 'r1-lease', keyFile: '/etc/continuum/tsig' } });
+      }),
+    ).map(({ path }) => path);
+  t.same(paths(null, false), ['spec.dns.resolvers'], 'google, cloudflare, google without cloudflare');
+  t.same(paths(null, true), [], 'a register in DNS is run by neither');
+  t.same(paths('google', true), ['spec.dns.resolvers'], 'unless it is said');
+  t.same(paths('own', false), [], 'a witness of one’s own');
+});
+
 /** What is right, with regions that attest. */
 function attestingSpec(change: (tree: Tree) => void = () => undefined): string {
   const tree = parse(GOOD) as Tree;

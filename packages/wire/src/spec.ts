@@ -74,6 +74,8 @@ const timings = z.strictObject({
   dnsTtlSeconds: z.number().int().min(0).max(3_600).optional(),
 });
 
+const registerKind = z.enum(['witness', 'dns'], 'use witness or dns').default('witness');
+
 const spec = z.strictObject({
   placement: z.literal('active-hotstandby', 'use active-hotstandby: the other placements need no lease and no controller'),
   mode: z.enum(['automatic', 'semi-automatic', 'manual'], 'use automatic, semi-automatic or manual'),
@@ -94,7 +96,7 @@ const spec = z.strictObject({
     attestation: attestation.optional(),
   }),
   /** What keeps the lease. One register per lease, never two: its own section is given, the other one is not. */
-  register: z.enum(['witness', 'dns'], 'use witness or dns').default('witness'),
+  register: registerKind,
   witness: z
     .strictObject({
       url: httpUrl,
@@ -246,7 +248,8 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   const resolvers = readable(z.array(resolver), raw, ['spec', 'dns', 'resolvers']);
   if (proving !== null && resolvers !== null && names !== null) {
     const { ttlMs } = deriveFrom(objective.rto, set);
-    for (const { path, value, fix } of attestationProblems(proving, { resolvers, regions: names, ttlMs, holdMs: set.hold })) add(path, value, fix);
+    const register = readable(registerKind, raw, ['spec', 'register']) ?? 'witness';
+    for (const { path, value, fix } of attestationProblems(proving, { resolvers, regions: names, ttlMs, holdMs: set.hold, register })) add(path, value, fix);
   }
   for (const problem of checkTimings(deriveFrom(objective.rto, set), objective.rto)) {
     const path = FIELD_OF[problem.field] ?? `spec.timings.${problem.field}`;
@@ -258,7 +261,7 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
 
 /** Exactly one register: its sections are there, the other one's are not. */
 function registerChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
-  const chosen = readable(z.enum(['witness', 'dns']).default('witness'), raw, ['spec', 'register']);
+  const chosen = readable(registerKind, raw, ['spec', 'register']);
   if (chosen === null) return [];
   const sections = { witness: 'witness', dns: 'dnsRegister' } as const;
   return (['witness', 'dns'] as const).flatMap((kind) =>

@@ -10,8 +10,9 @@ import type { Message } from './message.ts';
 import { observeAnswer, observeWrite, viewStored } from './observed-lease.ts';
 import type { Observation } from './observed-lease.ts';
 import type { Checked } from './options.ts';
-import { decodeLease, encodeLease } from './record.ts';
-import type { StoredLease } from './record.ts';
+import type { CrossCheck } from './cross-check.ts';
+import { decodeLease, encodeLease, isOlder, RECORD_TTL_SECONDS } from './record.ts';
+import type { LeaseState, StoredLease } from './record.ts';
 import type { Session } from './session.ts';
 
 /** The lease as it was read last, with the very text that a compare-and-set must name. */
@@ -21,7 +22,11 @@ export type Seen = { readonly text: string; readonly observation: Observation };
 export type Client = {
   readonly checked: Checked;
   seen: Seen | null;
+  /** Null when no resolvers are named. */
+  readonly crossCheck: CrossCheck | null;
 };
+
+const THIS_REGION = 'this region has';
 
 export function view({ checked }: Client, { observation }: Seen): LeaseView {
   return viewStored(observation, checked.region, checked.nowMs(), checked.drift);
@@ -30,6 +35,8 @@ export function view({ checked }: Client, { observation }: Seen): LeaseView {
 /** Reads the lease at the authority. */
 export async function readLease(client: Client, session: Session, signal: AbortSignal): Promise<Result<Seen>> {
   const { checked } = client;
+  // Without a memory of its own it would believe whatever is there: the others are asked first, within their own bound.
+  if (client.seen === null && checked.memory.load() === null) await client.crossCheck?.firstRound;
   const askedMs = checked.nowMs();
   const answered = await session.exchange(encodeTextQuestion(randomInt(0x1_0000), checked.name), signal);
   if (!answered.ok) return answered;
@@ -47,7 +54,11 @@ function take(client: Client, text: string, stored: StoredLease, askedMs: number
   if (known !== null && isOlder(stored, known)) {
     // Asked before the newer state was known, and answered late.
     if (seen !== null && askedMs < seen.observation.learnedMs) return success(seen);
-    return failure('CTM_REGISTER_REJECTED', rolledBack(checked, stored, known));
+    return failure('CTM_REGISTER_REJECTED', rolledBack(checked, stored, known, THIS_REGION));
+  }
+  const outside = client.crossCheck?.remembered() ?? null;
+  if (outside !== null && askedMs >= outside.learnedMs && isOlder(stored, outside.state)) {
+    return failure('CTM_REGISTER_REJECTED', rolledBack(checked, stored, outside.state, `${outside.by.join(' and ')} have`));
   }
   if (seen !== null && stored.change === seen.observation.stored.change && stored.epoch === seen.observation.stored.epoch) {
     if (text !== seen.text) {
@@ -65,7 +76,7 @@ export async function writeLease(client: Client, session: Session, seen: Seen, n
   const text = encodeLease(next);
   if (text === null) return failure('CTM_REGISTER_REJECTED', 'the lease would be larger than its record may be; give shorter reasons');
   const sentMs = checked.nowMs();
-  const update = { zone: checked.zone, name: checked.name, expected: seen.text, next: text, ttlSeconds: 0 };
+  const update = { zone: checked.zone, name: checked.name, expected: seen.text, next: text, ttlSeconds: RECORD_TTL_SECONDS };
   const answered = await session.exchange(encodeTextUpdate({ id: randomInt(0x1_0000), ...update }), signal);
   if (!answered.ok) return answered;
   const { rcode } = answered.value;
@@ -85,16 +96,11 @@ function remember(client: Client, next: Seen): void {
   if (before === null || before.epoch !== epoch || before.change !== change) client.checked.memory.save({ epoch, change });
 }
 
-function isOlder(one: Highest, other: Highest): boolean {
-  return one.epoch < other.epoch || (one.epoch === other.epoch && one.change < other.change);
-}
-
-type Highest = { readonly epoch: number; readonly change: number };
-
-function rolledBack({ name }: Checked, stored: Highest, known: Highest): string {
+function rolledBack({ name }: Checked, stored: LeaseState, known: LeaseState, who: string): string {
   return (
-    `${name} is at epoch ${stored.epoch}, change ${stored.change}; this region has seen epoch ${known.epoch}, change ${known.change}. ` +
-    `An old copy of the zone was put back. Stop both controllers, remove the record and create the lease anew with an epoch of at least ${known.epoch}`
+    `${name} is at epoch ${stored.epoch}, change ${stored.change}; ${who} seen epoch ${known.epoch}, change ${known.change}. ` +
+    `An old copy of the zone was put back${who === THIS_REGION ? '' : ', or this region is led to another server'}. ` +
+    `Stop both controllers, remove the record and create the lease anew with an epoch of at least ${known.epoch}`
   );
 }
 

@@ -3,3 +3,4 @@
 export { createDnsRegister } from './register.ts';
 export type { DnsRegister } from './register.ts';
 export type { DnsRegisterOptions, RegisterMemory } from './options.ts';
+export type { RegisterVoter } from './cross-check.ts';

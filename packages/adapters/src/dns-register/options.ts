@@ -6,6 +6,7 @@ import type { Failure } from '@continuum/ports';
 import { fieldProblems, InvalidFieldsError, leaseName, regionName } from '@continuum/wire';
 import type { FieldProblem } from '@continuum/wire';
 import { z } from 'zod';
+import type { CrossCheckOptions } from './cross-check.ts';
 import type { Authority } from './session.ts';
 
 /** The highest state of the lease that this region has ever seen. It outlives the process. */
@@ -28,6 +29,8 @@ export type DnsRegisterOptions = {
   /** Base64, as `pdnsutil generate-tsig-key NAME hmac-sha256` prints it. */
   readonly keySecret: string;
   readonly memory: RegisterMemory;
+  /** Resolvers that are asked what they remember of the record; without them only this region's own memory tells an old copy. */
+  readonly crossCheck?: Pick<CrossCheckOptions, 'voters' | 'onRound' | 'everyMs' | 'timeoutMs'>;
   /** Between two looks of a watch. */
   readonly pollMs?: number;
   /** How much the rates of two machines' clocks may differ. */

@@ -11,6 +11,8 @@ import { z } from 'zod';
 export const JOURNAL_MAX = 12;
 /** Larger than the largest lease; a name server takes 64 KiB in one message, and an update holds the value twice. */
 export const RECORD_LENGTH_MAX = 24_000;
+/** Nobody who decides reads through a cache; resolvers shall remember it so long, see `cross-check.ts`. */
+export const RECORD_TTL_SECONDS = 60;
 
 const PREFIX = 'ctm1.';
 const BASE64URL = /^[A-Za-z0-9_-]+$/;
@@ -52,6 +54,13 @@ const storedLease = z.strictObject({
 });
 
 export type StoredLease = z.infer<typeof storedLease>;
+/** What orders the states of one lease. */
+export type LeaseState = { readonly epoch: number; readonly change: number };
+
+export function isOlder(one: LeaseState, other: LeaseState): boolean {
+  return one.epoch < other.epoch || (one.epoch === other.epoch && one.change < other.change);
+}
+
 export type JournalEntry = { readonly revision: number; readonly event: LeaseEventKind };
 
 /**

@@ -12,11 +12,12 @@ import type { RegisterPort, Result } from '@continuum/ports';
 import { describeFields, leaseCommand, parseWire } from '@continuum/wire';
 import { readLease, updateRefused, view, writeLease } from './client.ts';
 import type { Client } from './client.ts';
+import { startCrossCheck } from './cross-check.ts';
 import { encodeTextUpdate, RCODE } from './message.ts';
 import { step, trusted } from './observed-lease.ts';
 import { checkOptions } from './options.ts';
 import type { DnsRegisterOptions } from './options.ts';
-import { encodeLease, newStoredLease } from './record.ts';
+import { encodeLease, newStoredLease, RECORD_TTL_SECONDS } from './record.ts';
 import { openSession } from './session.ts';
 import type { Session } from './session.ts';
 import { watchRecord } from './watch.ts';
@@ -36,7 +37,9 @@ const RACE_PAUSE_MS_MAX = 20;
 /** Throws `InvalidFieldsError` with every problem of the options. */
 export function createDnsRegister(options: DnsRegisterOptions): DnsRegister {
   const checked = checkOptions(options);
-  const client: Client = { checked, seen: null };
+  const { crossCheck: outside } = options;
+  const crossCheck = outside === undefined ? null : startCrossCheck({ ...outside, name: checked.name.replace(/\.$/, ''), lease: checked.lease, nowMs: checked.nowMs });
+  const client: Client = { checked, seen: null, crossCheck };
   const bounded = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS_MAX)]);
   return {
     send: (command, signal) => inSession(client, (session) => send(client, session, command, bounded(signal))),
@@ -47,7 +50,7 @@ export function createDnsRegister(options: DnsRegisterOptions): DnsRegister {
       }),
     watch: (onPush, signal) => watchRecord(client, options, onPush, signal),
     create: (signal, floor) => inSession(client, (session) => create(client, session, floor, bounded(signal))),
-    close: () => Promise.resolve(),
+    close: async () => crossCheck?.close(),
   };
 }
 
@@ -87,7 +90,7 @@ async function create(
   const { checked } = client;
   const next = encodeLease(newStoredLease(checked.lease, floor));
   if (next === null) return failure('CTM_REGISTER_REJECTED', 'too many regions for one record');
-  const update = { zone: checked.zone, name: checked.name, expected: null, next, ttlSeconds: 0 };
+  const update = { zone: checked.zone, name: checked.name, expected: null, next, ttlSeconds: RECORD_TTL_SECONDS };
   const answered = await session.exchange(encodeTextUpdate({ id: randomInt(0x1_0000), ...update }), signal);
   if (!answered.ok) return answered;
   const { rcode } = answered.value;
