@@ -43,6 +43,10 @@ export type DatabaseFaults = {
   /** Its queries are not answered: it can only be observed as unknown. */
   hung: boolean;
   replayFrozen: boolean;
+  /** Somebody paused replay: it stands still, and says so. */
+  replayPaused: boolean;
+  /** Its walreceiver does not run: nothing arrives, and it looks connected until the primary gives it up. Set by `freezeReceiver`. */
+  receiverFrozen: boolean;
   lagMissing: boolean;
   promote: 'ok' | 'hangs' | 'fails' | 'crashes-after';
   rewindImpossible: boolean;
@@ -53,6 +57,8 @@ export type DatabaseFaults = {
 const NO_FAULTS: DatabaseFaults = {
   hung: false,
   replayFrozen: false,
+  replayPaused: false,
+  receiverFrozen: false,
   lagMissing: false,
   promote: 'ok',
   rewindImpossible: false,
@@ -95,6 +101,7 @@ export class Database {
   cancelledVisible: LogEntry | null = null;
   #waiting: Waiting[] = [];
   #reconnecting = false;
+  #unread: { readonly stream: Stream; readonly head: LogEntry } | null = null;
 
   constructor(sim: Simulation, machine: Machine, region: string, address: string, times: DatabaseTimes, hooks: DatabaseHooks) {
     this.sim = sim;
@@ -115,6 +122,7 @@ export class Database {
 
   healFaults(): void {
     this.faults = { ...NO_FAULTS };
+    this.thawReceiver();
     this.receive();
   }
 
@@ -244,6 +252,10 @@ export class Database {
 
   received(stream: Stream, head: LogEntry): void {
     if (!stream.alive || this.head === null || head.index <= this.head.index) return;
+    if (this.faults.receiverFrozen) {
+      this.#unread = { stream, head };
+      return;
+    }
     if (!contains(head, this.head)) this.hooks.diverged(this, stream.source);
     this.head = head;
     this.receive();
@@ -252,13 +264,27 @@ export class Database {
   /** Replays what has arrived, and says so. */
   receive(): void {
     const { receiver, head } = this;
-    if (head === null || this.role !== 'standby' || this.faults.replayFrozen || this.faults.hung) return;
+    const { replayFrozen, replayPaused, hung } = this.faults;
+    if (head === null || this.role !== 'standby' || replayFrozen || replayPaused || hung) return;
     this.replayed = head;
     if (receiver === null || !receiver.alive) return;
     for (const cascaded of this.senders.values()) this.#send(cascaded);
     receiver.backward.send(() => {
       if (receiver.alive) receiver.source.process.deliver(() => receiver.source.told(receiver, head));
     });
+  }
+
+  freezeReceiver(): void {
+    this.faults.receiverFrozen = true;
+    this.streamMayBreak();
+  }
+
+  /** What waited in the socket is read, if it still stands. */
+  thawReceiver(): void {
+    this.faults.receiverFrozen = false;
+    const unread = this.#unread;
+    this.#unread = null;
+    if (unread !== null) this.received(unread.stream, unread.head);
   }
 
   told(stream: Stream, replayed: LogEntry): void {
@@ -335,7 +361,7 @@ export class Database {
       lsn: lsnOf(head),
       replayLsn: primary || this.faults.lagMissing ? null : lsnOf(this.replayed ?? head),
       receiver: primary ? null : { streaming: this.receiver !== null, source: this.source?.address ?? null, messageAgeMs: null },
-      replayPaused: primary ? null : false,
+      replayPaused: primary ? null : this.faults.replayPaused,
       standbys: primary ? this.#standbys(head) : [],
       synchronous: this.synchronous,
       epoch: head.epoch,
@@ -357,7 +383,8 @@ export class Database {
 function checkStream(stream: Stream): void {
   if (!stream.alive) return;
   const { source, standby, forward, backward } = stream;
-  if (forward.isSilent || backward.isSilent || !source.process.running || !standby.process.running) standby.dropReceiver();
+  const silent = forward.isSilent || backward.isSilent || standby.faults.receiverFrozen;
+  if (silent || !source.process.running || !standby.process.running) standby.dropReceiver();
 }
 
 function nothingKnown(role: 'unknown' | 'starting' | 'down', shape: DatabaseShape, problem: string): DatabaseObservation {
