@@ -2,11 +2,11 @@
 
 import { test } from 'tap';
 import { monoMs } from '@continuum/core';
-import type { StandbyReport } from '@continuum/core/replication/index';
+import type { StandbySummary } from '@continuum/core/replication/index';
 import { createHistory } from './history.ts';
 
-const report = (value: number | null): StandbyReport =>
-  ({ lag: { bytes: { value }, milliseconds: { value } }, loss: { milliseconds: { value } }, verdict: { kind: value === null ? 'unknown' : 'promotable' } }) as StandbyReport;
+const report = (value: number | null): StandbySummary =>
+  ({ lag: { bytes: { value }, milliseconds: { value } }, loss: { milliseconds: { value } }, verdict: { kind: value === null ? 'unknown' : 'promotable' } }) as StandbySummary;
 
 test('the newest entries are kept, and null is null', async (t) => {
   const history = createHistory(100);

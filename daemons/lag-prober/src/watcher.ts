@@ -2,8 +2,8 @@
 // end that fails is asked less often, with jitter; its age is told all the same. Nothing in here can hold up another cluster.
 
 import type { MonoMs } from '@continuum/core';
-import { absorbProbe, hash, nameOf, newCluster, primaryOf, reportCluster } from '@continuum/core/replication/index';
-import type { ClusterReport, ClusterState, PrimarySample, ProbeOutcome } from '@continuum/core/replication/index';
+import { absorbProbe, hash, nameOf, newCluster, primaryOf, reportCluster, summariseStandbys } from '@continuum/core/replication/index';
+import type { ClusterReport, ClusterState, PrimarySample, ProbeOutcome, StandbySummary } from '@continuum/core/replication/index';
 import { createCanary } from './canary.ts';
 import type { Canary, CanaryReport } from './canary.ts';
 import type { ClusterConfig } from './config.ts';
@@ -85,7 +85,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
     if (end.failures >= FAILURES_AT_FULL_RATE && end.name === state.primary) beater?.giveUp();
     for (const one of ends) confirmStall(one, state, receivedMs, (atMs) => wheel.schedule(atMs, () => look(one)));
     const complete = ends.every((one) => one.looking === null);
-    if (complete) histories.add(receivedMs, reportCluster(state, receivedMs));
+    if (complete) histories.add(receivedMs, summariseStandbys(state, receivedMs));
     if (complete || verdicts(state) !== before) options.onChange(watcher);
     if (outcome.ok && end.name === state.primary) beater?.beat(end.name, end.probe, primaryOf(state)?.sample ?? null);
   };
@@ -129,16 +129,16 @@ function confirmStall(end: End, state: ClusterState, nowMs: MonoMs, lookAt: (atM
   lookAt(confirmMs);
 }
 
-type Histories = { readonly add: (atMs: MonoMs, report: ClusterReport) => void; readonly read: Watcher['history'] };
+type Histories = { readonly add: (atMs: MonoMs, rounds: readonly StandbySummary[]) => void; readonly read: Watcher['history'] };
 
 function createHistories(entriesMax: number): Histories {
   const histories = new Map<string, History>();
   return {
-    add: (atMs, { standbys }) => {
-      for (const standby of standbys) {
-        const history = histories.get(standby.name) ?? createHistory(entriesMax);
-        histories.set(standby.name, history);
-        history.add(atMs, standby);
+    add: (atMs, rounds) => {
+      for (const round of rounds) {
+        const history = histories.get(round.name) ?? createHistory(entriesMax);
+        histories.set(round.name, history);
+        history.add(atMs, round);
       }
     },
     read: (nowMs) => Object.fromEntries([...histories].map(([name, history]) => [name, history.read(nowMs)])),

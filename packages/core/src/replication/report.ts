@@ -36,6 +36,9 @@ export type StandbyReport = {
   readonly slot: { readonly name: string; readonly walStatus: string | null; readonly retainedBytes: number | null } | null;
 };
 
+/** What is kept of every round: the report's figures and verdict, without what is only made for a reader. */
+export type StandbySummary = Pick<StandbyReport, 'name' | 'verdict' | 'lag'> & { readonly loss: Pick<StandbyReport['loss'], 'milliseconds'> };
+
 export type EndReport = {
   readonly name: string;
   readonly role: 'primary' | 'standby' | 'exporter' | 'unknown';
@@ -63,7 +66,6 @@ export type ClusterReport = {
 
 export function reportCluster(state: ClusterState, nowMs: MonoMs): ClusterReport {
   const primary = primaryOf(state);
-  const standbys = Object.values(state.ends).filter((end) => end.settings.name !== state.primary || state.twoPrimaries);
   return {
     cluster: state.settings.name,
     primary:
@@ -79,16 +81,27 @@ export function reportCluster(state: ClusterState, nowMs: MonoMs): ClusterReport
             syncWaitMsMax: primary.sample.syncWaitMsMax,
             weakSettings: primary.sample.weakSettings,
           },
-    standbys: standbys.map((end) => reportStandby(state, end, nowMs)),
+    standbys: standbysOf(state).map((end) => reportStandby(state, end, nowMs)),
     ends: Object.values(state.ends).map((end) => reportEnd(end, nowMs)),
   };
 }
 
+export function summariseStandbys(state: ClusterState, nowMs: MonoMs): StandbySummary[] {
+  return standbysOf(state).map((end) => {
+    const facts = factsOf(state, end.settings.name, nowMs);
+    return { name: end.settings.name, verdict: verdictInForce(end, judgeStandby(facts)), lag: { bytes: facts.lagBytes, milliseconds: facts.lagMs }, loss: { milliseconds: facts.lossMs } };
+  });
+}
+
+const standbysOf = (state: ClusterState): EndState[] => Object.values(state.ends).filter((end) => end.settings.name !== state.primary || state.twoPrimaries);
+
+/** Evidence that went stale without any look counts at once: nobody was there to feed the debouncer. */
+const verdictInForce = (end: EndState, newest: Verdict): Verdict => (newest.kind === 'unknown' && isAged(newest) ? newest : end.verdict);
+
 function reportStandby(state: ClusterState, end: EndState, nowMs: MonoMs): StandbyReport {
   const facts = factsOf(state, end.settings.name, nowMs);
   const newest = judgeStandby(facts);
-  // Evidence that went stale without any look: nobody was there to feed the debouncer.
-  const verdict = newest.kind === 'unknown' && isAged(newest) ? newest : end.verdict;
+  const verdict = verdictInForce(end, newest);
   const primary = primaryOf(state);
   const walsender = walsenderOf(primary, end);
   const sample = asRole(end.seen, 'standby')?.sample ?? null;
