@@ -25,7 +25,8 @@ const STEADY = { everyMs: 50, fromMs: 300, untilMs: 3_600 };
 const PLANS: Readonly<Record<string, Plan>> = {
   idle: { lengthMs: 3_000, writes: { everyMs: 5_000, fromMs: 2_000, untilMs: 2_100 }, steps: [] },
   'steady-writes': { lengthMs: 3_000, writes: STEADY, steps: [] },
-  'frozen-receiver': { lengthMs: 4_200, writes: STEADY, steps: [[1_000, 'freeze-receiver'], [3_000, 'thaw-receiver']] },
+  // Nothing is written after the thaw: what waited in the socket must come by itself.
+  'frozen-receiver': { lengthMs: 4_200, writes: { ...STEADY, untilMs: 2_800 }, steps: [[1_000, 'freeze-receiver'], [3_000, 'thaw-receiver']] },
   'slow-link': { lengthMs: 4_500, writes: { ...STEADY, untilMs: 3_000 }, steps: [[1_000, 'slow-link'], [3_200, 'fast-link']] },
   'link-cut': { lengthMs: 4_200, writes: STEADY, steps: [[1_000, 'cut-link'], [3_000, 'heal-link']] },
   'replay-paused': { lengthMs: 4_200, writes: STEADY, steps: [[1_000, 'pause-replay'], [3_000, 'resume-replay']] },
