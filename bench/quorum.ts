@@ -1,5 +1,5 @@
 // What a round of the resolvers costs when one of them is dead, and how many signed answers a beacon gives: beside a static record of
-// PowerDNS, asked by the same client in the same run.
+// PowerDNS and of gdnsd, asked by the same client in the same run.
 
 import { randomBytes, generateKeyPairSync, sign } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -14,6 +14,9 @@ import { generateKeyPair } from '@continuum/wire';
 import { startBeacon } from '../test/rig/beacon.ts';
 import { startAuthoritative, startResolvers } from '../test/rig/dns.ts';
 import { freePort, runFolder } from '../test/rig/process.ts';
+import { startGdnsd } from './peers/gdnsd.ts';
+import { ensureDnsPrograms } from './peers/install.mjs';
+import { peerReason } from './peers/peer-problem.ts';
 import { machine, quantile, row } from './report.ts';
 import type { BenchReport } from './report.ts';
 
@@ -24,8 +27,11 @@ const DEADLINE_MS = 300;
 const ANSWERS_MS = 5_000;
 /** Questions under way at once. */
 const WINDOW = 64;
+const TYPE_A = 1;
 /** Linux counts a process's time in hundredths of a second. */
 const TICKS_PER_SECOND = 100;
+/** The beacon asks this process, whose time is measured; it is told of every change anyway. */
+const ASK_INTERVAL_MS = 10_000;
 
 export async function benchQuorum(say: (line: string) => void): Promise<BenchReport> {
   const folder = runFolder('bench-quorum');
@@ -38,7 +44,7 @@ export async function benchQuorum(say: (line: string) => void): Promise<BenchRep
   link.value.set({ epoch: 4, mode: 'open', activeRegion: 'r1', holdForwarded: false, holdMsMax: 1_000 }, monoMs(systemClock.now().monoMs + 3_600_000));
   const at = { address: ADDRESS, port: await freePort(ADDRESS) };
   const generous = { perSecond: 1_000_000, burst: 1_000_000 };
-  const beacon = await startBeacon({ folder: join(folder, 'beacon'), region: 'r1', zone: ZONE, ...at, metricsPort: await freePort(ADDRESS), lease: 'counter', controllerSocket, privateKeyFile, rateLimit: generous });
+  const beacon = await startBeacon({ folder: join(folder, 'beacon'), region: 'r1', zone: ZONE, ...at, metricsPort: await freePort(ADDRESS), lease: 'counter', controllerSocket, privateKeyFile, rateLimit: generous, askIntervalMs: ASK_INTERVAL_MS });
   const resolvers = await startResolvers({
     folder: join(folder, 'resolvers'),
     port: await freePort('127.8.8.8', '127.1.1.1', '127.9.9.9'),
@@ -57,7 +63,9 @@ export async function benchQuorum(say: (line: string) => void): Promise<BenchRep
   say('answers of the beacon, and of PowerDNS for a static record');
   const signed = await answers(at, beacon.pid, () => makeQuestion(attestationName({ nonce: randomBytes(16).toString('hex'), lease: 'counter', region: 'r1' }, ZONE), randomBytes(34)).bytes);
   const authority = await startAuthoritative({ folder: join(folder, 'pdns'), region: 'r1', address: '127.48.0.2', dnsPort: await freePort('127.48.0.2'), apiPort: await freePort('127.48.0.2'), apiKey: 'key', zone: 'app.test', nameServers: [{ region: 'r1', address: '127.48.0.2' }] });
-  const fixed = await answers({ address: '127.48.0.2', port: authority.server.port ?? 53 }, authority.started.pid, () => makeQuestion('ns-r1.app.test', randomBytes(34)).bytes);
+  const fixed = await answers({ address: '127.48.0.2', port: authority.server.port ?? 53 }, authority.started.pid, () => addressQuestion('ns-r1.app.test'));
+  const notes: string[] = [];
+  const peer = await gdnsdAnswers(join(folder, 'gdnsd'), say).catch((error: unknown) => void notes.push(`gdnsd could not run: ${peerReason(error)}`));
   await quorum.close();
   await Promise.all([link.value.close(), beacon.stop(), authority.started.stop(), ...resolvers.map((one) => one.started.stop())]);
   return {
@@ -68,14 +76,31 @@ export async function benchQuorum(say: (line: string) => void): Promise<BenchRep
       row('round, one voter dead: p99', 'ms', degraded.wallMs, (values) => quantile(values, 0.99), `<= ${DEADLINE_MS + 10}`),
       row('round, one voter dead: CPU of the asker', 'ms', [degraded.cpuMs], (values) => values[0] ?? null, '<= 1'),
       row('rounds with an outcome, one voter dead', '%', [degraded.decided], (values) => values[0] ?? null, '>= 100'),
-      row('signed answers of the beacon, per core', '1/s', [signed.perCpuSecond], (values) => values[0] ?? null, '>= 20000', { 'pdns static': fixed.perCpuSecond }),
+      row('signed answers of the beacon, per core', '1/s', [signed.perCpuSecond], (values) => values[0] ?? null, '>= 20000', { 'pdns static': fixed.perCpuSecond, 'gdnsd static': peer?.perCpuSecond ?? null }),
       row('Ed25519 signatures alone, per core', '1/s', [signaturesPerSecond()], (values) => values[0] ?? null, null),
     ],
     notes: [
       `a round has a deadline of ${DEADLINE_MS} ms; the dead voter is a stopped recursor, so every round waits for it`,
       'answers per second of the process\'s own CPU time, so that the client on the same machine takes nothing from it',
+      'what limits the beacon: each answer is one signature (their rate alone is the last row) besides one datagram in and one out (all that the peers do)',
+      ...notes,
     ],
   };
+}
+
+function addressQuestion(name: string): Buffer {
+  const { bytes, questionEnd } = makeQuestion(name, randomBytes(34));
+  bytes.writeUInt16BE(TYPE_A, questionEnd - 4);
+  return bytes;
+}
+
+async function gdnsdAnswers(folder: string, say: (line: string) => void): Promise<{ perCpuSecond: number }> {
+  const { gdnsd } = await ensureDnsPrograms(say);
+  const at = { address: '127.48.0.3', port: await freePort('127.48.0.3') };
+  const started = await startGdnsd({ folder, program: gdnsd, ...at, zone: 'app.test', label: 'counter', regions: ['127.48.0.4'], probePort: await freePort('127.48.0.4') });
+  const found = await answers(at, started.pid, () => addressQuestion('static.app.test'));
+  await started.stop();
+  return found;
 }
 
 async function rounds(quorum: Awaited<ReturnType<typeof createQuorum>>): Promise<{ wallMs: number[]; cpuMs: number; decided: number }> {
