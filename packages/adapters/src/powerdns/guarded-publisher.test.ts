@@ -60,18 +60,38 @@ test('every placement answers on this server with its own addresses: host, wildc
   t.same(compared.ok && compared.value.contents({ name: `_continuum-canary.${ZONE}.`, type: 'LUA' }), [], 'no canary is left');
 });
 
-test('weights under a probe are kept: three of four clients go to the region that weighs 3', async (t) => {
-  const from: string[] = [];
-  for (let client = 1; client <= 100; client++) {
+/** Each of many clients asks twice. */
+async function askAsClients(label: string, count = 100): Promise<{ readonly first: string; readonly again: string }[]> {
+  const answers: { first: string; again: string }[] = [];
+  for (let client = 1; client <= count; client++) {
     const one = new Resolver({ timeout: 2_000, tries: 1 });
     one.setServers([`${ADDRESS}:${dnsPort}`]);
     one.setLocalAddress(`127.43.100.${client}`);
-    const first = await one.resolve4(`weighted.${ZONE}`);
-    t.same(await one.resolve4(`weighted.${ZONE}`), first, 'the same client stays');
-    from.push(first.join());
+    const ask = async (): Promise<string> => (await one.resolve4(`${label}.${ZONE}`)).join();
+    answers.push({ first: await ask(), again: await ask() });
   }
-  const share = from.filter((address) => address === '127.43.3.1').length / from.length;
-  t.ok(share > 0.6 && share < 0.9, `${share} of the clients`);
+  return answers;
+}
+
+for (const label of ['weighted', 'weighted-plain']) {
+  test(`${label}: three of four clients go to the region that weighs 3, and each stays where it is`, async (t) => {
+    const answers = await askAsClients(label);
+    t.same(answers.filter(({ first, again }) => first !== again), []);
+    const share = answers.filter(({ first }) => first === '127.43.3.1').length / answers.length;
+    t.ok(share > 0.6 && share < 0.9, `${share} of the clients`);
+  });
+}
+
+test('nearest on a server without the geoip backend: one address, of any region, and told', async (t) => {
+  for (const label of ['nearest', 'nearest-plain']) {
+    const published = rrsets(label, { select: 'nearest', probe: label === 'nearest' ? { port, path: '/healthz' } : null });
+    t.match(await guarded.publish(ZONE, wanted(published), soon()), { ok: true });
+    const answers = await askAsClients(label, 30);
+    t.same([...new Set(answers.flatMap(({ first, again }) => [first, again]))].sort(), ['127.43.3.1', '127.43.3.2'], `${label}: both, one at a time`);
+    t.ok(answers.some(({ first, again }) => first !== again), 'the same client is sent here and there');
+  }
+  const made = renderPlacement({ placement: 'active-active', version: '4.7', zone: ZONE, names: [`nearest.${ZONE}`], regions, ttlSeconds: 1, select: 'nearest' });
+  t.match(made.ok && made.value.notes.find(({ what }) => what.includes('geoip')), { kind: 'needs' });
 });
 
 test('an expression that does not answer never reaches the real name', async (t) => {

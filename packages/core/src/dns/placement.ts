@@ -132,7 +132,7 @@ function probeOf(input: PlacementInput, names: readonly string[]): Probe | null 
 function serverNotes(input: PlacementInput): Note[] {
   const notes: Note[] = [{ kind: 'needs', what: 'enable-lua-records=yes', reason: 'on the server; not `shared`, which lets the state of one record leak into another' }];
   if (input.placement === 'active-active' && input.select !== 'weighted') {
-    notes.push({ kind: 'needs', what: 'edns-subnet-processing=yes and the geoip backend', reason: 'without both, the nearest is nearest to the resolver, or any' });
+    notes.push({ kind: 'needs', what: 'edns-subnet-processing=yes and the geoip backend', reason: 'without the backend every answer names any region by chance, the same client here and there (seen on 4.7.3); without the setting, the nearest is nearest to the resolver' });
   }
   if (luaIsStatic(input.version)) {
     notes.push({ kind: 'static', what: 'LUA records', reason: `PowerDNS ${input.version} refuses to change them (enable-lua-record-updates=no, and it should stay so): load them once with "pdnsutil load-zone" or a zone file; only plain records are written later` });
