@@ -1,11 +1,11 @@
 // One region's controller in standalone mode: `main.ts --config continuum.yaml`. It reads its configuration once, takes
-// its state directory and its addresses, and only then drives `decide`: a second controller never acts. Exit codes: 78 the
+// its directories and its addresses, and only then drives `decide`: a second controller never acts. Exit codes: 78 the
 // configuration or the state file is wrong, 75 something that it needs is taken (another controller, a port), 70 a
 // programming error.
 
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serve } from '@hono/node-server';
 import type { ServerType } from '@hono/node-server';
@@ -49,7 +49,7 @@ await main();
 async function main(): Promise<void> {
   const { config, policy } = readConfig();
   const token = readToken(config);
-  process.once('exit', lock(config.local.stateDir));
+  process.once('exit', lock(config));
   const saved = restore(config);
   const { feed, metrics, record } = openEvidence(config, policy.name);
   const ports = await open(config);
@@ -194,14 +194,27 @@ function readGiven(field: string, file: string): string {
   }
 }
 
-function lock(stateDir: string): () => void {
-  try {
+/** Its own state, and the cluster: two controllers with states of their own would rejoin one directory against each other. */
+function lock({ local }: ContinuumConfig): () => void {
+  const { stateDir, database } = local;
+  const take = (field: string, directory: string, work: () => () => void): (() => void) => {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof LockedError) return fail(EXIT_TAKEN, error.code, error.message);
+      return fail(EXIT_CONFIG, 'CTM_CONFIG_UNREADABLE', `${field} ${directory}: ${(error as Error).message}`);
+    }
+  };
+  const releaseState = take('local.stateDir', stateDir, () => {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
     return takeLock(join(stateDir, 'controller.lock'));
-  } catch (error) {
-    if (error instanceof LockedError) return fail(EXIT_TAKEN, error.code, error.message);
-    return fail(EXIT_CONFIG, 'CTM_CONFIG_UNREADABLE', `local.stateDir ${stateDir}: ${(error as Error).message}`);
-  }
+  });
+  process.once('exit', releaseState);
+  return take('local.database.dataDir', database.dataDir, () => {
+    // Beside it, because the directory itself comes and goes; by one name, whichever way leads there.
+    const real = join(realpathSync(dirname(database.dataDir)), basename(database.dataDir));
+    return takeLock(`${real}.controller`, 'data directory');
+  });
 }
 
 /** The ports open nothing that is waited for: what they throw is about their options, keys and files. */

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -182,6 +182,14 @@ t.test('a second controller ends with 75 and says what the first one holds', asy
     code: 75,
     stderr: new RegExp(`^CTM_API_LISTEN: local\\.api ${ADDRESS}:${apiPort}: `),
   });
+  const database = { binDir: folder, dataDir: join(folder, 'alias', 'data'), logFile: join(folder, 'l'), passFile: join(folder, 'p'), ...(process.getuid?.() === 0 ? { runAs: { uid: 65_534, gid: 65_534 } } : {}) };
+  symlinkSync(join(folder, 'first'), join(folder, 'alias'));
+  const sameData = configure('same-data', { stateDir: elsewhere, api, gate: { socket: join(folder, 'gate-2.sock') }, database });
+  t.match(await run(MAIN, '--config', sameData), {
+    code: 75,
+    stderr: new RegExp(`^CTM_STATE_LOCKED: .*first/data\\.controller: process ${first.pid} runs a controller on this data directory`),
+  }, 'two would rejoin one cluster against each other');
+  t.notOk(existsSync(join(elsewhere, 'controller.lock')), 'and it keeps nothing');
   t.ok(first.running(), 'the first one is not disturbed');
   await first.stop();
   t.equal(await first.exited, 'code 0');

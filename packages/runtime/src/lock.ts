@@ -1,4 +1,4 @@
-// One process per state directory. The lock names its owner by pid and start time, so that neither a crash nor a reused
+// One process per directory: of state, or of a database. The lock names its owner by pid and start time, so that neither a crash nor a reused
 // pid leaves a lock that nobody holds. It comes into being whole: nobody can take one that is being written for a stale one.
 
 import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
@@ -6,21 +6,21 @@ import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 /** Somebody else runs on this directory. */
 export class LockedError extends Error {
   readonly code = 'CTM_STATE_LOCKED';
-  constructor(file: string, pid: number) {
-    super(`${file}: process ${pid} runs a controller on this state directory; stop it first, or use another directory`);
+  constructor(file: string, pid: number, what: string) {
+    super(`${file}: process ${pid} runs a controller on this ${what}; stop it first, or use another directory`);
     this.name = 'LockedError';
   }
 }
 
-/** Takes the lock, or throws `LockedError`. Returns the release. */
-export function takeLock(file: string): () => void {
+/** Takes the lock, or throws `LockedError`. `what` is the directory that it guards, in words. Returns the release. */
+export function takeLock(file: string, what = 'state directory'): () => void {
   for (let attempt = 0; attempt < 3; attempt++) {
     if (create(file)) return () => unlinkSync(file);
     const owner = readOwner(file);
-    if (owner !== null && isAlive(owner)) throw new LockedError(file, owner.pid);
+    if (owner !== null && isAlive(owner)) throw new LockedError(file, owner.pid, what);
     removeStale(file);
   }
-  throw new LockedError(file, 0);
+  throw new LockedError(file, 0, what);
 }
 
 function create(file: string): boolean {
