@@ -40,7 +40,7 @@ export type WatcherOptions = {
   readonly onCrash: (error: unknown) => void;
 };
 
-type End = { readonly name: string; readonly probe: EndProbe; dueMs: number; looking: AbortController | null; failures: number; confirmMs: number | null; cancel: () => void };
+type End = { readonly name: string; readonly probe: EndProbe; dueMs: number; looking: boolean; controller: AbortController; failures: number; confirmMs: number | null; cancel: () => void };
 
 /** An end that failed less often is asked at every interval still. */
 const FAILURES_AT_FULL_RATE = 3;
@@ -56,20 +56,22 @@ export function createWatcher(options: WatcherOptions): Watcher {
   const phaseMs = hash(config.name) % intervalMs;
   const firstMs = Math.floor(now() / intervalMs) * intervalMs + phaseMs;
   const ends = config.ends.map(
-    (one): End => ({ name: one.name, probe: options.open(one), dueMs: firstMs < now() ? firstMs + intervalMs : firstMs, looking: null, failures: 0, confirmMs: null, cancel: () => undefined }),
+    (one): End => ({ name: one.name, probe: options.open(one), dueMs: firstMs < now() ? firstMs + intervalMs : firstMs, looking: false, controller: new AbortController(), failures: 0, confirmMs: null, cancel: () => undefined }),
   );
 
   const beater = canary === null ? null : createBeater(canary, options, (writer) => ends.filter((one) => one.name !== writer).forEach(look));
 
   const look = (end: End): void => {
-    if (closed || end.looking !== null) return;
+    if (closed || end.looking) return;
     const sentMs = now();
-    const looking = new AbortController();
-    end.looking = looking;
-    const disarm = wheel.schedule(sentMs + timeoutMs, () => looking.abort());
-    end.probe.look(looking.signal).then((outcome) => {
+    // One serves until it was used: most looks end in time, and a thousand clusters look two thousand times a second.
+    if (end.controller.signal.aborted) end.controller = new AbortController();
+    const { controller } = end;
+    end.looking = true;
+    const disarm = wheel.schedule(sentMs + timeoutMs, () => controller.abort());
+    end.probe.look(controller.signal).then((outcome) => {
       disarm();
-      end.looking = null;
+      end.looking = false;
       if (!closed) take(end, outcome, sentMs);
     }, options.onCrash);
   };
@@ -84,7 +86,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
     end.failures = outcome.ok ? 0 : end.failures + 1;
     if (end.failures >= FAILURES_AT_FULL_RATE && end.name === state.primary) beater?.giveUp();
     for (const one of ends) confirmStall(one, state, receivedMs, (atMs) => wheel.schedule(atMs, () => look(one)));
-    const complete = ends.every((one) => one.looking === null);
+    const complete = ends.every((one) => !one.looking);
     if (complete) histories.add(receivedMs, summariseStandbys(state, receivedMs));
     if (complete || verdicts(state) !== before) options.onChange(watcher);
     if (outcome.ok && end.name === state.primary) beater?.beat(end.name, end.probe, primaryOf(state)?.sample ?? null);
@@ -108,7 +110,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
       beater?.giveUp();
       for (const end of ends) {
         end.cancel();
-        end.looking?.abort();
+        end.controller.abort();
         end.probe.close();
       }
     },

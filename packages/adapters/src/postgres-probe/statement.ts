@@ -2,19 +2,12 @@
 // prober and the controller ask the same one. Everything in it may be asked with `pg_monitor` alone, but for the row that an
 // asker keeps in the database itself (a prober its heartbeat, a controller its epoch).
 
-import { lsn } from '@continuum/core';
-import type { PrimarySample, StandbySample } from '@continuum/core/replication/sample';
-import { z } from 'zod';
 import type { Session } from '../postgres/session.ts';
+import { readAnswer } from './answer.ts';
+import type { EndAnswer } from './answer.ts';
 
 /** What the asker keeps in the database: `heartbeat` the prober's canary, `fence` the accepted epoch. */
 export type OwnRow = 'none' | 'heartbeat' | 'fence';
-
-export type EndAnswer = {
-  readonly sample: PrimarySample | StandbySample;
-  /** Highest epoch in the fence row; null when it was not asked for. */
-  readonly epoch: number | null;
-};
 
 /**
  * The clock is read before the positions. The primary's position is the flushed one: it alone is sent and acknowledged, and
@@ -65,89 +58,4 @@ const STATEMENTS: Readonly<Record<OwnRow, string>> = { none: statement('none'), 
 export async function askEnd(session: Session, row: OwnRow, signal: AbortSignal): Promise<EndAnswer | null> {
   const [answered] = await session.query(signal, STATEMENTS[row], [], `continuum-probe-${row}`);
   return readAnswer(answered?.['json_build_object']);
-}
-
-const position = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/i).transform(lsn).nullable();
-const count = z.number().nonnegative();
-/** A clock's difference may come out a little negative. */
-const elapsedMs = z.number().transform((value) => Math.max(0, value));
-
-const answer = z.object({
-  standby: z.boolean(),
-  clockMs: z.number(),
-  system: z.string().regex(/^\d{1,20}$/),
-  timeline: z.number().int().positive().nullable(),
-  lsn: position,
-  nextXid: z.string().regex(/^\d{1,20}$/).transform(Number).nullable(),
-  walsenders: z.array(z.tuple([z.string(), z.string(), z.string(), position, position])).max(1_000).nullable(),
-  slots: z.array(z.tuple([z.string(), z.boolean(), z.string().nullable(), z.number().nullable()])).max(1_000).nullable(),
-  synchronous: z.string(),
-  syncWaits: z.tuple([count, elapsedMs.nullable()]).nullable(),
-  weak: count.nullable(),
-  receive: position,
-  replay: position,
-  commitMs: z.number().nullable(),
-  receiver: z.tuple([z.string(), z.string().nullable(), elapsedMs.nullable()]).nullable(),
-  pause: z.enum(['not paused', 'pause requested', 'paused']).nullable(),
-  delayMs: count.nullable(),
-  conflicts: count.nullable(),
-  beat: count.nullable(),
-  epoch: count.nullable(),
-});
-
-type Answer = z.infer<typeof answer>;
-
-/** The sample in the server's answer; null when the answer makes no sense. */
-export function readAnswer(text: unknown): EndAnswer | null {
-  if (typeof text !== 'string') return null;
-  const parsed = answer.safeParse(parseJson(text));
-  if (!parsed.success) return null;
-  const { standby, epoch } = parsed.data;
-  const sample = standby ? toStandby(parsed.data) : toPrimary(parsed.data);
-  return sample === null ? null : { sample, epoch };
-}
-
-function toPrimary(given: Answer): PrimarySample | null {
-  if (given.lsn === null || given.timeline === null) return null;
-  return {
-    role: 'primary',
-    systemIdentifier: given.system,
-    timeline: given.timeline,
-    clockMs: given.clockMs,
-    lsn: given.lsn,
-    nextXid: given.nextXid,
-    walsenders: (given.walsenders ?? []).map(([name, state, syncState, flushLsn, replayLsn]) => ({ name, state, syncState, flushLsn, replayLsn })),
-    slots: (given.slots ?? []).map(([name, active, walStatus, retainedBytes]) => ({ name, active, walStatus, retainedBytes })),
-    synchronous: given.synchronous,
-    syncWaiters: given.syncWaits?.[0] ?? null,
-    syncWaitMsMax: given.syncWaits?.[1] ?? null,
-    weakSettings: given.weak,
-    beat: given.beat,
-  };
-}
-
-function toStandby(given: Answer): StandbySample {
-  const { receiver } = given;
-  return {
-    role: 'standby',
-    systemIdentifier: given.system,
-    timeline: given.timeline,
-    clockMs: given.clockMs,
-    receiveLsn: given.receive,
-    replayLsn: given.replay,
-    lastReplayedCommitMs: given.commitMs,
-    receiver: receiver === null ? null : { streaming: receiver[0] === 'streaming', source: receiver[1], messageAgeMs: receiver[2] },
-    replayPaused: given.pause !== 'not paused',
-    applyDelayMs: given.delayMs,
-    conflicts: given.conflicts,
-    beat: given.beat,
-  };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -10,7 +10,7 @@ import { asRole, primaryOf, receivedLsn, walsenderOf } from './state.ts';
 import type { ClusterState, EndState, Seen } from './state.ts';
 import { behind, commitAgeMs, commitRate } from './time-map.ts';
 import type { TimeMap } from './time-map.ts';
-import type { StandbyFacts } from './verdict.ts';
+import type { StandbyEvidence, StandbyFacts } from './verdict.ts';
 
 export type Figures = {
   readonly lagBytes: Reading;
@@ -30,6 +30,10 @@ type Position = {
 };
 
 export function factsOf(state: ClusterState, name: string, nowMs: MonoMs): StandbyFacts & Figures {
+  return { ...evidenceOf(state, name, nowMs), ...figuresOf(state, name, nowMs) };
+}
+
+export function evidenceOf(state: ClusterState, name: string, nowMs: MonoMs): StandbyEvidence {
   const { limits } = state.settings;
   const end = endOf(state, name);
   const primary = primaryOf(state);
@@ -49,7 +53,6 @@ export function factsOf(state: ClusterState, name: string, nowMs: MonoMs): Stand
     streaming: walsender?.state === 'streaming' && standby?.sample.receiver?.streaming === true,
     stalled: end.stalled,
     slotLost: slot?.walStatus === 'lost' || (end.settings.slot !== null && slot === null && primary !== null),
-    ...figuresOf(state, name, nowMs),
   };
 }
 

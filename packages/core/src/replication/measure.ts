@@ -5,14 +5,14 @@
 import { assert } from '../assert.ts';
 import type { Lsn, MonoMs } from '../types.ts';
 import { lsnDiffBytes } from '../types.ts';
-import { factsOf } from './figures.ts';
+import { evidenceOf, factsOf } from './figures.ts';
 import { isStalled, trackProgress } from './progress.ts';
 import { NEVER_JUDGED, publish } from './published.ts';
 import type { PrimarySample, Probe, StandbySample } from './sample.ts';
 import { asRole, primaryOf, receivedLsn } from './state.ts';
 import type { ClusterSettings, ClusterState, EndState } from './state.ts';
 import { extendMap } from './time-map.ts';
-import { isCertain, judgeStandby } from './verdict.ts';
+import { isCertain, judgeBeforeFigures, judgeStandby } from './verdict.ts';
 
 export function newCluster(settings: ClusterSettings): ClusterState {
   const ends = settings.ends.map((one): [string, EndState] => [
@@ -71,9 +71,9 @@ function choosePrimary(state: ClusterState, nowMs: MonoMs): ClusterState {
   const newest = Math.max(...candidates.map(({ timeline }) => timeline));
   const best = candidates.filter(({ timeline }) => timeline === newest);
   const [first] = best;
-  if (first === undefined) return { ...state, twoPrimaries: false };
-  const primary = best.some(({ name }) => name === state.primary) ? state.primary : first.name;
-  return { ...state, primary, twoPrimaries: best.length > 1 };
+  const primary = first === undefined || best.some(({ name }) => name === state.primary) ? state.primary : first.name;
+  const twoPrimaries = best.length > 1;
+  return primary === state.primary && twoPrimaries === state.twoPrimaries ? state : { ...state, primary, twoPrimaries };
 }
 
 function seePrimary(state: ClusterState, sample: PrimarySample, { sentMs, receivedMs }: Probe): ClusterState {
@@ -112,9 +112,11 @@ function judge(state: ClusterState, probe: Probe): ClusterState {
   const ends = Object.entries(state.ends).map(([name, end]): [string, EndState] => {
     // A look at a standby says nothing about the others, unless it is none.
     if (name !== probe.end && state.primary !== probe.end && !state.twoPrimaries) return [name, end];
-    const verdict = judgeStandby(factsOf(state, name, probe.receivedMs));
-    const certain = isCertain(verdict);
+    // Figures make no verdict certain: they are worked out only for the end that was looked at.
+    const evident = judgeBeforeFigures(evidenceOf(state, name, probe.receivedMs));
+    const certain = evident !== null && isCertain(evident);
     if (name !== probe.end && !certain) return [name, end];
+    const verdict = evident ?? judgeStandby(factsOf(state, name, probe.receivedMs));
     const failed = name === probe.end && !probe.outcome.ok;
     const look = certain ? 'certain' : verdict.kind === 'promotable' && !failed ? 'good' : 'bad';
     return [name, { ...end, ...publish(end, verdict, look, thresholds, probe.receivedMs) }];

@@ -49,7 +49,8 @@ export type Limits = {
   readonly replayLagMaxMs: number;
 };
 
-export type StandbyFacts = {
+/** All that a verdict rests on but the figures. */
+export type StandbyEvidence = {
   readonly limits: Limits;
   /** The primary's newest sample, and its age; null when none was ever seen. */
   readonly primary: { readonly sample: PrimarySample; readonly ageMs: number } | null;
@@ -66,6 +67,9 @@ export type StandbyFacts = {
   readonly streaming: boolean;
   readonly stalled: boolean;
   readonly slotLost: boolean;
+};
+
+export type StandbyFacts = StandbyEvidence & {
   readonly lossBytes: Reading;
   readonly lossMs: Reading;
   readonly lagBytes: Reading;
@@ -77,7 +81,12 @@ const refuse = (reason: RefusalReason, detail: string): Verdict => ({ kind: 'not
 
 /** The undebounced verdict on one standby. */
 export function judgeStandby(facts: StandbyFacts): Verdict {
-  return judgeEvidence(facts) ?? judgeHistory(facts) ?? judgeStream(facts) ?? judgeFigures(facts) ?? { kind: 'promotable' };
+  return judgeBeforeFigures(facts) ?? judgeFigures(facts) ?? { kind: 'promotable' };
+}
+
+/** What can be said without figures; every verdict that is certain is among it. */
+export function judgeBeforeFigures(evidence: StandbyEvidence): Verdict | null {
+  return judgeEvidence(evidence) ?? judgeHistory(evidence) ?? judgeStream(evidence);
 }
 
 /** Beyond doubt, or fatal when true: one look is enough to say so. */
@@ -93,7 +102,7 @@ export function isCertain(verdict: Verdict): boolean {
   }
 }
 
-function judgeEvidence({ limits, primary, twoPrimaries, role, standby, problem }: StandbyFacts): Verdict | null {
+function judgeEvidence({ limits, primary, twoPrimaries, role, standby, problem }: StandbyEvidence): Verdict | null {
   if (twoPrimaries) return unknown('two-primaries', 'more than one end is a primary of the newest timeline');
   if (role === 'primary') return refuse('another-primary', 'it is a primary itself, of an older timeline');
   if (role === 'exporter') return unknown('weak-evidence-only', 'only an exporter can be read there');
@@ -105,7 +114,7 @@ function judgeEvidence({ limits, primary, twoPrimaries, role, standby, problem }
   return null;
 }
 
-function judgeHistory({ limits, primary, standby, linked }: StandbyFacts): Verdict | null {
+function judgeHistory({ limits, primary, standby, linked }: StandbyEvidence): Verdict | null {
   if (primary === null || standby === null) return null;
   const [ours, theirs] = [standby.sample, primary.sample];
   if (ours.systemIdentifier !== theirs.systemIdentifier) {
@@ -122,7 +131,7 @@ function judgeHistory({ limits, primary, standby, linked }: StandbyFacts): Verdi
   return linked ? null : unknown('history-unproven', 'never seen streaming from this primary on this timeline');
 }
 
-function judgeStream({ streaming, slotLost, stalled, standby }: StandbyFacts): Verdict | null {
+function judgeStream({ streaming, slotLost, stalled, standby }: StandbyEvidence): Verdict | null {
   if (!streaming) {
     if (slotLost) return refuse('slot-lost', 'its replication slot is lost: it needs log that the primary no longer has');
     return refuse('not-streaming', standby?.sample.receiver === null ? 'it has no walreceiver' : 'the primary has no streaming walsender for it');
