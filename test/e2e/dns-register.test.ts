@@ -74,6 +74,6 @@ t.test('a switchover goes over the record as over the witness', async (t) => {
 t.test('the site ends', async (t) => {
   const checks = await load.verdict('r1', 2);
   for (const check of checks) t.ok(check.passed, `${check.name}: ${JSON.stringify(check.evidence)}`);
-  t.same(await stopAndLook(site), []);
   await over.authority().process.stop();
+  t.same(await stopAndLook(site), []);
 });

@@ -60,7 +60,7 @@ export type RecursorOptions = {
   readonly gid?: number;
 };
 
-export type Recursor = { readonly started: Started; readonly server: ResolverServer; readonly readyMs: number };
+export type Recursor = { readonly started: Started; readonly server: ResolverServer; readonly forward: RecursorOptions['forward']; readonly readyMs: number };
 
 /** The three public resolvers that design.md names, and the loopback address of the recursor that stands for each. */
 export const PUBLIC_RESOLVERS = [
@@ -125,7 +125,7 @@ export async function startRecursor(options: RecursorOptions): Promise<Recursor>
   const server = { name: options.name, address: options.address, port: options.port };
   // Loopback's own name: answered without asking anybody, so it is ready even while no authoritative server is.
   await ready(started, async () => (await direct(server).resolvePtr('1.0.0.127.in-addr.arpa')).length > 0);
-  return { started, server, readyMs: performance.now() - startedAtMs };
+  return { started, server, forward: options.forward, readyMs: performance.now() - startedAtMs };
 }
 
 /** A zone's serial as it lies on disk, also while the server is dead: every write by anybody raises it. 0 before there is a zone. */
