@@ -3,7 +3,7 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { explore } from '../packages/sim/src/explore.ts';
+import { exploreAll } from '../packages/sim/src/explore.ts';
 import { huntAll, readBugs } from '../packages/sim/src/bug-zoo.ts';
 import type { BugReport } from '../packages/sim/src/bug-zoo.ts';
 import { PROFILES, runProfile } from '../packages/sim/src/profile.ts';
@@ -34,8 +34,11 @@ export async function benchSim(options: SimBenchOptions): Promise<BenchReport> {
     reports.push(report);
     say(`test profile ${run + 1} of ${runs}: ${report.simulatedHours} h, ${report.hoursPerCpuSecond} h per CPU-second`);
   }
-  const searched = explore({ statesMax: states, crashes: 1, pauses: 1, losses: 1, switchovers: 1 });
-  say(`${searched.states} states searched, ${searched.depth} moves deep`);
+  const started = process.cpuUsage();
+  const searched = exploreAll(states);
+  const { user, system } = process.cpuUsage(started);
+  const statesPerSecond = searched.states / ((user + system) / 1e6);
+  say(`${searched.states} states searched, up to ${searched.depth} moves deep, ${Math.round(statesPerSecond)} a CPU-second`);
   const bugs = await zoo(threads, say);
   const caught = bugs.flatMap(({ caughtAfterHours }) => caughtAfterHours ?? []);
   const of = (pick: (report: SimulationReport) => number): number[] => reports.map(pick);
@@ -44,9 +47,14 @@ export async function benchSim(options: SimBenchOptions): Promise<BenchReport> {
     row('simulated hours of the test profile', 'h', of((one) => one.simulatedHours), median, '>= 400'),
     row('failovers of the test profile', 'failovers', of((one) => one.failovers), median, '>= 3000'),
     row('time of the test profile', 's', seconds, median, '<= 120'),
-    row('violations', 'violations', of((one) => one.violations.length), median, '<= 0'),
+    row('violations', 'violations', of((one) => one.violations.length), (values) => Math.max(...values), '<= 0'),
+    row('dangerous states that never occurred', 'marks', of((one) => one.missingMarks.length), (values) => Math.max(...values), '<= 0'),
+    row('seeds run twice with equal logs, of all', '%', of((one) => (100 * equal(one)) / one.seeds), median, '>= 5'),
     row('two regions believing at once, longest', 'ms', of((one) => one.overlapMaxMs), median, null),
-    row('states of the small scope, each checked', 'states', [searched.states], median, '>= 1000000'),
+    row('states of the small scope, each checked', 'states', [searched.violation === null ? searched.states : 0], median, '>= 1000000'),
+    row('states of the small scope per CPU-second', 'states/s', [statesPerSecond], median, null),
+    row('moves of the longest path in it', 'moves', [searched.depth], median, null),
+    row('dangerous states that the search never met', 'marks', [searched.missingMarks.length], median, '<= 0'),
     row('planted faults caught', 'faults', [caught.length], median, `>= ${bugs.length}`),
     row('simulated hours until a planted fault is caught', 'h', caught, median, '<= 100'),
   ];
@@ -54,6 +62,10 @@ export async function benchSim(options: SimBenchOptions): Promise<BenchReport> {
     caughtAfterHours === null ? `${name}: not caught in ${BUG_HOURS_MAX} h` : `${name}: ${caughtAfterHours.toFixed(2)} h, ${invariant}`,
   );
   return { bench: 'sim', machine: machine(), rows, notes };
+}
+
+function equal(report: SimulationReport): number {
+  return report.repeated - report.violations.filter(({ invariant }) => invariant === 'DETERMINISM').length;
 }
 
 function zoo(threads: number, say: (line: string) => void): Promise<BugReport[]> {

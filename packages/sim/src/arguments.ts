@@ -35,7 +35,7 @@ export const USAGE = `Usage: simulate [options]
   --report FILE                  writes the report as JSON
   --trace FILE  --html FILE      with --seeds 1: the whole trace as text, as a page
   --shrink                       with --seeds 1: the few faults that lead to the violation
-  --explore N                    searches N states of the small scope, breadth first
+  --explore N                    searches the small scope breadth first, N states of it; with --bugs: for each planted fault
   --bugs                         plants each fault of test/bugs and tells after how many hours it is caught (--hours: at most)
   --threads N                    threads to use (all cores)
 `;

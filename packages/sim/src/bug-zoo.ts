@@ -53,25 +53,39 @@ export function plantBug(bug: Bug, root: string, target: string): void {
   writeFileSync(path, applyBug(bug, readFileSync(path, 'utf8')));
 }
 
-/** Every bug of a folder, each in a copy of its own, `threads` at a time. */
-export async function huntAll(
-  bugs: readonly Bug[],
-  options: { readonly root: string; readonly hoursMax: number; readonly threads: number; readonly onReport?: (report: BugReport) => void },
-): Promise<BugReport[]> {
+/** What the search of the small scope makes of a fault; `moves` is null when it does not see it. */
+export type SearchReport = { readonly name: string; readonly states: number; readonly violation: string | null; readonly moves: number | null };
+
+export type ZooOptions<T> = { readonly root: string; readonly threads: number; readonly onReport?: (report: T) => void };
+
+/** Every bug of a folder, each in a copy of its own, `threads` at a time: after how many simulated hours is it caught? */
+export function huntAll(bugs: readonly Bug[], options: ZooOptions<BugReport> & { readonly hoursMax: number }): Promise<BugReport[]> {
+  return inCopies(bugs, options, (bug, target) => hunt(bug, target, { hoursMax: options.hoursMax, seed: 1 }));
+}
+
+/** The same for the search: at what depth, within so many states? */
+export function searchAll(bugs: readonly Bug[], options: ZooOptions<SearchReport> & { readonly statesMax: number }): Promise<SearchReport[]> {
+  return inCopies(bugs, options, async (bug, target) => {
+    const found = (await runWorker(bug, target, 'explore-worker.ts', [options.statesMax])) as Omit<SearchReport, 'name'>;
+    return { name: bug.name, ...found };
+  });
+}
+
+async function inCopies<T>(bugs: readonly Bug[], { root, threads, onReport }: ZooOptions<T>, work: (bug: Bug, target: string) => Promise<T>): Promise<T[]> {
   const folder = mkdtempSync(join(tmpdir(), 'continuum-bugs-'));
-  const reports = new Map<string, BugReport>();
+  const reports = new Map<string, T>();
   const waiting = [...bugs];
-  const work = async (): Promise<void> => {
+  const next = async (): Promise<void> => {
     for (let bug = waiting.shift(); bug !== undefined; bug = waiting.shift()) {
       const target = join(folder, bug.name);
-      plantBug(bug, options.root, target);
-      const report = await hunt(bug, target, { hoursMax: options.hoursMax, seed: 1 });
+      plantBug(bug, root, target);
+      const report = await work(bug, target);
       reports.set(bug.name, report);
-      options.onReport?.(report);
+      onReport?.(report);
     }
   };
   try {
-    await Promise.all(Array.from({ length: options.threads }, work));
+    await Promise.all(Array.from({ length: threads }, next));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -80,15 +94,21 @@ export async function huntAll(
 
 /** Runs seeds against the copy until one is violated or the hours are used up. */
 export async function hunt(bug: Bug, target: string, options: { hoursMax: number; seed: number }): Promise<BugReport> {
-  const script = join(target, 'packages/sim/src/hunt-worker.ts');
-  const child = spawn(process.execPath, [script, String(options.seed), String(options.hoursMax)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  type Found = { hours: number; invariant: string | null; seed: number | null };
+  const found = (await runWorker(bug, target, 'hunt-worker.ts', [options.seed, options.hoursMax])) as Found;
+  const caughtAfterHours = found.invariant === null ? null : found.hours;
+  return { name: bug.name, why: bug.why, caughtAfterHours, invariant: found.invariant, seed: found.seed };
+}
+
+/** One line of JSON from a script of the copy. */
+async function runWorker(bug: Bug, target: string, script: string, args: readonly number[]): Promise<unknown> {
+  const path = join(target, 'packages/sim/src', script);
+  const child = spawn(process.execPath, [path, ...args.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     output += chunk;
   });
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  if (code !== 0) throw new Error(`${bug.name}: the hunt ended with code ${code}`);
-  const found = JSON.parse(output) as { hours: number; invariant: string | null; seed: number | null };
-  const caughtAfterHours = found.invariant === null ? null : found.hours;
-  return { name: bug.name, why: bug.why, caughtAfterHours, invariant: found.invariant, seed: found.seed };
+  if (code !== 0) throw new Error(`${bug.name}: ${script} ended with code ${code}`);
+  return JSON.parse(output);
 }

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readArguments, USAGE } from './arguments.ts';
 import type { CliOptions } from './arguments.ts';
-import { huntAll, readBugs } from './bug-zoo.ts';
-import { explore } from './explore.ts';
+import { huntAll, readBugs, searchAll } from './bug-zoo.ts';
+import { exploreAll } from './explore.ts';
 import type { SimulationReport } from './profile.ts';
 import { runProfile } from './profile.ts';
 import { runSeed } from './run.ts';
@@ -18,6 +18,7 @@ import { renderHtml, renderText } from './timeline.ts';
 /** A planted fault that is not caught within so many hours got away. */
 const BUG_HOURS_MAX = 400;
 const PROGRESS_MS = 1_000;
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 /** What fits on a screen of the end of a failed seed. */
 const LAST_LINES = 60;
 
@@ -36,8 +37,8 @@ async function main(): Promise<number> {
     process.stdout.write(runScenario(readFileSync(options.scenario, 'utf8')));
     return 0;
   }
+  if (options.bugs) return options.explore === null ? zoo(options) : searchZoo(options, options.explore);
   if (options.explore !== null) return search(options.explore);
-  if (options.bugs) return zoo(options);
   const failed = await many(options);
   if (options.seeds === 1) one(options);
   return failed ? 1 : 0;
@@ -72,19 +73,25 @@ async function many(options: CliOptions): Promise<boolean> {
 }
 
 function search(statesMax: number): number {
-  const { states, depth, exhausted, violation } = explore({ statesMax, crashes: 1, pauses: 1, losses: 1, switchovers: 1 });
-  process.stdout.write(`${states} states, ${depth} moves deep${exhausted ? ', all there are' : ''}\n`);
-  if (violation === null) return 0;
-  process.stdout.write(`VIOLATION ${violation.detail}\n${violation.path.map((move, at) => `  ${at + 1}. ${move}`).join('\n')}\n`);
-  return 1;
+  const started = process.cpuUsage();
+  const { states, depth, exhausted, violation, marks, missingMarks } = exploreAll(statesMax, ({ budget, report }) => {
+    const allowed = Object.entries(budget).filter(([, count]) => count > 0).map(([name, count]) => `${count} ${name}`).join(', ');
+    process.stdout.write(`${String(report.states).padStart(9)} states, ${String(report.depth).padStart(3)} moves deep, ${report.exhausted ? 'all there are' : 'cut off'.padEnd(13)}: ${allowed}\n`);
+  });
+  const { user, system } = process.cpuUsage(started);
+  const cpuSeconds = (user + system) / 1e6;
+  process.stdout.write(`${states} states, up to ${depth} moves deep${exhausted ? ', all there are' : ''}; ${cpuSeconds.toFixed(1)} CPU-seconds, ${Math.round(states / cpuSeconds)} states a second\n`);
+  for (const [name, count] of Object.entries(marks)) process.stdout.write(`  ${name.padEnd(38)} ${count}\n`);
+  if (violation !== null) process.stdout.write(`VIOLATION ${violation.detail}\n${violation.path.map((move, at) => `  ${at}. ${move}`).join('\n')}\n`);
+  if (missingMarks.length > 0) process.stdout.write(`never happened: ${missingMarks.join(', ')}\n`);
+  return violation !== null || missingMarks.length > 0 ? 1 : 0;
 }
 
 /** Fails when a fault gets away. */
 async function zoo(options: CliOptions): Promise<number> {
-  const root = fileURLToPath(new URL('../../../', import.meta.url));
   const hoursMax = Math.max(options.hours, BUG_HOURS_MAX);
-  const reports = await huntAll(readBugs(join(root, 'test/bugs')), {
-    root,
+  const reports = await huntAll(readBugs(join(ROOT, 'test/bugs')), {
+    root: ROOT,
     hoursMax,
     threads: Math.max(1, options.threads ?? availableParallelism()),
     onReport: ({ name, caughtAfterHours, invariant }) => {
@@ -97,6 +104,21 @@ async function zoo(options: CliOptions): Promise<number> {
   process.stdout.write(`${hours.length} of ${reports.length} caught, median ${medianHours.toFixed(2)} h\n`);
   if (options.report !== null) writeFileSync(options.report, `${JSON.stringify({ bugs: reports, medianHours }, null, 2)}\n`);
   return hours.length === reports.length ? 0 : 1;
+}
+
+/** Which of the planted faults the search of the small scope finds: most, not all, lie within it. */
+async function searchZoo(options: CliOptions, statesMax: number): Promise<number> {
+  const reports = await searchAll(readBugs(join(ROOT, 'test/bugs')), {
+    root: ROOT,
+    statesMax,
+    threads: Math.max(1, options.threads ?? availableParallelism()),
+    onReport: ({ name, states, moves, violation }) => {
+      process.stdout.write(`${name.padEnd(36)} ${violation === null ? `not found in ${states} states` : `${moves} moves, ${states} states: ${violation}`}\n`);
+    },
+  });
+  process.stdout.write(`${reports.filter(({ violation }) => violation !== null).length} of ${reports.length} found\n`);
+  if (options.report !== null) writeFileSync(options.report, `${JSON.stringify({ bugs: reports }, null, 2)}\n`);
+  return 0;
 }
 
 function one(options: CliOptions): void {

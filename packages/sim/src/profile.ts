@@ -48,6 +48,8 @@ export type SimulationReport = {
   /** Histories of the register that were explained by some order. */
   registerHistories: number;
   recoveryMs: { median: number; p99: number; max: number };
+  /** Seeds that were run a second time; one that came out differently is a violation. */
+  repeated: number;
 };
 
 export async function runProfile(options: ProfileOptions): Promise<SimulationReport> {
@@ -115,6 +117,7 @@ function fold(
     missingMarks: marks.missing(),
     logHash: (hash >>> 0).toString(16).padStart(8, '0'),
     recoveryMs: quantiles(recoveries),
+    repeated: repeats.length,
   };
 }
 
@@ -147,6 +150,7 @@ function emptyReport(): SimulationReport {
     writes: {},
     registerHistories: 0,
     recoveryMs: { median: 0, p99: 0, max: 0 },
+    repeated: 0,
   };
 }
 

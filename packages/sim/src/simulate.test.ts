@@ -10,6 +10,7 @@ test('no invariant breaks in the test profile, and every dangerous state occurre
   const report = await runProfile({ firstSeed: 1, ...PROFILES.test });
   t.same(report.violations, []);
   t.same(report.missingMarks, []);
+  t.ok(report.repeated >= PROFILES.test.seeds / 20, `${report.repeated} seeds were run twice`);
   t.ok(report.simulatedHours >= 400, `${report.simulatedHours} hours`);
   t.ok(report.failovers >= 3_000, `${report.failovers} failovers`);
   t.comment(`${report.hoursPerCpuSecond} simulated hours per CPU-second, believers overlapped at most ${report.overlapMaxMs} ms`);
