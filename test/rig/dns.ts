@@ -54,6 +54,8 @@ export type RecursorOptions = {
   readonly address: string;
   readonly port: number;
   readonly forward: readonly { readonly zone: string; readonly servers: readonly { readonly address: string; readonly port: number }[] }[];
+  /** Addresses that it may ask because somebody delegated to them. */
+  readonly delegatesTo?: readonly string[];
   /** How long it waits for one authoritative server before it asks the next. */
   readonly networkTimeoutMs?: number;
   readonly uid?: number;
@@ -144,6 +146,7 @@ export function startResolvers(options: {
   readonly folder: string;
   readonly port: number;
   readonly forward: RecursorOptions['forward'];
+  readonly delegatesTo?: readonly string[];
   readonly uid?: number;
   readonly gid?: number;
 }): Promise<Recursor[]> {
@@ -215,7 +218,7 @@ function recursorConfig(options: RecursorOptions): string {
     'forward-zones': forward.join(','),
     // Sealed: no root hints, and no query to any address that is not a forward server (those are exempt).
     'hint-file': 'no',
-    'dont-query': '0.0.0.0/0, ::/0',
+    'dont-query': ['0.0.0.0/0', '::/0', ...(options.delegatesTo ?? []).map((address) => `!${address}`)].join(', '),
     'query-local-address': '127.0.0.1',
     'dnssec': 'off',
     'qname-minimization': 'no',
