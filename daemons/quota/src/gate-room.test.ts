@@ -2,9 +2,9 @@
 
 import type { Now, TakenInstruction } from '@continuum/core';
 import { PROBES_WAITING_MAX, epoch, monoMs, regionId, wallMs } from '@continuum/core';
+import { systemClock } from '@continuum/runtime';
 import { test } from 'tap';
 import { waitFor } from '../../../test/rig/process.ts';
-import { systemClock } from './clock.ts';
 import type { Arrival, GateRoomOptions } from './gate-room.ts';
 import { createGateRoom } from './gate-room.ts';
 import type { FinalVerdict } from './waiting-room.ts';
@@ -25,7 +25,7 @@ const options: GateRoomOptions = {
   epochMax: epoch(0),
   saveEpoch: () => undefined,
   onSaveFailed: () => undefined,
-  clock: () => start,
+  clock: { now: () => start },
 };
 
 type Visitor = Arrival & { readonly verdicts: (FinalVerdict | 'ask again')[] };
@@ -75,7 +75,7 @@ test('the room is bounded, and a place that gets free is free', async (t) => {
 
 test('who waits is refused when the time is up, by a timer that asks the clock', async (t) => {
   const room = createGateRoom({ ...options, clock: systemClock });
-  room.instruct({ ...instruction, holdMsMax: 30 }, systemClock(), 0);
+  room.instruct({ ...instruction, holdMsMax: 30 }, systemClock.now(), 0);
   const one = visitor();
   const arrivedMs = performance.now();
   room.enter(one);
@@ -86,10 +86,10 @@ test('who waits is refused when the time is up, by a timer that asks the clock',
 
 test('a new instruction moves the deadline of who waits already', async (t) => {
   const room = createGateRoom({ ...options, clock: systemClock });
-  room.instruct({ ...instruction, holdMsMax: 60_000 }, systemClock(), 0);
+  room.instruct({ ...instruction, holdMsMax: 60_000 }, systemClock.now(), 0);
   const one = visitor();
   room.enter(one);
-  room.instruct({ ...instruction, version: 2, holdMsMax: 20 }, systemClock(), 0);
+  room.instruct({ ...instruction, version: 2, holdMsMax: 20 }, systemClock.now(), 0);
   await waitFor('the verdict', () => one.verdicts.length === 1, { everyMs: 1 });
   t.same(one.verdicts, [{ kind: 'deny', code: 'CTM_GATE_HOLD_EXPIRED' }]);
 });
@@ -140,7 +140,7 @@ const fenced = { kind: 'deny', code: 'CTM_GATE_FENCED' } as const;
 
 test('a probe that asks for it is told at the change, in both directions; one that does not is told at once', async (t) => {
   let now = start;
-  const room = createGateRoom({ ...options, clock: () => now });
+  const room = createGateRoom({ ...options, clock: { now: () => now } });
   room.instruct({ ...open, mode: 'closed' }, now, 0);
   now = at(10_000);
   const [waiting, plain] = [prober(), prober(0)];
@@ -161,7 +161,7 @@ test('a probe that asks for it is told at the change, in both directions; one th
 
 test('a probe that waits is fenced by a validity that is cut short without another change', async (t) => {
   let now = start;
-  const room = createGateRoom({ ...options, clock: () => now });
+  const room = createGateRoom({ ...options, clock: { now: () => now } });
   room.instruct(open, now, 60_000);
   now = at(10_000);
   const one = prober();
@@ -172,8 +172,8 @@ test('a probe that waits is fenced by a validity that is cut short without anoth
 
 test('a probe that waits is told when the validity ends, by a timer that asks the clock, and not before', async (t) => {
   let skewMs = 0;
-  const clock = (): Now => ({ monoMs: monoMs(systemClock().monoMs + skewMs), wallMs: wallMs(systemClock().wallMs + skewMs) });
-  const room = createGateRoom({ ...options, clock });
+  const clock = (): Now => ({ monoMs: monoMs(systemClock.now().monoMs + skewMs), wallMs: wallMs(systemClock.now().wallMs + skewMs) });
+  const room = createGateRoom({ ...options, clock: { now: clock } });
   room.instruct(open, clock(), 10_050);
   skewMs = 10_000;
   const one = prober();
@@ -186,15 +186,15 @@ test('a probe that waits is told when the validity ends, by a timer that asks th
 
 test('with no change a probe is told how it is when its wait is over; one whose client is gone is forgotten', async (t) => {
   let skewMs = 0;
-  const room = createGateRoom({ ...options, clock: () => at(systemClock().monoMs + skewMs) });
+  const room = createGateRoom({ ...options, clock: { now: () => at(systemClock.now().monoMs + skewMs) } });
   skewMs = 10_000;
   const [one, gone] = [prober(30), prober()];
-  const enteredMs = systemClock().monoMs;
+  const enteredMs = systemClock.now().monoMs;
   room.enter(one);
   const leave = room.enter(gone);
   t.equal(room.waitingProbes(), 2);
   await waitFor('the verdict', () => one.verdicts.length === 1, { everyMs: 1 });
-  t.ok(systemClock().monoMs - enteredMs >= 30, 'not before');
+  t.ok(systemClock.now().monoMs - enteredMs >= 30, 'not before');
   t.same(one.verdicts, [fenced]);
   t.equal(leave(), true);
   t.same([gone.verdicts, room.waitingProbes()], [[], 0]);
@@ -202,7 +202,7 @@ test('with no change a probe is told how it is when its wait is over; one whose 
 
 test('what changed a moment ago is told at once: a name server between two probes has not heard it', async (t) => {
   let now = start;
-  const room = createGateRoom({ ...options, clock: () => now });
+  const room = createGateRoom({ ...options, clock: { now: () => now } });
   room.instruct(open, now, 60_000);
   const told = (ms: number): number => {
     now = at(ms);
@@ -221,7 +221,7 @@ test('what changed a moment ago is told at once: a name server between two probe
 
 test('probes have places of their own, and a stopping gate sends them back', async (t) => {
   let now = start;
-  const room = createGateRoom({ ...options, clock: () => now });
+  const room = createGateRoom({ ...options, clock: { now: () => now } });
   room.instruct({ ...open, mode: 'closed' }, now, 0);
   now = at(10_000);
   const probers = Array.from({ length: PROBES_WAITING_MAX + 1 }, () => prober());

@@ -3,7 +3,7 @@
 
 import type { Epoch, GateAnswer, GateLimits, GateProbe, TakenInstruction, GateState, Now, RegionId } from '@continuum/core';
 import { judge, judgeProbe, newGate, remainingValidityMs, takeInstruction } from '@continuum/core';
-import type { Clock } from './clock.ts';
+import type { Clock } from '@continuum/runtime';
 import { createWaitingRoom } from './waiting-room.ts';
 import type { FinalVerdict, Visitor } from './waiting-room.ts';
 
@@ -48,7 +48,7 @@ export type GateRoomOptions = {
 export function createGateRoom(options: GateRoomOptions): GateRoom {
   const { clock } = options;
   const [requests, probes] = [createWaitingRoom<Waiting>(clock), createWaitingRoom<Waiting>(clock)];
-  let state = newGate(options.epochMax, clock());
+  let state = newGate(options.epochMax, clock.now());
   let answer: GateAnswer = { kind: 'deny', sinceMonoMs: state.asked.monoMs };
 
   const limits = (): GateLimits => ({
@@ -66,7 +66,7 @@ export function createGateRoom(options: GateRoomOptions): GateRoom {
   };
 
   const enter = (arrival: Arrival): (() => boolean) => {
-    const now = clock();
+    const now = clock.now();
     const { settle, askAgain, ...rest } = arrival;
     if (arrival.waitMs === 0) {
       const request = { ...rest, arrivedMonoMs: now.monoMs };
@@ -88,7 +88,7 @@ export function createGateRoom(options: GateRoomOptions): GateRoom {
       }
     }
     state = after;
-    answerAt(clock());
+    answerAt(clock.now());
     probes.judgeAll();
     // Only an open gate looks at the validity, and no request waits at an open gate: more of it releases nobody.
     if (outcome === 'changed') requests.judgeAll();
@@ -107,7 +107,7 @@ export function createGateRoom(options: GateRoomOptions): GateRoom {
     held: () => requests.size(),
     waitingProbes: () => probes.size(),
     state: () => state,
-    remainingMs: () => remainingValidityMs(state, clock()),
+    remainingMs: () => remainingValidityMs(state, clock.now()),
     evict,
   };
 }

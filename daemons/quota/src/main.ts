@@ -7,14 +7,13 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { epoch, regionId } from '@continuum/core';
-import { serveMetrics } from '@continuum/runtime';
+import { serveMetrics, systemClock } from '@continuum/runtime';
 import type { Epoch, Now, RegionId, TakenInstruction } from '@continuum/core';
 import { createLinkClient } from '@continuum/adapters/gate-link/link-client';
 import type { LinkClient } from '@continuum/adapters/gate-link/link-client';
 import type { GateInstruction } from '@continuum/wire/gate-link';
 import { serveAuthorization } from './authorization-server.ts';
 import type { AuthorizationServer } from './authorization-server.ts';
-import { systemClock } from './clock.ts';
 import { describeProblems, loadConfig } from './config.ts';
 import type { GateConfig } from './config.ts';
 import { readEpoch, writeEpoch } from './epoch-file.ts';
@@ -97,7 +96,7 @@ function startGate(
   const link = createLinkClient({
     socketPath: config.controllerSocket,
     askIntervalMs: config.askIntervalMs,
-    clock: systemClock,
+    clock: systemClock.now,
     random: Math.random,
     report: () => ({ held: room.held(), epoch: room.state().epochMax }),
     onInstruction: (instruction, asked) => {

@@ -2,7 +2,7 @@
 // the judge; what the clock says then decides.
 
 import type { GateVerdict, MonoMs, Now } from '@continuum/core';
-import type { Clock } from './clock.ts';
+import type { Clock } from '@continuum/runtime';
 
 export type FinalVerdict = Exclude<GateVerdict, { kind: 'wait' }>;
 
@@ -36,7 +36,7 @@ export function createWaitingRoom<T extends Visitor>(clock: Clock): WaitingRoom<
   };
 
   const judgeAgain = (visitor: T): void => {
-    const now = clock();
+    const now = clock.now();
     const verdict = visitor.judge(true, now);
     if (verdict.kind === 'wait') wakeAt(visitor, verdict.untilMonoMs, now);
     else if (leave(visitor)) visitor.settle(verdict);

@@ -1,11 +1,51 @@
-// The two clocks of this machine, read together.
+// The two clocks of this machine, read together. The monotonic one stands still while the machine is suspended, and whoever counts a
+// lease down by it would hold on too long; the wall clock shows the sleep only until somebody sets it. So what the machine slept,
+// which Linux counts in its time since boot, is added to the monotonic clock: a grant runs out in a sleep as it does awake. (A virtual
+// machine that its host stops counts that in neither; there the core still compares the wall clock.)
 
+import { uptime } from 'node:os';
 import type { Now } from '@continuum/core';
 import { monoMs, wallMs } from '@continuum/core';
 
 export type Clock = { readonly now: () => Now };
 
-/** CLOCK_MONOTONIC (counts while a process is stopped, not while the machine is suspended) and the wall clock. */
-export const systemClock: Clock = {
-  now: () => ({ monoMs: monoMs(Number(process.hrtime.bigint() / 1_000n) / 1_000), wallMs: wallMs(Date.now()) }),
+export type ClockReadings = {
+  readonly monotonicMs: () => number;
+  readonly wallMs: () => number;
+  /** Since boot, sleeps included, cut to `BOOT_STEP_MS`. Null where no such clock is known. */
+  readonly bootMs: (() => number) | null;
 };
+
+/** The kernel shows the time since boot in hundredths of a second. */
+const BOOT_STEP_MS = 10;
+/** Less may be the rounding of two readings. */
+const SLEEP_MS_LEAST = 30;
+const FIRST_READINGS = 3;
+
+/** Never goes back. What the machine slept since this clock was made counts, to at most `BOOT_STEP_MS` too much. */
+export function createClock({ monotonicMs, wallMs: wall, bootMs }: ClockReadings): Clock {
+  if (bootMs === null) return { now: () => ({ monoMs: monoMs(monotonicMs()), wallMs: wallMs(wall()) }) };
+  // The monotonic clock second: time that passes between the two readings then never looks like sleep.
+  const read = (): { readonly aheadMs: number; readonly atMs: number } => {
+    const bootedMs = bootMs();
+    const atMs = monotonicMs();
+    return { aheadMs: bootedMs - atMs, atMs };
+  };
+  const firstAheadMs = Math.max(...Array.from({ length: FIRST_READINGS }, () => read().aheadMs));
+  let sleptMs = 0;
+  return {
+    now: () => {
+      const { aheadMs, atMs } = read();
+      const foundMs = aheadMs - firstAheadMs;
+      if (foundMs - sleptMs >= SLEEP_MS_LEAST) sleptMs = foundMs + BOOT_STEP_MS;
+      return { monoMs: monoMs(atMs + sleptMs), wallMs: wallMs(wall()) };
+    },
+  };
+}
+
+export const systemClock: Clock = createClock({
+  monotonicMs: () => Number(process.hrtime.bigint() / 1_000n) / 1_000,
+  wallMs: Date.now,
+  // Elsewhere it follows the wall clock, or the monotonic clock counts sleeps by itself.
+  bootMs: process.platform === 'linux' ? () => uptime() * 1_000 : null,
+});
