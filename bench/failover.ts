@@ -27,12 +27,13 @@ export type FailoverBenchOptions = {
 
 const WRITE_EVERY_MS = 100;
 const READS_PER_SECOND = 200;
+const SWITCHOVER_RTO_MS = 10_000;
 /** A kill falls anywhere in the renewal interval: waits differ by this golden share of it, evenly and repeatably. */
 const GOLDEN = 0.618_034;
 
-type Round = { readonly rtoMs: number; readonly expiryToWriteMs: number; readonly phases: ReadonlyMap<string, number> };
+export type Round = { readonly rtoMs: number; readonly expiryToWriteMs: number; readonly phases: ReadonlyMap<string, number> };
 type Turn = { readonly gapMs: number; readonly failed: number; readonly phases: ReadonlyMap<string, number> };
-type Counts = { acknowledged: number; unknown: number; lost: number; duplicated: number };
+export type Counts = { acknowledged: number; unknown: number; lost: number; duplicated: number };
 
 export async function benchFailover(options: FailoverBenchOptions): Promise<BenchReport> {
   const { say } = options;
@@ -103,8 +104,9 @@ function peerNote(name: string, result: PeerResult): string {
   return `${name}: version ${result.version}, ${result.rtoMs.length} kills, ${result.switchoverGapMs.length} switchovers`;
 }
 
-async function killRounds(rtoMs: number, count: number, totals: Counts, say: (line: string) => void): Promise<Round[]> {
-  return withSite(rtoMs, totals, async (site, writes) => {
+/** `attestation`: with beacons, and controllers that ask the resolvers. */
+export async function killRounds(rtoMs: number, count: number, totals: Counts, say: (line: string) => void, attestation = false): Promise<Round[]> {
+  return withSite({ rtoMs, attestation }, totals, async (site, writes) => {
     const rounds: Round[] = [];
     let holder: RegionName = 'r1';
     for (let index = 0; index < count; index++) {
@@ -127,7 +129,7 @@ async function killRounds(rtoMs: number, count: number, totals: Counts, say: (li
 }
 
 async function switchRounds(count: number, totals: Counts, say: (line: string) => void): Promise<Turn[]> {
-  return withSite(10_000, totals, async (site, writes, reads) => {
+  return withSite({ rtoMs: SWITCHOVER_RTO_MS, attestation: false }, totals, async (site, writes, reads) => {
     const turns: Turn[] = [];
     let holder: RegionName = 'r1';
     for (let index = 0; index < count; index++) {
@@ -151,11 +153,11 @@ async function switchRounds(count: number, totals: Counts, say: (line: string) =
 
 /** A site with its writer (and readers); afterwards every acknowledged write is looked for in the surviving database. */
 async function withSite<T>(
-  rtoMs: number,
+  options: { readonly rtoMs: number; readonly attestation: boolean },
   totals: Counts,
   run: (site: Site, writes: Write[], reads: Read[]) => Promise<{ result: T; survivor: RegionName }>,
 ): Promise<T> {
-  const site = await startSite({ folder: runFolder('bench'), rtoMs });
+  const site = await startSite({ folder: runFolder('bench'), ...options });
   const [writes, reads]: [Write[], Read[]] = [[], []];
   const clients = [0, 1].map((index) => {
     const server = site.resolvers[index]?.server;
@@ -165,7 +167,7 @@ async function withSite<T>(
   const [writing, reading] = clients;
   if (writing === undefined || reading === undefined) throw new Error('two clients');
   const writer = startWriter(writing, WRITE_EVERY_MS, (write) => writes.push(write));
-  const readers = rtoMs === 10_000 ? startReaders(reading, READS_PER_SECOND, (read) => reads.push(read)) : null;
+  const readers = options.rtoMs === SWITCHOVER_RTO_MS ? startReaders(reading, READS_PER_SECOND, (read) => reads.push(read)) : null;
   try {
     const { result, survivor } = await run(site, writes, reads);
     await readers?.stop();

@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stopAll } from '../test/rig/process.ts';
+import { benchDarkness } from './darkness.ts';
 import { benchDns } from './dns.ts';
 import { benchFailover } from './failover.ts';
 import { benchLag } from './lag.ts';
@@ -17,6 +18,7 @@ type Sizes = { readonly kills: number; readonly switchovers: number; readonly pe
 
 const BENCHES: Readonly<Record<string, (sizes: Sizes, say: (line: string) => void) => Promise<BenchReport>>> = {
   failover: (sizes, say) => benchFailover({ ...sizes, say }),
+  darkness: (sizes, say) => benchDarkness({ ...sizes, say }),
   dns: (sizes, say) => benchDns({ flips: sizes.flips, say }),
   lag: (_, say) => benchLag(say),
   quorum: (_, say) => benchQuorum(say),
