@@ -36,6 +36,8 @@ export function createMetrics(watchers: () => Iterable<Watcher>, now: () => Mono
   const looks = new Counter({ name: 'continuum_lag_prober_looks_total', help: 'Looks at an end, by outcome.', labelNames: ['code'], registers });
   const durations = new Histogram({ name: 'continuum_lag_prober_look_seconds', help: 'Duration of answered looks.', buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1], registers });
   configuration.set(1);
+  /** By outcome, since the last scrape: a labelled counter sorts and hashes its labels every time. */
+  const looked = new Map<string, number>();
 
   const observe = (watcher: Watcher, nowMs: MonoMs): void => {
     const report = watcher.report(nowMs);
@@ -59,12 +61,15 @@ export function createMetrics(watchers: () => Iterable<Watcher>, now: () => Mono
 
   return {
     looked: (outcome, durationMs) => {
-      looks.inc({ code: outcome.ok ? 'ok' : outcome.code });
+      const code = outcome.ok ? 'ok' : outcome.code;
+      looked.set(code, (looked.get(code) ?? 0) + 1);
       if (outcome.ok) durations.observe(durationMs / 1_000);
     },
     configuration: (ok) => configuration.set(ok ? 1 : 0),
     render: () => {
       for (const one of [...Object.values(figures), unknown, age, verdict, end, canary, applied]) one.reset();
+      for (const [code, times] of looked) looks.inc({ code }, times);
+      looked.clear();
       const nowMs = now();
       let count = 0;
       for (const watcher of watchers()) {

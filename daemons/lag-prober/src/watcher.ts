@@ -79,7 +79,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
   const take = (end: End, outcome: ProbeOutcome, sentMs: MonoMs): void => {
     const receivedMs = now();
     options.onLook(outcome, receivedMs - sentMs);
-    const before = verdicts(state);
+    const before = state;
     state = absorbProbe(state, { end: end.name, sentMs, receivedMs, outcome });
     version++;
     if (outcome.ok && outcome.sample.role === 'standby') canary?.seen(outcome.sample.beat, sentMs, receivedMs);
@@ -88,7 +88,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
     for (const one of ends) confirmStall(one, state, receivedMs, (atMs) => wheel.schedule(atMs, () => look(one)));
     const complete = ends.every((one) => !one.looking);
     if (complete) histories.add(receivedMs, summariseStandbys(state, receivedMs));
-    if (complete || verdicts(state) !== before) options.onChange(watcher);
+    if (complete || verdictsDiffer(before, state)) options.onChange(watcher);
     if (outcome.ok && end.name === state.primary) beater?.beat(end.name, end.probe, primaryOf(state)?.sample ?? null);
   };
 
@@ -180,8 +180,12 @@ function nextDueMs(end: End, nowMs: number, { intervalMs, backoffMaxMs, random }
   return nextMs > nowMs ? nextMs : nextMs + intervalMs;
 }
 
-function verdicts(state: ClusterState): string {
-  return Object.values(state.ends).map((end) => nameOf(end.verdict)).join();
+function verdictsDiffer(before: ClusterState, after: ClusterState): boolean {
+  for (const name in after.ends) {
+    const [old, now] = [before.ends[name], after.ends[name]];
+    if (old === undefined || now === undefined || nameOf(old.verdict) !== nameOf(now.verdict)) return true;
+  }
+  return false;
 }
 
 function settingsOf({ config, intervalMs, timeoutMs }: WatcherOptions): ClusterState['settings'] {
