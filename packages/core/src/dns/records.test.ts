@@ -172,3 +172,50 @@ test('a zone gets SOA, NS and the addresses of its name servers', async (t) => {
   t.match(foreign, { ok: false, problems: [{ field: 'nameServers[0].name' }, { field: 'nameServers[0].addresses' }] });
   t.match(zoneRrsets({ zone: 'app.test', nameServers: [], ttlSeconds: 60 }), { ok: false, problems: [{ field: 'nameServers' }] });
 });
+
+const ADDRESS = 'a plain IPv4 or IPv6 address';
+const two = counter.regions;
+
+/** One thing wrong, and what is said of it. */
+const wrong: readonly [Partial<HotStandbyRecord>, string][] = [
+  [{ name: 'a b' }, 'name "a b": a host name such as "counter.app.example"'],
+  [{ lease: '-x' }, 'lease "-x": letters, digits, ".", "_", "~", "-"; at most 63'],
+  [{ lease: 'x'.repeat(64) }, `lease "${'x'.repeat(64)}": letters, digits, ".", "_", "~", "-"; at most 63`],
+  [{ path: 'x' }, 'path "x": segments of letters, digits, ".", "_", "~", "-" between slashes, as in "/.well-known/continuum/"'],
+  ...[0, 65_536, 1.5].map((port): [Partial<HotStandbyRecord>, string] => [{ port }, `port ${port}: a whole number from 1 to 65535`]),
+  ...[-1, 3_601, 0.5].map((ttlSeconds): [Partial<HotStandbyRecord>, string] => [{ ttlSeconds }, `ttlSeconds ${ttlSeconds}: a whole number of seconds from 0 to 3600`]),
+  [{ regions: two.slice(1) }, 'regions 1: from 2 to 16 regions'],
+  [{ regions: Array.from({ length: 17 }, (_, index) => ({ region: `r${index}`, addresses: [`127.0.0.${index}`] })) }, 'regions 17: from 2 to 16 regions'],
+  [{ regions: [two[0]!, { region: 'r2', addresses: [] }] }, 'regions[1].addresses 0: from 1 to 16 addresses'],
+  [{ regions: [two[0]!, { region: 'r2', addresses: Array.from({ length: 17 }, (_, index) => `127.2.0.${index}`) }] }, 'regions[1].addresses 17: from 1 to 16 addresses'],
+  [{ regions: [two[0]!, { region: 'r2', addresses: ['x', '127.2.0.1'] }] }, `regions[1].addresses "x": ${ADDRESS}`],
+  [{ regions: [two[0]!, { region: 'r2', addresses: ['127.2.0.1', 'fd00::1'] }] }, 'regions[0].addresses "127.1.0.1": addresses of the same families (IPv4, IPv6) in every region'],
+  [{ regions: [two[0]!, { region: 'r2', addresses: ['127.2.0.1', '127.2.0.1'] }] }, 'regions[1].addresses "127.2.0.1": each address once: a region is known by its own address'],
+];
+
+test('each problem alone, with where, what and what to write instead', async (t) => {
+  for (const [change, expected] of wrong) {
+    const made = synthesize({ ...counter, ...change });
+    const said = made.ok ? [] : made.problems.map(({ field, value, fix }) => `${field} ${value}: ${fix}`);
+    t.same(said, [expected]);
+  }
+  for (const change of [{ port: 1 }, { port: 65_535 }, { ttlSeconds: 0 }, { ttlSeconds: 3_600 }, { lease: 'x'.repeat(63) }, { path: '/' }]) t.ok(synthesize({ ...counter, ...change }).ok, JSON.stringify(change));
+  const long = synthesize({ ...counter, path: `/${'a'.repeat(220)}/` });
+  const url = `http://counter.app.test:8443/${'a'.repeat(220)}/counter?wait=1200`;
+  t.same(long, { ok: false, problems: [{ field: 'path', value: JSON.stringify(url).slice(0, 100), fix: `a shorter name, path or lease: the probe's URL may have 240 characters, this one has ${url.length}` }] });
+});
+
+test('a problem of a zone says which name server', async (t) => {
+  const made = (zone: string, nameServers: { name: string; addresses: string[] }[], ttlSeconds = 60): string[] => {
+    const zoned = zoneRrsets({ zone, nameServers, ttlSeconds });
+    return zoned.ok ? [] : zoned.problems.map(({ field, value, fix }) => `${field} ${value}: ${fix}`);
+  };
+  const ns = { name: 'ns.app.test', addresses: ['127.1.0.1'] };
+  t.same(made('app.test', [ns]), []);
+  t.same(made('a b', [ns]), ['zone "a b": a domain name such as "app.example"']);
+  t.same(made('app.test', [ns], -1), ['ttlSeconds -1: a whole number of seconds from 0 to 3600']);
+  t.same(made('app.test', []), ['nameServers "[]": at least one name server']);
+  t.same(made('app.test', [ns, { name: 'a b', addresses: [] }]), ['nameServers[1].name "a b": a host name inside the zone', 'nameServers[1].addresses "[]": at least one address']);
+  t.same(made('app.test', [{ name: 'ns.xapp.test', addresses: ['x'] }]), ['nameServers[0].name "ns.xapp.test": a host name inside the zone', `nameServers[0].addresses "x": ${ADDRESS}`]);
+  t.same(made('app.test', [{ name: 'a b', addresses: ['127.1.0.1'] }, ns]), ['nameServers[0].name "a b": a host name inside the zone']);
+});

@@ -88,7 +88,7 @@ export function synthesize(input: HotStandbyRecord): Synthesis<Rrset> {
     const fix = `a shorter name, path or lease: the probe's URL may have ${LUA_TEXT_LENGTH_MAX} characters, this one has ${url.length}`;
     return { ok: false, problems: [problem('path', url, fix)] };
   }
-  const addresses = input.regions.flatMap((region) => region.addresses.flatMap((text) => parseIpAddress(text) ?? []));
+  const addresses = input.regions.flatMap((region) => region.addresses.map((text) => parseIpAddress(text) as IpAddress));
   const families = ([['A', 4], ['AAAA', 6]] as const).map(([type, family]) => ({
     type,
     addresses: addresses.filter((address) => address.family === family),
@@ -103,7 +103,7 @@ export function synthesize(input: HotStandbyRecord): Synthesis<Rrset> {
 export function zoneRrsets(input: ZoneRecords): Synthesis<readonly Rrset[]> {
   const zone = canonicalName(input.zone);
   const servers = input.nameServers.map((server) => ({
-    name: canonicalName(server.name),
+    name: canonicalName(server.name) ?? '',
     addresses: server.addresses.map(parseIpAddress),
   }));
   const problems = [
@@ -115,9 +115,9 @@ export function zoneRrsets(input: ZoneRecords): Synthesis<readonly Rrset[]> {
   const primary = servers[0]?.name;
   if (zone === null || primary === undefined || problems.length > 0) return { ok: false, problems };
   const { ttlSeconds } = input;
-  const names = servers.flatMap((server) => server.name ?? []);
+  const names = servers.map((server) => server.name);
   const soa = `${primary} hostmaster.${zone} 1 3600 600 86400 ${ttlSeconds}`;
-  const hosts = servers.flatMap((server) => addressRrsets(server.name ?? '', server.addresses, ttlSeconds));
+  const hosts = servers.flatMap((server) => addressRrsets(server.name, server.addresses, ttlSeconds));
   const apex: readonly Rrset[] = [
     { name: zone, type: 'SOA', ttlSeconds, records: [soa] },
     { name: zone, type: 'NS', ttlSeconds, records: names },
@@ -157,7 +157,7 @@ export function regionProblems(regions: HotStandbyRecord['regions'], regionsMin 
   if (regions.length < regionsMin || regions.length > REGIONS_MAX) {
     return [problem('regions', regions.length, `from ${regionsMin} to ${REGIONS_MAX} regions`)];
   }
-  const families = regions.map((region) => new Set(region.addresses.map((text) => parseIpAddress(text)?.family)));
+  const families = regions.map((region) => new Set(region.addresses.flatMap((text) => parseIpAddress(text)?.family ?? [])));
   const everywhere = new Set(families.flatMap((set) => [...set]));
   const seen = new Set<string>();
   return regions.flatMap(({ addresses }, index) => {
