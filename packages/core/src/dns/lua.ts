@@ -88,5 +88,6 @@ function pieces(all: readonly string[]): string[] {
       piece = '';
     }
   }
-  return piece === '' ? found : [...found, piece];
+  // An expression ends in a literal or a closing bracket: there is always a last piece.
+  return [...found, piece];
 }

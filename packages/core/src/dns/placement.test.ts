@@ -84,6 +84,105 @@ test('every problem at once', async (t) => {
   t.match(renderPlacement(share), { ok: false, problems: [{ field: 'regions', fix: /3:1/ }] });
 });
 
+const active = { ...CASES['active-active-nearest'], version: '5.0' } as PlacementInput;
+const weighted = { ...CASES['active-active-weighted'], version: '5.0' } as PlacementInput;
+const single = { ...CASES['single-region'], version: '5.0' } as PlacementInput;
+const follows = { ...standby, version: '5.0' } as PlacementInput;
+const leased = (change: object): PlacementInput => ({ ...follows, lease: { name: 'counter', port: 443, ...change } });
+const probed = (change: object): PlacementInput => ({ ...active, probe: { port: 443, path: '/healthz', ...change } });
+const many = (count: number): string[] => Array.from({ length: count }, (_, index) => `n${index}.app.example`);
+
+/** One thing wrong, and what is said of it. */
+const wrong: readonly [PlacementInput, string][] = [
+  [{ ...active, zone: 'a b' }, 'zone "a b": a domain name such as "app.example"'],
+  [{ ...active, names: [], probe: null }, 'names 0: from 1 to 64 names'],
+  [{ ...active, names: ['app.example', 'x.app.example'], zone: 'a b' }, 'zone "a b": a domain name such as "app.example"'],
+  [{ ...active, names: many(65) }, 'names 65: from 1 to 64 names'],
+  [{ ...active, names: ['app.example', 'a b'] }, 'names[1] "a b": a host name, perhaps with "*." before it'],
+  [{ ...active, names: ['app.example', 'xapp.example'] }, 'names[1] "xapp.example": a name in the zone app.example.'],
+  [{ ...active, names: ['app.example', 'App.Example.'] }, 'names "app.example App.Example.": each name once'],
+  [{ ...active, names: ['*.app.example', '*.x.app.example'] }, 'names "*.app.example *.x.app.example": at least one name that is no wildcard: the probes ask for it'],
+  [{ ...follows, names: ['*.app.example'] }, 'names "*.app.example": at least one name that is no wildcard: the probes ask for it'],
+  [{ ...active, ttlSeconds: -1 }, 'ttlSeconds -1: a whole number of seconds from 0 to 3600'],
+  [{ ...single, regions: [r1, r2] }, 'regions 2: one region'],
+  [{ ...active, regions: [r1] }, 'regions 1: from 2 to 16 regions'],
+  ...[0, 101, 1.5].map((weight): [PlacementInput, string] => [{ ...active, regions: [r1, { ...r2, weight }] }, `regions[1].weight ${weight}: a whole number from 1 to 100`]),
+  [{ ...active, placement: 'active-hotstandby', probe: null }, 'lease "nothing": the lease that the names follow'],
+  [leased({ name: '-' }), 'lease.name "-": letters, digits, ".", "_", "~", "-"; at most 63'],
+  [leased({ port: 0 }), 'lease.port 0: a whole number from 1 to 65535'],
+  [leased({ path: 'x' }), 'lease.path "x": segments between slashes, as in "/.well-known/continuum/"'],
+  [probed({ port: 0 }), 'probe.port 0: a whole number from 1 to 65535'],
+  [probed({ path: 'x' }), 'probe.path "x": segments of letters, digits, ".", "_", "~", "-", as in "/healthz"'],
+  [probed({ intervalSeconds: 3_601 }), 'probe.intervalSeconds 3601: a whole number from 1 to 3600'],
+  [probed({ timeoutSeconds: 11 }), 'probe.timeoutSeconds 11: a whole number from 1 to 10'],
+  [probed({ failures: 0 }), 'probe.failures 0: a whole number from 1 to 100'],
+  [leased({ probe: { failures: 101 } }), 'probe.failures 101: a whole number from 1 to 100'],
+  ...[99, 600, 200.5].map((httpCode): [PlacementInput, string] => [probed({ httpCode }), `probe.httpCode ${httpCode}: from 100 to 599`]),
+  ...['a b', '200', ''].map((match): [PlacementInput, string] => [probed({ match }), `probe.match "${match}": letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight)`]),
+  [{ ...weighted, regions: [{ ...r1, addresses: ['192.0.2.1'], weight: 64 }, { ...r2, addresses: ['198.51.100.1'], weight: 1 }] }, 'regions "64:1": weights whose shares make at most 64 in all, such as 3:1'],
+  [probed({ path: `/${'a'.repeat(230)}` }), `probe "http://app.example:443/${'a'.repeat(76)}: a shorter name or path`],
+];
+
+test('each problem alone, with where, what and what to write instead', async (t) => {
+  for (const [input, expected] of wrong) {
+    const made = renderPlacement(input);
+    t.same(made.ok ? ['none'] : made.problems.map(({ field, value, fix }) => `${field} ${value}: ${fix}`), [expected]);
+  }
+});
+
+test('what is just within each limit is taken', async (t) => {
+  const fine: readonly PlacementInput[] = [
+    { ...active, names: many(64) },
+    { ...active, regions: [r1, { ...r2, weight: 100 }] },
+    { ...active, names: ['*.app.example'], probe: null },
+    { ...single, names: ['*.app.example'] },
+    leased({ port: 65_535, path: '/' }),
+    probed({ port: 1, path: '/' }),
+    probed({ path: '/a/b/' }),
+    probed({ intervalSeconds: 3_600, timeoutSeconds: 10, failures: 100, httpCode: 599, match: 'ok200' }),
+    probed({ intervalSeconds: 1, timeoutSeconds: 1, failures: 1, httpCode: 100 }),
+    { ...weighted, regions: [{ ...r1, addresses: ['192.0.2.1'], weight: 63 }, { ...r2, addresses: ['198.51.100.1'], weight: 1 }] },
+    { ...weighted, probe: null, regions: [{ ...r1, weight: 99 }, { ...r2, weight: 100 }] },
+  ];
+  for (const input of fine) t.same(renderPlacement(input), { ...renderPlacement(input), ok: true }, JSON.stringify(input));
+});
+
+const contents = (input: PlacementInput): readonly string[] => {
+  const made = renderPlacement(input);
+  return made.ok ? (made.value.lua[0]?.records ?? []) : made.problems.map(({ fix }) => fix);
+};
+
+test('what a probe asks for: the first name that is no wildcard, the time-out given, its answer', async (t) => {
+  const v4 = { ...active, regions: [{ region: 'r1', addresses: ['192.0.2.1'] }, { region: 'r2', addresses: ['198.51.100.1'] }] };
+  const list = "{'192.0.2.1','198.51.100.1'}";
+  const nearest = "selector='pickclosest',backupSelector='pickclosest'";
+  t.same(contents({ ...v4, names: ['*.app.example', 'x.app.example'], probe: { port: 80, path: '/p' } }), [
+    `A "ifurlup('http://x.app.example:80/p',${list},{${nearest},timeout='1',useragent='continuum-dns'})"`,
+  ]);
+  t.same(contents({ ...v4, probe: { port: 80, path: '/p', timeoutSeconds: 4, match: 'up' } }), [
+    `A "ifurlup('http://app.example:80/p',${list},{${nearest},timeout='4',useragent='continuum-dns',stringmatch='up'})"`,
+  ]);
+  t.match(contents({ ...v4, placement: 'active-hotstandby', lease: { name: 'shop', port: 80, path: '/at/', probe: { timeoutSeconds: 1 } } })[0], "'http://app.example:80/at/shop?wait=200'");
+});
+
+test('weights are repeated under a probe by their smallest share, and written as numbers without one; no weight is 1', async (t) => {
+  const of = (first: number | undefined, second: number | undefined): PlacementInput => ({
+    ...weighted,
+    regions: [first, second].map((weight, index) => ({ region: `r${index}`, addresses: [`192.0.2.${index}`], ...(weight === undefined ? {} : { weight }) })),
+  });
+  t.match(contents(of(6, 4))[0], "{'192.0.2.0','192.0.2.0','192.0.2.0','192.0.2.1','192.0.2.1'},{selector='hashed',backupSelector='hashed'");
+  t.match(contents(of(undefined, 2))[0], "{'192.0.2.0','192.0.2.1','192.0.2.1'}");
+  t.same(contents({ ...of(6, undefined), probe: null }), [`A "pickwhashed({{6,'192.0.2.0'},{1,'192.0.2.1'}})"`]);
+});
+
+test('a text without its explanations has the notes and the records', async (t) => {
+  const made = renderPlacement(single);
+  if (!made.ok) return t.fail('the example is sound');
+  t.equal(renderText(made.value, { explain: false }), ['app.example', 'counter.app.example', '*.counter.app.example'].map((name) => `${name}. 5 IN A 192.0.2.1\n${name}. 5 IN AAAA 2001:db8:1:0:0:0:0:1\n`).join(''));
+  const noted = renderPlacement(active);
+  t.match(noted.ok && renderText(noted.value, { explain: false }), /^; needs: enable-lua-records=yes/);
+});
+
 /** Everything between quotes gone: what is left is the code. */
 const skeleton = (content: string): string => content.replaceAll('" "', '').replaceAll(/'[^'\\]*'/g, "''");
 

@@ -9,6 +9,7 @@
 // Weights under a probe are written as repetition: `pickwhashed` cannot probe, and `pickselfweighted` (5.0) takes its weights
 // from the answer of the probed server. `hashed` keeps a client at its region as long as the set of regions is the same.
 
+import { assert } from '../assert.ts';
 import { probeQuery } from '../gate/probe.ts';
 import type { IpAddress } from './address.ts';
 import { formatIpAddress, parseIpAddress } from './address.ts';
@@ -65,12 +66,10 @@ export function renderPlacement(input: PlacementInput): Synthesis<Rendered> {
   if (input.placement === 'single-region') return { ok: true, value: renderPlain(input, names) };
   const probe = probeOf(input, names);
   if (probe !== null && 'problems' in probe) return { ok: false, problems: probe.problems };
-  const expression = (family: Family): LuaExpression =>
-    input.placement === 'active-hotstandby' ? follow(probe, family, 'all', 1) : choose(input, probe, family);
-  const contents = families.map((family) => luaRecordContent(family.type, expression(family)));
+  const contents = families.map((family) => luaRecordContent(family.type, choose(input, probe, family)));
   const lua = names.map((name) => ({ name, type: 'LUA' as const, ttlSeconds: input.ttlSeconds, records: contents }));
   const notes = [...(probe?.notes ?? []), ...serverNotes(input)];
-  return { ok: true, value: { rrsets: [], lua, notes, explain: explain(input, probe, notes) } };
+  return { ok: true, value: { rrsets: [], lua, notes, explain: explain(input, probe) } };
 }
 
 /** As a zone file has it, with the notes as comments. */
@@ -89,24 +88,26 @@ function renderPlain(input: PlacementInput, names: readonly string[]): Rendered 
 
 function choose(input: PlacementInput, probe: Probe | null, family: Family): LuaExpression {
   const weighted = input.select === 'weighted';
+  if (probe !== null && input.placement === 'active-hotstandby') return follow(probe, family, 'all', 1);
   if (probe !== null) return follow(probe, family, weighted ? 'hashed' : 'pickclosest', weighted ? divisor(family) : 0);
   if (!weighted) return call('pickclosest', [list(family.addresses.map(address))]);
   return call('pickwhashed', [list(family.addresses.map((one) => list([{ kind: 'number', value: one.weight }, address(one)])))]);
 }
 
 /** `divide` 0 and, for `all`, 1 with equal weights: each address once. */
-function follow(probe: Probe | null, family: Family, selector: 'all' | 'hashed' | 'pickclosest', divide: number): LuaExpression {
+function follow(probe: Probe, family: Family, selector: 'all' | 'hashed' | 'pickclosest', divide: number): LuaExpression {
   const repeats = (weight: number): number => (selector === 'hashed' ? weight / divide : 1);
   const addresses = family.addresses.flatMap((one) => Array.from({ length: repeats(one.weight) }, () => address(one)));
-  const options = [['selector', text(selector)], ['backupSelector', text(selector)], ...(probe?.options ?? [])] as const;
-  return call('ifurlup', [text(probe?.url ?? ''), list(addresses), { kind: 'options', entries: options }]);
+  const options = [['selector', text(selector)], ['backupSelector', text(selector)], ...probe.options] as const;
+  return call('ifurlup', [text(probe.url), list(addresses), { kind: 'options', entries: options }]);
 }
 
 function probeOf(input: PlacementInput, names: readonly string[]): Probe | null | { readonly problems: readonly DnsProblem[] } {
   const { lease, placement } = input;
   const wish = placement === 'active-hotstandby' ? (lease?.probe ?? {}) : input.probe;
   if (wish === null || wish === undefined) return null;
-  const host = names.find((name) => !name.startsWith('*.'))?.slice(0, -1) ?? '';
+  const host = names.find((name) => !name.startsWith('*.'))?.slice(0, -1);
+  assert(host !== undefined, 'PROBE_NEEDS_NAME');
   const port = placement === 'active-hotstandby' ? lease?.port : input.probe?.port;
   const { timeoutSeconds = defaultTimeoutSeconds(placement) } = wish;
   const path = placement === 'active-hotstandby' ? `${lease?.path ?? WELL_KNOWN_PATH}${lease?.name}${probeQuery(timeoutSeconds)}` : input.probe?.path;
@@ -140,7 +141,8 @@ function serverNotes(input: PlacementInput): Note[] {
   return notes;
 }
 
-function explain(input: PlacementInput, probe: Probe | null, notes: readonly Note[]): string[] {
+/** The notes follow it: there is always one. */
+function explain(input: PlacementInput, probe: Probe | null): string[] {
   const every = probe === null ? [] : [
     `${probe.url}: what the server asks each region's address for, about once a second or as its interval says; 200 means up`,
     'one URL for all names: one probe per region, however many names follow it',
@@ -159,7 +161,7 @@ function explain(input: PlacementInput, probe: Probe | null, notes: readonly Not
         ? [probe === null ? 'pickwhashed: by weight, the same client stays at the same region; nothing is probed' : "'hashed' over a list that repeats each address by its weight: by weight among those that are up"]
         : [probe === null ? 'pickclosest: the nearest by address; nothing is probed' : "'pickclosest' among those that are up; among all with none up"],
   }[input.placement];
-  return [`${input.placement} for PowerDNS ${input.version}, TTL ${input.ttlSeconds} s`, ...chosen, ...every, ...(notes.length > 0 ? ['see also:'] : [])];
+  return [`${input.placement} for PowerDNS ${input.version}, TTL ${input.ttlSeconds} s`, ...chosen, ...every, 'see also:'];
 }
 
 function inputProblems(input: PlacementInput): DnsProblem[] {
@@ -220,14 +222,13 @@ function weightProblems(regions: PlacementInput['regions']): DnsProblem[] {
 }
 
 function familiesOf(input: PlacementInput): Family[] {
-  const addresses = input.regions.flatMap(({ addresses: texts, weight = 1 }) => texts.flatMap((one) => withWeight(one, weight)));
+  const addresses = input.regions.flatMap(({ addresses: texts, weight = 1 }) => texts.map((one) => withWeight(one, weight)));
   const families = ([['A', 4], ['AAAA', 6]] as const).map(([type, family]) => ({ type, addresses: addresses.filter((one) => one.family === family) }));
   return families.filter((family) => family.addresses.length > 0);
 }
 
-function withWeight(textual: string, weight: number): (IpAddress & { readonly weight: number })[] {
-  const parsed = parseIpAddress(textual);
-  return parsed === null ? [] : [{ ...parsed, weight }];
+function withWeight(textual: string, weight: number): IpAddress & { readonly weight: number } {
+  return { ...(parseIpAddress(textual) as IpAddress), weight };
 }
 
 /** The canonical owner name, wildcards included; null when it is none. */

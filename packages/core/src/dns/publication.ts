@@ -49,6 +49,6 @@ export function markRrset(key: RecordKey, { generation, digest }: Mark): Rrset {
 
 /** Null for no mark, several, or one that is none of ours. */
 export function readMark(contents: readonly string[]): Mark | null {
-  const [, generation, digest] = (contents.length === 1 ? MARK.exec(contents[0] ?? '') : null) ?? [];
+  const [, generation, digest] = (contents.length === 1 ? MARK.exec(contents.join()) : null) ?? [];
   return generation === undefined || digest === undefined ? null : { generation: Number(generation), digest };
 }

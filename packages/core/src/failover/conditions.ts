@@ -63,7 +63,7 @@ export function takeoverConditions(draft: Draft): Answers {
       source: 'specification',
       ageMs: null,
     },
-    ...(policy.fallback === undefined ? [] : [registerCondition(state, viewAgeMs), darknessCondition(draft)]),
+    ...(policy.fallback === undefined ? [] : [registerCondition(state, viewAgeMs), darknessCondition(draft, policy.fallback)]),
   ];
   return { preconditions: list, ok: list.every((condition) => condition.ok) };
 }

@@ -6,10 +6,10 @@ import { NO_EVIDENCE } from '../replication/member-evidence.ts';
 import type { Epoch, Now } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 import { absorb } from './absorb.ts';
+import { checkDecision } from './check-decision.ts';
 import { Draft } from './draft.ts';
 import { drive, OPERATOR_WORD_MS } from './drive.ts';
 import { forgetRounds, initialFallback } from './fallback.ts';
-import { holdsGrant } from './facts.ts';
 import { step } from './step.ts';
 import type { ControllerEvent, ControllerState, Decision, Policy } from './state.ts';
 
@@ -97,31 +97,6 @@ function dropAfterSuspend(draft: Draft, last: Now): void {
 function forgetOldWord(draft: Draft): void {
   const { operator } = draft.state;
   if (operator !== null && draft.due(addMs(operator.atMs, OPERATOR_WORD_MS))) draft.state.operator = null;
-}
-
-/** What must hold of every decision, in production too (I2, I4, I8). */
-function checkDecision(draft: Draft): void {
-  const { state } = draft;
-  const { grant, view, policy } = state;
-  const valid = holdsGrant(draft);
-  for (const action of draft.actions) {
-    if (action.kind === 'gate' && action.directive.mode === 'open') {
-      assert(valid && grant !== null, 'OPEN_NEEDS_GRANT', state.phase.kind);
-      assert(action.directive.epoch === grant.epoch, 'OPEN_IN_ANOTHER_EPOCH', `${action.directive.epoch} ${grant.epoch}`);
-      assert(action.directive.validUntilMs <= grant.validUntilMs, 'OPEN_BEYOND_VALIDITY');
-      assert(state.promotedEpoch === grant.epoch, 'OPEN_BEFORE_VERIFIED', `${state.promotedEpoch} ${grant.epoch}`);
-    }
-    if (action.kind !== 'database') continue;
-    const asked = action.action;
-    if (asked.kind === 'promote' || asked.kind === 'demote' || asked.kind === 'set-synchronous') {
-      assert(valid && grant?.epoch === asked.epoch, 'DATABASE_NEEDS_GRANT', asked.kind);
-    }
-    if (asked.kind === 'promote') assert(view?.inSync.join() === policy.region, 'PROMOTE_NEEDS_NARROW_SET');
-    if (asked.kind === 'set-synchronous') {
-      const promised = (view?.inSync ?? []).filter((region) => region !== policy.region);
-      assert(promised.every((region) => asked.standbys.includes(region)), 'RELAX_BEFORE_NARROW', promised.join());
-    }
-  }
 }
 
 /** The epoch that this controller acts under now; 0 when it may not act. */

@@ -1,7 +1,7 @@
 // What to ask of the outside, derived from the state alone: after a restart, a lost reply or a failed action the same
 // state asks for the same thing again. At most one request to the register and one database action are under way.
 
-import type { LeaseCommand } from '../lease/types.ts';
+import type { LeaseCommand, LeaseView } from '../lease/types.ts';
 import type { RegionId } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 import { targetConditions } from './conditions.ts';
@@ -109,15 +109,14 @@ function driveRegister(draft: Draft): void {
   const { state } = draft;
   if (state.request !== null || !draft.due(state.retryRequestMs)) return;
   if (state.view === null) return draft.ask({ kind: 'read' });
-  const command = nextCommand(draft);
+  const command = nextCommand(draft, state.view);
   if (command !== null) return draft.ask(command);
   if (draft.due(addMs(state.viewMs, state.policy.timings.renewMs))) draft.ask({ kind: 'read' });
 }
 
-function nextCommand(draft: Draft): LeaseCommand | null {
+function nextCommand(draft: Draft, view: LeaseView): LeaseCommand | null {
   const { state } = draft;
-  const { policy, instance, phase, view, grant } = state;
-  if (view === null) return null;
+  const { policy, instance, phase, grant } = state;
   const from = { region: policy.region, seq: state.seq + 1, instance };
   const reacquires = isHeldPastExpiry(draft) && state.registerProblem === null;
   if (phase.kind === 'acquiring' || reacquires) {
@@ -132,7 +131,7 @@ function nextCommand(draft: Draft): LeaseCommand | null {
       return { kind: 'renew', ...from, epoch, ttlMs: policy.timings.ttlMs, policyHash: policy.hash };
     }
     if (grant !== null) {
-      const command = holderCommand(draft, from);
+      const command = holderCommand(draft, view, from);
       if (command !== null) return command;
     }
   }
@@ -153,10 +152,8 @@ function renewalDue(draft: Draft): boolean {
   return draft.due(addMs(lastRenewMs, policy.timings.renewMs));
 }
 
-function holderCommand(draft: Draft, from: From): LeaseCommand | null {
-  const { state } = draft;
-  const { phase, view, policy } = state;
-  if (view === null) return null;
+function holderCommand(draft: Draft, view: LeaseView, from: From): LeaseCommand | null {
+  const { phase, policy } = draft.state;
   const { epoch } = view;
   const only = [policy.region];
   if (phase.kind === 'handing-over' && phase.token !== null) {

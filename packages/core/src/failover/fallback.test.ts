@@ -403,3 +403,17 @@ test('timings that a round or a ttl does not bear are named', async (t) => {
   t.match(fallbackProblem(deriveFallback(ttlMs, voters, ttlMs / 2), ttlMs), /at most a third/);
   t.match(fallbackProblem(deriveFallback(1_000, voters), 1_000), /at least 600 ms/);
 });
+
+test('an answer that never came is given up after four rounds, and asked for anew', async (t) => {
+  const scene = contender(1);
+  scene.pass(1);
+  const lost = scene.state().fallback.pending;
+  if (lost === null) throw new Error('nobody was asked');
+  scene.pass(lost.askedMs + 4 * roundMs - 1 - scene.now());
+  t.same(scene.state().fallback.pending, lost);
+  scene.pass(1);
+  t.match(scene.state().fallback.pending, { target: r1, askedMs: lost.askedMs + 4 * roundMs });
+  t.ok((scene.state().fallback.pending?.id ?? 0) > lost.id);
+  scene.feed({ kind: 'quorum-answered', id: lost.id, startedMs: lost.askedMs, outcome: dark });
+  t.equal(scene.state().fallback.last, null, 'the late answer to it counts for nothing');
+});

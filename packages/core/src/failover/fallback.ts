@@ -101,18 +101,16 @@ export function forgetRounds(state: ControllerState): void {
 }
 
 /** May this region act on the lease that another one let run out? */
-export function darknessCondition(draft: Draft): Precondition {
+export function darknessCondition(draft: Draft, fallback: Fallback): Precondition {
   const { state } = draft;
-  const { fallback } = state.policy;
   const target = vetoTarget(draft);
   const { last } = state.fallback;
   const about = last !== null && last.target === target ? last : null;
-  const windowMs = fallback === undefined ? 0 : darknessWindowMs(fallback);
   return {
     name: 'other-region-dark',
     ok: target === null || isDark(draft, target),
     value: target === null ? 'not needed' : `${target}: ${about === null ? 'unknown' : describe(about.outcome)}${darkFor(draft, target)}`,
-    limit: `dark for ${windowMs} ms through two resolvers of two vendors that answer the control name`,
+    limit: `dark for ${darknessWindowMs(fallback)} ms through two resolvers of two vendors that answer the control name`,
     source: 'resolvers',
     ageMs: about === null ? null : draft.nowMs - about.startedMs,
   };

@@ -1,6 +1,6 @@
 // The roles: given what is known, which phase comes next? One function per role; null means stay.
 
-import { unreachable } from '../assert.ts';
+import { assert, unreachable } from '../assert.ts';
 import type { RegionId } from '../types.ts';
 import { addMs } from '../types.ts';
 import { giveUpSwitchover } from './absorb.ts';
@@ -25,12 +25,13 @@ const TRANSITIONS_MAX = 8;
 
 /** Follows the transitions until the phase is stable, and records each. */
 export function step(draft: Draft): void {
-  for (let count = 0; count < TRANSITIONS_MAX; count++) {
-    const next = nextPhase(draft, draft.state.phase);
-    if (next === null) return;
-    if (next !== draft.state.phase) draft.enter(next);
-  }
-  throw new Error('the phases do not settle');
+  let next: Phase | null;
+  let count = 0;
+  do {
+    assert(count++ < TRANSITIONS_MAX, 'PHASES_DO_NOT_SETTLE', draft.state.phase.kind);
+    next = nextPhase(draft, draft.state.phase);
+    if (next !== null && next !== draft.state.phase) draft.enter(next);
+  } while (next !== null);
 }
 
 function nextPhase(draft: Draft, phase: Phase): Phase | null {

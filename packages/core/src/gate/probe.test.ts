@@ -46,6 +46,15 @@ test('at any moment a waiting probe is told exactly what one that does not wait 
   );
 });
 
+test('a probe is of the well-known path: it is told of an open gate, and never sent on or held', async (t) => {
+  const allowed = { ...probe, answer: { kind: 'deny', sinceMonoMs: monoMs(0) } } as const;
+  t.same(judgeProbe(open(60_000), allowed, 0, limits, at(10_000)), { kind: 'allow', route: 'r1' });
+  for (const mode of ['hold', 'forward', 'closed'] as const) {
+    const state: GateState = { ...open(60_000), instruction: { ...instruction, mode, activeRegion: regionId('r2') } };
+    t.same(judgeProbe(state, probe, 0, limits, at(10_000)), { kind: 'deny', code: 'CTM_GATE_FENCED' }, mode);
+  }
+});
+
 test('the wait is read from exactly what is written into the record', async (t) => {
   t.equal(readProbeWaitMs(`/.well-known/continuum/counter${probeQuery(2)}`), 1_200);
   t.equal(readProbeWaitMs(`/.well-known/continuum/counter${probeQuery(1)}`), 200);

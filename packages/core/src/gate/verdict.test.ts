@@ -95,6 +95,17 @@ test('validity counts from before the ask, however late the answer came', async 
   t.equal(remainingValidityMs(state, answeredAt), 500);
 });
 
+test('only an open gate has validity left, whatever it was told', async (t) => {
+  t.equal(remainingValidityMs(newGate(epoch(0), start), start), 0, 'it was told nothing');
+  for (const mode of ['hold', 'forward', 'closed'] as const) t.equal(remainingValidityMs(told({ mode }, 3_000), start), 0, mode);
+  t.equal(remainingValidityMs(told({ mode: 'open' }, 3_000), later(start, 4_000)), 0, 'never below none');
+});
+
+test('a mode that this version does not know ends the process', async (t) => {
+  const unknown = told({ mode: 'ajar' as unknown as TakenInstruction['mode'] });
+  t.throws(() => judge(unknown, request, limits, start), { code: 'CTM_ASSERT_UNREACHABLE' });
+});
+
 test('a shorter validity counts at once', async (t) => {
   const long = told({ mode: 'open' }, 30_000);
   const { state } = takeInstruction(long, instruction, later(start, 10), 0);

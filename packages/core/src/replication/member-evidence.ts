@@ -6,7 +6,7 @@ import type { MonoMs } from '../types.ts';
 import { DEFAULT_THRESHOLDS } from './debounce.ts';
 import { judgeFollower, judgeOwnMember, judgeStalled } from './member-verdict.ts';
 import type { DatabaseObservation, StandbyView } from './observation.ts';
-import { isStalled, trackProgress } from './progress.ts';
+import { standstillMs, trackProgress } from './progress.ts';
 import type { Progress } from './progress.ts';
 import { NEVER_JUDGED, publish } from './published.ts';
 import type { Published } from './published.ts';
@@ -75,8 +75,9 @@ function judgeOne(name: string, before: Follower | null, view: StandbyView | nul
   const { replayLsn, replayLagBytes } = view;
   const progress = replayLsn === null ? null : trackProgress(before?.progress ?? null, replayLsn, (replayLagBytes ?? 0) > 0, atMs);
   const verdict = judgeFollower(view);
-  const stalled = verdict.kind === 'promotable' && isStalled(progress, stallMinMs, atMs);
-  return { ...judged(before, stalled ? judgeStalled(name, atMs - (progress?.behindSinceMs ?? atMs)) : verdict, atMs), progress };
+  const stillMs = standstillMs(progress, atMs);
+  const stalled = verdict.kind === 'promotable' && stillMs !== null && stillMs >= stallMinMs;
+  return { ...judged(before, stalled ? judgeStalled(name, stillMs) : verdict, atMs), progress };
 }
 
 function judged(before: Judged | null, newest: Verdict, atMs: MonoMs): Judged {

@@ -51,7 +51,7 @@ export function addOldEntries(old: OldEntries, added: readonly MapEntry[], count
 }
 
 function leastMissed(numbers: Float64Array, count: number, nowMs: number): number {
-  const time = (index: number, field: number): number => numbers[index * FIELDS + field] ?? nowMs;
+  const time = (index: number, field: number): number => numbers[index * FIELDS + field] as number;
   let [drop, least] = [1, Number.POSITIVE_INFINITY];
   for (let index = 1; index < count - 1; index++) {
     const share = (time(index + 1, FIRST_MS) - time(index - 1, LAST_MS)) / (nowMs - time(index, LAST_MS) + 1);

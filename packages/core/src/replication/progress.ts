@@ -17,8 +17,12 @@ export function trackProgress(before: Progress | null, position: Lsn, isBehind: 
   return { position, moved, behindSinceMs: isBehind ? (still ?? nowMs) : null };
 }
 
-/** Behind for so long, and meanwhile nothing at all has come. */
-export function isStalled(progress: Progress | null, stallMinMs: number, nowMs: MonoMs): boolean {
+/** How long it has been behind while nothing at all has come; null while it is not behind. */
+export function standstillMs(progress: Progress | null, nowMs: MonoMs): number | null {
   const sinceMs = progress?.behindSinceMs ?? null;
-  return sinceMs !== null && nowMs - sinceMs >= stallMinMs;
+  return sinceMs === null ? null : nowMs - sinceMs;
+}
+
+export function isStalled(progress: Progress | null, stallMinMs: number, nowMs: MonoMs): boolean {
+  return (standstillMs(progress, nowMs) ?? -1) >= stallMinMs;
 }

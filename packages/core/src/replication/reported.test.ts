@@ -68,3 +68,11 @@ t.test('what a forced takeover would lose, in one sentence, and never nothing of
     t.notMatch(sentence, /nothing|(^| )0 (transactions|s|bytes)/);
   }
 });
+
+t.test('a prober that never saw a primary says so; where no time is known the transactions say on whose word', async (t) => {
+  const seen = given();
+  const blind: GivenReport = { ...seen, report: { ...seen.report, primary: null } };
+  t.equal(reportNow(blind, monoMs(10_400)).primary, null);
+  const counted = { ...STANDBY.loss, milliseconds: unknownReading('milliseconds', 'too old', null), commits: reading('commits', 12, { ageMs: 100, source: 'primary', confidence: 'weak' }) };
+  t.equal(lossSentence(given({ loss: counted }), 'r2', monoMs(10_400)), 'would lose: about 12 transactions (primary, weak), says the lag prober, heard 0.4 s ago');
+});

@@ -50,11 +50,11 @@ export type ClusterState = {
 
 /** The end that is the primary, with its newest sample; null when none was ever seen. */
 export function primaryOf(state: ClusterState): Seen<PrimarySample> | null {
-  return state.primary === null ? null : asRole(state.ends[state.primary]?.seen ?? null, 'primary');
+  return state.primary === null ? null : asRole(state.ends[state.primary]?.seen, 'primary');
 }
 
-export function asRole<R extends EndSample['role']>(seen: Seen | null, role: R): Seen<Extract<EndSample, { role: R }>> | null {
-  return seen !== null && seen.sample.role === role ? (seen as Seen<Extract<EndSample, { role: R }>>) : null;
+export function asRole<R extends EndSample['role']>(seen: Seen | null | undefined, role: R): Seen<Extract<EndSample, { role: R }>> | null {
+  return seen?.sample.role === role ? (seen as Seen<Extract<EndSample, { role: R }>>) : null;
 }
 
 export function receivedLsn(sample: StandbySample): Lsn | null {

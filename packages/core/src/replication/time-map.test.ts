@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { lsn, monoMs } from '../types.ts';
-import { behind, commitRate, entryCount, extendMap, latestMs, MAP_ENTRIES_MAX } from './time-map.ts';
+import { behind, commitAgeMs, commitRate, entryCount, extendMap, latestMs, MAP_ENTRIES_MAX } from './time-map.ts';
 import type { TimeMap } from './time-map.ts';
 
 const size = (map: TimeMap | null) => (map === null ? null : entryCount(map));
@@ -46,6 +46,29 @@ t.test('another history, or a position that went back, starts a new map', async 
     t.equal(size(extendMap(map, { ...sample, ...changed })), 1, JSON.stringify(changed));
   }
   t.equal(extendMap(map, { ...sample, lsn: lsn('garbage') }), map);
+});
+
+t.test('what is no position has no age, and a map that counts no transactions no rate', async (t) => {
+  const map = build([{ bytes: 100, ms: 0 }, { bytes: 200, ms: 10 }]);
+  t.equal(behind(map, lsn('garbage')), null);
+  t.same(behind(map, at(200)), { bytes: 0, msMin: 0, msMax: 0, commitsMax: 0 });
+  t.same(behind(map, at(50)), { bytes: 150, msMin: 10, msMax: null, commitsMax: null }, 'older than the map: at least this, at most nobody knows');
+  t.equal(commitRate(map), 10);
+  t.equal(commitRate(build([{ bytes: 100, ms: 0 }])), null, 'too short to tell');
+  const counting = (...known: boolean[]): TimeMap => ({ ...map, recent: map.recent.map((entry, index) => (known[index] === true ? entry : { ...entry, nextXid: null })) });
+  const blind = counting(false, false);
+  t.equal(commitRate(blind), null);
+  t.same(behind(blind, at(150)), { bytes: 50, msMin: 0, msMax: 10, commitsMax: null });
+  t.equal(commitRate(counting(true, false)), null);
+  t.equal(commitRate(counting(false, true)), null);
+  t.equal(commitAgeMs(map, 4), 6);
+  t.equal(commitAgeMs(map, 11), 0, 'a commit after the newest look has no negative age');
+});
+
+t.test('a map without an entry is none', async (t) => {
+  const map = { ...build([{ bytes: 100, ms: 0 }]), recent: [] };
+  t.throws(() => latestMs(map), { code: 'CTM_ASSERT_MAP_EMPTY' });
+  t.throws(() => commitRate(map), { code: 'CTM_ASSERT_MAP_EMPTY' });
 });
 
 t.test('for any position the age lies between its bounds', async (t) => {

@@ -85,10 +85,11 @@ export function behind(map: TimeMap, position: Lsn): Behind | null {
   if (bytes <= 0) return { bytes: 0, msMin: 0, msMax: 0, commitsMax: 0 };
   const above = firstAbove(map, positionBytes);
   const [below, next] = [entryAt(map, above - 1), entryAt(map, above)];
+  assert(next !== undefined, 'MAP_INDEX');
   const nowMs = newest.lastMs;
   return {
     bytes,
-    msMin: Math.max(0, nowMs - (next?.firstMs ?? nowMs)),
+    msMin: Math.max(0, nowMs - next.firstMs),
     msMax: below === undefined ? null : nowMs - below.lastMs,
     commitsMax: below === undefined || below.nextXid === null || newest.nextXid === null ? null : newest.nextXid - below.nextXid,
   };

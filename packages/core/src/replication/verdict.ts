@@ -1,6 +1,7 @@
 // May this standby be promoted, as far as measurement can tell? Three answers, never two: what is not known is `unknown`
 // and says why. The order of the questions is the order of their weight: the first that fails names the reason.
 
+import { assert } from '../assert.ts';
 import type { Reading } from './reading.ts';
 import type { EndSample, PrimarySample, StandbySample } from './sample.ts';
 
@@ -115,7 +116,7 @@ function judgeEvidence({ limits, primary, twoPrimaries, role, standby, problem }
 }
 
 function judgeHistory({ limits, primary, standby, linked }: StandbyEvidence): Verdict | null {
-  if (primary === null || standby === null) return null;
+  assert(primary !== null && standby !== null, 'VERDICT_NEEDS_EVIDENCE');
   const [ours, theirs] = [standby.sample, primary.sample];
   if (ours.systemIdentifier !== theirs.systemIdentifier) {
     return refuse('foreign-cluster', `system identifier ${ours.systemIdentifier}, the primary's is ${theirs.systemIdentifier}`);
