@@ -297,8 +297,8 @@ async function startDnsDaemonOf({ name, home, configFile, shared, parts }: Runni
     folder: join(home, 'dns'), region: name, ...dnsDaemonAt(name, shared),
     config: {
       leases: [{ name: LEASE, controllerSocket: gatewayOptions(name, shared).controllerSocket }],
-      askIntervalMs: 50,
-      publish: { publisher: 'powerdns', specFile: configFile, stateDir: join(home, 'dns', 'state'), compareIntervalMs: 2_000, servers: [own] },
+      askIntervalMs: 100,
+      publish: { publisher: 'powerdns', specFile: configFile, stateDir: join(home, 'dns', 'state'), compareIntervalMs: 10_000, servers: [own] },
       ...(options.attestation === true ? { beacon: beaconOf(beacon) } : {}),
     },
   });
