@@ -1,8 +1,8 @@
 // What the beacon knows of its region's grant: what the controller said last, counted down from before it was asked. It attests the
 // same validity that the gate serves under, learnt the same way, so that it never outlives it.
 
-import { SUSPEND_TOLERANCE_MS, wallAheadMs } from '@continuum/core';
-import type { Now } from '@continuum/core';
+import { addMs, leftMs } from '@continuum/core';
+import type { MonoMs, Now } from '@continuum/core';
 import { createLinkClient } from '@continuum/adapters/gate-link/link-client';
 import type { LinkClient } from '@continuum/adapters/gate-link/link-client';
 import type { GateInstruction } from '@continuum/wire/gate-link';
@@ -44,7 +44,7 @@ export type Countdown = {
 
 /** An open gate's validity on this machine's monotonic clock; over after a sleep, and never under an epoch of the past. */
 export function createCountdown(clock: () => Now): Countdown {
-  let grant: { readonly epoch: number; readonly asked: Now; readonly untilMs: number } | null = null;
+  let grant: { readonly epoch: number; readonly asked: Now; readonly untilMs: MonoMs } | null = null;
   let epochMax = 0;
   return {
     take: (instruction, asked) => {
@@ -53,13 +53,13 @@ export function createCountdown(clock: () => Now): Countdown {
       if (instruction.epoch < epochMax) return false;
       epochMax = instruction.epoch;
       const { epoch, remainingMs } = instruction;
-      grant = instruction.mode === 'open' && remainingMs > 0 ? { epoch, asked, untilMs: asked.monoMs + remainingMs } : null;
+      grant = instruction.mode === 'open' && remainingMs > 0 ? { epoch, asked, untilMs: addMs(asked.monoMs, remainingMs) } : null;
       return true;
     },
     held: () => {
       const now = clock();
-      if (grant === null || wallAheadMs(grant.asked, now) > SUSPEND_TOLERANCE_MS) return null;
-      const remainingMs = Math.floor(grant.untilMs - now.monoMs);
+      if (grant === null) return null;
+      const remainingMs = Math.floor(leftMs(grant.untilMs, grant.asked, now));
       return remainingMs > 0 ? { epoch: grant.epoch, remainingMs } : null;
     },
     epochMax: () => epochMax,

@@ -4,7 +4,7 @@
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import type { MonoMs, Now } from '@continuum/core';
-import { SUSPEND_TOLERANCE_MS, wallAheadMs } from '@continuum/core';
+import { leftMs } from '@continuum/core';
 import type { Result } from '@continuum/ports';
 import { success } from '@continuum/ports';
 import type { GateAnswer, GateAsk, GateInstruction } from '@continuum/wire/gate-link';
@@ -147,10 +147,9 @@ function serve(
   socket.on('close', on.closed);
 }
 
-/** The instruction with what is left of its validity now; nothing is left when this machine slept since it was set. */
+/** The instruction with what is left of its validity now, less what this machine slept since it was set. */
 function instructionNow(current: Current, now: Now): GateInstruction {
-  const slept = wallAheadMs(current.set, now) > SUSPEND_TOLERANCE_MS;
-  const remainingMs = slept ? 0 : Math.max(0, current.validUntilMonoMs - now.monoMs);
+  const remainingMs = leftMs(current.validUntilMonoMs, current.set, now);
   return { ...current.instruction, version: current.version, remainingMs };
 }
 

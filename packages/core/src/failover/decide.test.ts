@@ -168,6 +168,28 @@ test('after a suspend the gate is shut, and an answer to a request from before i
   t.equal(actingEpoch(scene.state()), 1, 'the witness says that it is still the holder');
 });
 
+test('short sleeps add up: each is time that has passed, for the grant and for the request under way', async (t) => {
+  const scene = play();
+  activate(scene);
+  const until = scene.state().grant?.validUntilMs ?? 0;
+  scene.pass(50, 950);
+  scene.feed({ kind: 'tick' });
+  scene.pass(50, 950);
+  scene.feed({ kind: 'tick' });
+  t.equal(scene.state().grant?.validUntilMs, until - 1_800);
+  scene.pass(50, 69);
+  scene.feed({ kind: 'tick' });
+  t.equal(scene.state().grant?.validUntilMs, until - 1_800, 'two clocks are not read at one moment');
+  scene.pass(timings.renewMs);
+  scene.feed({ kind: 'tick' });
+  const sentMs = scene.state().request?.sentMs ?? 0;
+  scene.pass(10, 710);
+  scene.feed({ kind: 'tick' });
+  t.equal(scene.state().request?.sentMs, sentMs - 700);
+  scene.answer({ ...free, revision: 2, epoch: epoch(1), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] });
+  t.equal(scene.state().grant?.validUntilMs, sentMs - 700 + timings.ttlMs - timings.guardMs);
+});
+
 test('a witness that forgot its epochs is not believed', async (t) => {
   const scene = play(7);
   scene.feed({ kind: 'tick' });

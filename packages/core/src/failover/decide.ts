@@ -15,6 +15,8 @@ import type { ControllerEvent, ControllerState, Decision, Policy } from './state
 
 /** Wall time may run ahead of monotonic time by this much between two decisions; more is a suspended machine. */
 const SUSPEND_MS = 1_000;
+/** The two clocks are not read at one moment: less than this between two decisions is no sleep. */
+const SLEEP_MS_MIN = 20;
 
 export type Restored = {
   /** Identity of this controller, stable over restarts with the same state directory. */
@@ -85,13 +87,22 @@ export function decide(before: ControllerState, event: ControllerEvent, now: Now
 function dropAfterSuspend(draft: Draft, last: Now): void {
   const { state } = draft;
   const aheadMs = state.now.wallMs - last.wallMs - (state.now.monoMs - last.monoMs);
-  if (aheadMs <= SUSPEND_MS) return;
+  if (aheadMs <= SUSPEND_MS) return countSleep(draft, aheadMs);
   draft.record('suspend-suspected', { wallAheadMs: aheadMs, epoch: state.grant?.epoch ?? null });
   // The answer to a request from before the sleep would count its validity from a time that the sleep is missing in.
   state.request = null;
   state.lastRenewMs = null;
   forgetRounds(state);
   if (state.grant !== null) state.grant = { ...state.grant, validUntilMs: draft.nowMs };
+}
+
+/** A short sleep is time that has passed: several of them must not add up to one that nobody counted. */
+function countSleep(draft: Draft, sleptMs: number): void {
+  const { state } = draft;
+  if (sleptMs < SLEEP_MS_MIN) return;
+  if (state.grant !== null) state.grant = { ...state.grant, validUntilMs: addMs(state.grant.validUntilMs, -sleptMs) };
+  if (state.request !== null) state.request = { ...state.request, sentMs: addMs(state.request.sentMs, -sleptMs) };
+  forgetRounds(state);
 }
 
 function forgetOldWord(draft: Draft): void {

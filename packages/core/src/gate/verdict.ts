@@ -6,9 +6,6 @@ import { unreachable } from '../assert.ts';
 import type { Epoch, MonoMs, Now, RegionId } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 
-/** How far the wall clock may run ahead of the monotonic one before the machine is taken to have been suspended. */
-export const SUSPEND_TOLERANCE_MS = 1_000;
-
 /** A request that was forwarded so often goes nowhere else. */
 const FORWARDS_MAX = 2;
 
@@ -87,8 +84,15 @@ export function takeInstruction(
 /** How long this gate may still serve locally; 0 when it may not. */
 export function remainingValidityMs(state: GateState, now: Now): number {
   if (state.instruction?.mode !== 'open') return 0;
-  if (wallAheadMs(state.asked, now) > SUSPEND_TOLERANCE_MS) return 0;
-  return Math.max(0, state.validUntilMonoMs - now.monoMs);
+  return leftMs(state.validUntilMonoMs, state.asked, now);
+}
+
+/**
+ * What is left until `untilMonoMs`, by whichever clock went further since `since`: a suspended machine's monotonic clock stands
+ * still, and every sleep, however short, is time that has passed. A wall clock that is set back adds nothing.
+ */
+export function leftMs(untilMonoMs: MonoMs, since: Now, now: Now): number {
+  return Math.max(0, untilMonoMs - now.monoMs - Math.max(0, wallAheadMs(since, now)));
 }
 
 /** How much further the wall clock went than the monotonic clock since `since`: time that a suspended machine slept. */

@@ -2,7 +2,7 @@
 // order, as the daemon does; it can die between any two actions, and knows after a restart only what was durable.
 
 import type { Action, ControllerEvent, ControllerState, DatabaseAction, GateDirective, GateObservation, Now, Policy, Weights } from '@continuum/core';
-import { SUSPEND_TOLERANCE_MS, decide, epoch, initialState, wallAheadMs } from '@continuum/core';
+import { decide, epoch, initialState, leftMs } from '@continuum/core';
 import type { Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
 import type { Link } from '../network.ts';
@@ -257,8 +257,6 @@ export class Controller {
     const directive = this.#directive;
     if (directive === null) return null;
     const now = this.parts.machine.now();
-    // As the gate link does: nothing is left when this machine slept since the directive was set.
-    const slept = wallAheadMs(this.#directiveSet, now) > SUSPEND_TOLERANCE_MS;
     return {
       version: this.#version,
       epoch: directive.epoch,
@@ -266,7 +264,8 @@ export class Controller {
       activeRegion: directive.activeRegion,
       holdForwarded: directive.holdForwarded,
       holdMsMax: this.policy.timings.holdMsMax,
-      remainingMs: slept ? 0 : Math.max(0, directive.validUntilMs - now.monoMs),
+      // As the gate link does: what this machine slept since the directive was set is time that has passed.
+      remainingMs: leftMs(directive.validUntilMs, this.#directiveSet, now),
     };
   }
 
