@@ -3,6 +3,7 @@
 import type { Action, ControllerEvent, ControllerState } from '@continuum/core';
 import { Draft } from '@continuum/core/failover/draft';
 import { takeoverConditions } from '@continuum/core/failover/conditions';
+import { isProvenFollower, objection } from '@continuum/core/failover/facts';
 import type { Controller } from './models/controller.ts';
 import type { World } from './world.ts';
 
@@ -23,11 +24,25 @@ export function watchDecision(
       marks.set(event.result.code === 'CTM_DATABASE_TIMEOUT' ? 'promotion-hung' : 'promotion-failed');
     }
   }
+  watchStandbys(world, controller.state);
   const { phase } = controller.state;
   if (event.kind === 'tick' && (phase.kind === 'standby' || phase.kind === 'fenced')) watchRefusal(world, controller);
   if (phase.kind === before.phase.kind) return;
   if (phase.kind === 'fenced' && world.witness.faults.down) marks.set('fence-while-witness-down');
   if (phase.kind === 'handing-over' && phase.step === 'returning') marks.set('handover-returned');
+}
+
+/** Which standbys are not counted on, although they are connected. */
+function watchStandbys({ marks }: World, state: ControllerState): void {
+  const { phase, view, evidence, lagReport, policy } = state;
+  if (phase.kind !== 'active' || view === null) return;
+  for (const region of policy.regions) {
+    const verdict = evidence.followers[region]?.verdict;
+    if (verdict?.kind === 'notPromotable' && verdict.reason === 'replay-stalled') marks.set('standby-seen-stalled');
+    if (lagReport === null || view.inSync.includes(region)) continue;
+    const draft = new Draft(state);
+    if (isProvenFollower(draft, region) && objection(draft, region) !== null) marks.set('kept-out-by-lag-prober');
+  }
 }
 
 /** Why a region does not take a lease that is free. */
@@ -47,7 +62,7 @@ function watchRecord(world: World, action: Recorded): void {
     case 'suspend-suspected':
       return marks.set('suspend-suspected');
     case 'switchover-given-up':
-      return marks.set('switchover-given-up');
+      return marks.set(action.detail['step'] === 'not begun' ? 'switchover-refused-by-lag-prober' : 'switchover-given-up');
     case 'database-rejoin':
       if (action.detail['detail'] === 'rewind') marks.set('rejoined-by-rewind');
       if (action.detail['detail'] === 'base-backup') marks.set('rejoined-by-copy');

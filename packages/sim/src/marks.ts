@@ -49,6 +49,9 @@ export const MARKS = [
   'client-sent-to-wrong-region',
   'disk-full-on-persist',
   'policy-differs-per-region',
+  'kept-out-by-lag-prober',
+  'switchover-refused-by-lag-prober',
+  'standby-seen-stalled',
 ] as const;
 
 export type Mark = (typeof MARKS)[number];

@@ -19,6 +19,7 @@ import {
   regionKill,
   slowLoop,
 } from './process.ts';
+import { lagProber, stillStandby } from './replication.ts';
 import { rogueCommands } from './rogue.ts';
 import { witnessErrors, witnessOutage } from './witness.ts';
 
@@ -54,6 +55,8 @@ export const NEMESES: readonly Nemesis[] = [
   differentPolicy,
   lyingResolver,
   stuckWeights,
+  stillStandby,
+  lagProber,
 ];
 
 /** Swarm: each round has its own mixture, so that a family that hides another one's bugs is sometimes absent. */
