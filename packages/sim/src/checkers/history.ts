@@ -59,7 +59,7 @@ export class HistoryChecker {
   promoted(database: Database, epoch: number): void {
     const head = database.head as LogEntry;
     const grant = this.#lease.grants.get(epoch);
-    const forced = grant?.forced === true;
+    const forced = this.#isForced(database.region, epoch);
     this.#promotedEpochs.set(database.region, epoch);
     if (grant?.planned === true && this.#ended !== null && !contains(head, this.#ended)) {
       this.#sim.violate('I3', `${database.region} was promoted in the planned epoch ${epoch} without all of the giver's history`);
@@ -79,6 +79,20 @@ export class HistoryChecker {
     // A standby may have connected between the promotion and its proof.
     const streamed = new Set(database.senders.keys());
     if (before?.region !== database.region) this.#primary = { region: database.region, streamed };
+  }
+
+  /**
+   * An operator's word stands until the region that it is about was promoted once: the forced grant itself may run out while its
+   * database does not answer, and the register then still counts on that region alone.
+   */
+  #isForced(region: string, epoch: number): boolean {
+    const judged = this.#promotedEpochs.get(region) ?? 0;
+    for (let at = epoch; at > judged || at === epoch; at--) {
+      const grant = this.#lease.grants.get(at);
+      if (grant?.region !== region) return false;
+      if (grant.forced) return true;
+    }
+    return false;
   }
 
   /** The books at the end, against the primary that is left. */
