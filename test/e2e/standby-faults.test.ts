@@ -79,6 +79,8 @@ t.test('a lost standby leaves the in-sync set at the witness before commits stop
   // The decision that takes the witness's answer may start the change in the same moment.
   t.ok(narrowedMs <= relaxed.monoMs - Number(relaxed.detail['durationMs']) + 0.01, 'the witness was told before the change began');
   t.ok(resumed.endMs > narrowedMs, 'nothing was acknowledged in between');
+  // It was left behind for standing still, before its connection was given up; until then the log waits in its socket.
+  await waitFor('its connection to be given up', async () => (await r2.status()).database?.standbys.length === 0, { timeoutMs: 2 * WAL_SENDER_TIMEOUT_MS });
   // What is acknowledged now is in r2 alone.
   await load.acknowledged('r2', monotonicMs());
   await r2.kill();
