@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { systemClock } from '@continuum/runtime';
 import { createApi } from './api.ts';
+import { createProberClock } from './clock.ts';
 import { fileSource } from './cluster-source.ts';
 import { describeProblems, parseConfig } from './config.ts';
 import type { ProberConfig } from './config.ts';
@@ -35,7 +36,7 @@ async function main(): Promise<void> {
     log.fatal({ err: error }, 'a programming error: this process ends');
     process.exit(EXIT_BUG);
   };
-  const now = () => systemClock.now().monoMs;
+  const now = createProberClock({ cheapMs: () => performance.now(), exactMs: () => systemClock.now().monoMs });
   const token = tokenReader(config);
   const wheel = createWheel({ now });
   const pushes = config.push.map((target) => createPush(target, now));
