@@ -123,6 +123,13 @@ t.test('every problem of a file is in one report, with path, value, fix and line
   t.match(text, /\n {2}continuum\.yaml {2}local\.stateDir = \(nothing\)\n {6}give a text here$/);
 });
 
+t.test('the lag prober has a socket of its own, if there is one', async (t) => {
+  t.same(after(set('local.lag', { socket: '/run/continuum/lag.sock' })), []);
+  t.match(after((tree) => set('local.lag', { socket: String(((tree['local'] as Tree)['gate'] as Tree)['socket']) })(tree)), [
+    { path: 'local.lag.socket', fix: 'use another path than local.gate.socket' },
+  ]);
+});
+
 t.test('a key that nobody knows is a problem at every level', async (t) => {
   const places = ['', 'metadata', 'spec', 'spec.objective', 'spec.regions.0', 'spec.regions.1.gateway', 'spec.dns', 'spec.dns.resolvers.2'];
   places.push('spec.witness', 'local', 'local.api', 'local.witness', 'local.gate', 'local.gateway.admin', 'local.database');

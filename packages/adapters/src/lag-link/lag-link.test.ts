@@ -55,6 +55,19 @@ test('of many that wait only the newest counts', async (t) => {
   t.ok(reports.length < 40, `${reports.length} were handed on`);
 });
 
+test('reports without a pause are handed on in their own time, and the newest is not forgotten', async (t) => {
+  const { path, reports } = await linkAt(t);
+  const prober = await proberAt(t, path);
+  const startMs = performance.now();
+  for (let index = 1; index <= 200; index++) {
+    prober.write(line(index));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await waitFor('the newest', () => reports.at(-1)?.intervalMs === 200);
+  const most = (performance.now() - startMs) / 19 + 2;
+  t.ok(reports.length <= most, `${reports.length} were handed on, at most one every 20 ms`);
+});
+
 test('what is no report is refused by the name of its field, and the prober is dropped; the next one is heard', async (t) => {
   const { path, reports, problems } = await linkAt(t);
   const said: [string, RegExp][] = [
