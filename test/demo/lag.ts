@@ -58,6 +58,8 @@ function worse(a: LagSpan, b: LagSpan): LagSpan {
 
 /** Nothing may be shown of a region that is dead: not 0, and not what it was. */
 export function checkDeadLag(samples: readonly LagSample[], dead: readonly { readonly region: string; readonly fromMs: number; readonly toMs: number }[], noticedMs: number): Check[] {
+  // A site without probers shows no figure of anybody.
+  if (samples.every(({ lag }) => lag.length === 0)) return [];
   return dead.map(({ region, fromMs, toMs }) => {
     const during = samples.filter(({ atMs }) => atMs > fromMs && atMs < toMs).flatMap(({ atMs, lag }) => lag.filter((one) => one.region === region).map((one) => ({ atMs, ...one })));
     const late = during.filter((one) => one.atMs > fromMs + noticedMs);
