@@ -342,6 +342,18 @@ test('the first grant, a released lease, its own lease and a forced takeover nee
   t.notOk(acquires(approved), 'an approval without force does not lift it');
 });
 
+test('the witness pushes the grant before it answers: what was seen of the darkness still counts', async (t) => {
+  const granted = { ...held, revision: 12, epoch: epoch(6), holder: r2, instance: 'b', inSync: [r2] };
+  const scene = contender(1);
+  scene.pass(1);
+  scene.round(dark);
+  untilAcquire(scene);
+  scene.feed({ kind: 'lease-pushed', event: 'granted', view: granted });
+  t.notOk(scene.taken().some((action) => action.kind === 'database'), 'the news alone is no grant');
+  scene.answer(granted);
+  t.ok(scene.taken().some((action) => action.kind === 'database' && action.action.kind === 'promote'), 'promoted at once');
+});
+
 test('a region that reappears between the grant and the promotion gets it back', async (t) => {
   const granted = (): Scene => {
     const scene = contender(1);

@@ -70,7 +70,8 @@ export function driveFallback(draft: Draft): void {
   const pending = lost ? null : before.pending;
   state.fallback = { ...state.fallback, takenFrom, pending };
   const target = roundTarget(draft);
-  if (state.fallback.darkness !== null && state.fallback.darkness.target !== target) state.fallback = { ...state.fallback, darkness: null };
+  // With no target it is kept: the news of a grant may come before the answer that says whom it was taken from. It grows stale by itself.
+  if (target !== null && state.fallback.darkness !== null && state.fallback.darkness.target !== target) state.fallback = { ...state.fallback, darkness: null };
   const about = target ?? state.view?.holder ?? null;
   const nextMs = target === null ? addMs(before.nextMs, CALM_MS) : before.nextMs;
   if (about === null || pending !== null || !draft.due(nextMs)) return;
