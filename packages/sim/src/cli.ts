@@ -46,6 +46,7 @@ async function main(): Promise<number> {
 
 async function many(options: CliOptions): Promise<boolean> {
   let shownMs = 0;
+  const told = new Set<number>();
   const { seed: firstSeed, seeds, hours, only, threads } = options;
   const report = await runProfile({
     firstSeed,
@@ -57,7 +58,13 @@ async function many(options: CliOptions): Promise<boolean> {
       const nowMs = Date.now();
       if (nowMs - shownMs < PROGRESS_MS) return;
       shownMs = nowMs;
-      process.stderr.write(`${done}/${seeds} seeds  ${summary(partial())}\n`);
+      const now = partial();
+      process.stderr.write(`${done}/${seeds} seeds  ${summary(now)}\n`);
+      // At once: a run that is broken off must not take the seed with it.
+      for (const violation of now.violations.filter((one) => !told.has(one.seed))) {
+        told.add(violation.seed);
+        process.stderr.write(`  ${violation.invariant} in seed ${violation.seed}: ${violation.detail}\n`);
+      }
     },
   });
   if (options.report !== null) writeFileSync(options.report, `${JSON.stringify(report, null, 2)}\n`);

@@ -11,7 +11,7 @@ const VIOLATIONS_MAX = 100;
 
 export type ProfileName = 'test' | 'merge' | 'nightly';
 
-/** Seeds and simulated hours each: about 420 h and 7,000 failovers; 12,000 h; 84,000 h and 10^6 failovers. */
+/** Seeds and simulated hours each: about 420 h and 7,000 failovers; 12,000 h; 84,000 h and more than 10^6 failovers. */
 export const PROFILES: Readonly<Record<ProfileName, { readonly seeds: number; readonly hours: number }>> = {
   test: { seeds: 390, hours: 1 },
   merge: { seeds: 2_000, hours: 6 },
