@@ -62,6 +62,21 @@ test('every sleep counts, short ones too, also when the wall clock is set back m
   t.pass('2000 machines');
 });
 
+test('a sleep is never counted shorter than it was', async (t) => {
+  const time = fc.double({ min: 0, max: 10_000, noNaN: true });
+  fc.assert(
+    fc.property(time, time, fc.double({ min: 40, max: 3_000, noNaN: true }), (aheadMs, awakeMs, sleepMs) => {
+      const { it, clock } = machine(aheadMs);
+      const [first, startMs] = [clock.now().monoMs, it.monotonicMs];
+      it.monotonicMs += awakeMs;
+      it.sleptMs += sleepMs;
+      return clock.now().monoMs - first >= it.monotonicMs - startMs + sleepMs - 1e-6;
+    }),
+    { numRuns: 2_000 },
+  );
+  t.pass('2000 sleeps');
+});
+
 test('a grant runs out in a sleep of 300 ms', async (t) => {
   const { it, clock } = machine();
   const validUntilMs = clock.now().monoMs + 300;
