@@ -20,6 +20,7 @@ const TASKS = {
   demo: { entry: ['test/demo/main.ts'], parts: 'product', purpose: 'two regions, one killed, with proof that nothing was lost' },
   test: { entry: ['scripts/test.mjs'], parts: 'all', purpose: 'types, lint and every test; file names run only these' },
   'test:nightly': { entry: ['scripts/test.mjs', '--nightly'], parts: 'all', purpose: 'the same and what takes longer' },
+  'test:mutation': { entry: ['scripts/mutation.mjs'], parts: 'none', purpose: 'lines of packages/core made wrong: does a test notice?' },
   bench: { entry: ['bench/main.ts'], parts: 'product', purpose: 'measures; see bench/' },
   simulate: { entry: ['packages/sim/src/cli.ts'], parts: 'none', purpose: 'the decisions under simulated faults; a seed replays' },
   setup: { entry: null, parts: 'all', purpose: 'only sets up, and lists the real parts' },

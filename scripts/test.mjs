@@ -1,5 +1,5 @@
-// Everything that must be green: types, lint, every test. Runs under the pinned Node (scripts/run.mjs starts it). The last
-// line is always `N passed, N failed`; types and lint count as one each.
+// Everything that must be green: types, lint, the coverage of the decisions, every test. Runs under the pinned Node
+// (scripts/run.mjs starts it). The last line is always `N passed, N failed`; types, lint and coverage count as one each.
 //
 //   test.mjs [--check | --nightly] [FILE...]
 
@@ -35,6 +35,7 @@ async function main() {
     await Promise.all([check('types', typecheck, totals), check('lint', lint, totals)]);
   }
   if (!flags.has('--check')) {
+    if (named.length === 0) await check('coverage of packages/core', coverage, totals);
     const files = named.length > 0 ? named : testFiles(flags.has('--nightly'));
     await runTests(files, flags.has('--nightly') ? NIGHTLY_FILE_TIMEOUT_S : FILE_TIMEOUT_S, totals);
   }
@@ -84,6 +85,14 @@ async function typecheck() {
 
 async function lint() {
   const { code, output } = await runTool('oxlint/bin/oxlint', ['--deny-warnings', '--format=unix', ...ROOMS]);
+  return code === 0 ? [] : [output.trim()];
+}
+
+/** Every branch of the decisions, reached by their own unit tests and not only by the simulator. */
+async function coverage() {
+  const files = filesBelow('packages/core', (name) => name.endsWith('.test.ts'));
+  const options = ['--no-disable-coverage', '--coverage-report=text', '--reporter=silent', `--jobs=${JOBS}`];
+  const { code, output } = await runTool('tap/dist/esm/run.mjs', ['run', ...options, ...files]);
   return code === 0 ? [] : [output.trim()];
 }
 
