@@ -60,7 +60,7 @@ test('a configuration with problems: all of them, and exit code 78; a port that 
   writeFileSync(file, 'listen: nowhere\nspeed: fast\nclusters: []\n');
   const bad = await run([MAIN, '--config', file]);
   t.equal(bad.code, 78);
-  t.match(bad.stderr, /2 problem\(s\)[\s\S]*listen: found "nowhere"[\s\S]*speed: found "fast"/);
+  t.match(bad.stderr, /2 problems in .*[\s\S]*listen = "nowhere"[\s\S]*speed = "fast"/);
   t.match(await run([MAIN, '--config', join(folder, 'missing.yaml')]), { code: 78, stderr: /ENOENT/ });
 
   const taken = createServer().listen(0, '127.0.0.1');

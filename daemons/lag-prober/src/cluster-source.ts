@@ -3,13 +3,14 @@
 
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ConfigProblem } from '@continuum/wire/config-file';
 import { parseConfig } from './config.ts';
-import type { ProberConfig, Problem } from './config.ts';
+import type { ProberConfig } from './config.ts';
 
 export type SourceEvent =
   | { readonly kind: 'changed'; readonly config: ProberConfig }
   /** What is there cannot be used; what was there stays in force. */
-  | { readonly kind: 'refused'; readonly problems: readonly Problem[] };
+  | { readonly kind: 'refused'; readonly problems: readonly ConfigProblem[] };
 
 export interface ClusterSource {
   /** Tells of every change until the signal ends. The first state is the one given at start. */

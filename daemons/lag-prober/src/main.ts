@@ -8,10 +8,11 @@ import { serve } from '@hono/node-server';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { systemClock } from '@continuum/runtime';
+import { formatProblems } from '@continuum/wire/config-file';
 import { createApi } from './api.ts';
 import { createProberClock } from './clock.ts';
 import { fileSource } from './cluster-source.ts';
-import { describeProblems, parseConfig } from './config.ts';
+import { parseConfig } from './config.ts';
 import type { ProberConfig } from './config.ts';
 import { createFleet } from './fleet.ts';
 import { createMetrics } from './metrics.ts';
@@ -29,7 +30,7 @@ async function main(): Promise<void> {
   const file = readArguments();
   const text = readConfig(file);
   const parsed = parseConfig(text);
-  if (!parsed.ok) return exit(EXIT_CONFIG, describeProblems(file, parsed.problems));
+  if (!parsed.ok) return exit(EXIT_CONFIG, formatProblems(file, parsed.problems));
   const { config } = parsed;
   const log = pino({ base: null, level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime });
   const crash = (error: unknown): never => {

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { runFolder } from '../../../test/rig/process.ts';
-import { describeProblems, loadConfig, parseConfig } from './config.ts';
+import { loadConfig, parseConfig } from './config.ts';
 
 const least = `
 region: r1
@@ -49,7 +49,7 @@ heldMaximum: 3
   const byPath = Object.fromEntries(loaded.problems.map(({ path, value, fix }) => [path, `${value} | ${fix}`]));
   t.match(byPath, {
     region: /"R 1" \| .*lower-case/,
-    leaseName: /nothing \| write the name of the lease/,
+    leaseName: /\(nothing\) \| write the name of the lease/,
     listen: /"localhost" \| .*address:port/,
     metricsListen: /99999" \| .*address:port/,
     controllerSocket: /"gate.sock" \| .*absolute path/,
@@ -57,15 +57,14 @@ heldMaximum: 3
     askIntervalMs: /1.5 \| .*whole/,
     heldMax: /-1 \| write 0 or more/,
     logLevel: /"loud" \| .*info/,
-    heldMaximum: /3 \| remove it: .*heldMax/,
+    heldMaximum: /3 \| unknown key: remove it/,
   });
   t.equal(loaded.problems.length, 10);
-  t.match(describeProblems('gate.yaml', loaded.problems), /^gate.yaml: 10 problem\(s\)\n {2}region: found "R 1"; /);
 });
 
 test('what is not a mapping, not YAML, or not there is one clear problem', async (t) => {
   const file = join(runFolder('gate-config'), 'gate.yaml');
-  t.match(loadConfig(file), { ok: false, problems: [{ path: file, value: 'ENOENT' }] });
+  t.match(loadConfig(file), { ok: false, problems: [{ path: '(file)', value: 'ENOENT' }] });
   for (const text of ['', '[]', '7', 'a: [', 'a: 1\na: 2']) {
     writeFileSync(file, text);
     t.match(loadConfig(file), { ok: false, problems: [{ path: '(file)' }] }, JSON.stringify(text));

@@ -84,6 +84,11 @@ export const endpoint = (what: string) => {
 
 export const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error'], 'write one of trace, debug, info, warn, error').default('info');
 
+/** A problem that relates parts to each other, at the place where it is best mended. */
+export function problemAt(path: readonly PropertyKey[], fix: string, raw: unknown, lineOf: LineOf): ConfigProblem {
+  return { path: dotted(path), value: shown(path, raw), fix, line: lineOf(path) };
+}
+
 /** One part of the file, when it is as it must be; null when it is not (which `document` reports). */
 export function readable<T>(schema: z.ZodType<T>, raw: unknown, path: readonly PropertyKey[]): T | null {
   const parsed = schema.safeParse(valueAt(raw, path));

@@ -11,7 +11,7 @@ import {
   leaseName,
   regionName,
 } from '@continuum/wire';
-import type { FieldProblem, KeyId, KeyRing, PrivateKey, PublicKey, SigningKey } from '@continuum/wire';
+import type { KeyId, KeyRing, PrivateKey, PublicKey, SigningKey } from '@continuum/wire';
 import type { Failure } from '@continuum/ports';
 import { z } from 'zod';
 
