@@ -83,6 +83,21 @@ for (const major of ['postgres', 'postgres-18'] as const) {
       await recovered(prober);
     });
 
+    await t.test('the postmaster alone freezes: looks go on over the kept connections, until a new one shows it', async (t) => {
+      const { version } = await prober.report('shop');
+      prober.configure({ connectionMaxAgeMs: 2_000 });
+      await waitFor('the changed setting to count', async () => (await prober.report('shop')).version < version);
+      await recovered(prober);
+      signalAll([pair.two.pid()], 'SIGSTOP');
+      try {
+        const found = await prober.until('shop', 'to be unknown', is('standby-silent'));
+        t.match(found, { verdict: { kind: 'unknown', detail: /did not answer in/ }, lag: { bytes: { source: 'primary' } } }, 'its receiver goes on, as the primary sees');
+      } finally {
+        signalAll([pair.two.pid()], 'SIGCONT');
+      }
+      await recovered(prober);
+    });
+
     await t.test('the primary freezes: lag is unknown and absent from the metrics, the loss is called an estimate', async (t) => {
       const pids = [pair.one.pid(), ...descendants(pair.one.pid())];
       signalAll(pids, 'SIGSTOP');

@@ -13,12 +13,12 @@ export type EndProbe = {
   readonly close: () => void;
 };
 
-export function openEnd(end: EndConfig, { canary, timeoutMs }: { canary: boolean; timeoutMs: number }): EndProbe {
+export function openEnd(end: EndConfig, { canary, timeoutMs, connectionMaxAgeMs }: { canary: boolean; timeoutMs: number; connectionMaxAgeMs: number }): EndProbe {
   const { sql, exporter } = end;
   if (sql !== undefined) {
     const { host, port, database, user, passFile, tls } = sql;
     const files = tls === undefined ? null : dropUndefined(tls);
-    const options = { host, port, database, user, passFile, tls: files, connectTimeoutMs: timeoutMs, statementTimeoutMs: timeoutMs, canary };
+    const options = { host, port, database, user, passFile, tls: files, connectTimeoutMs: timeoutMs, statementTimeoutMs: timeoutMs, connectionMaxAgeMs, canary };
     return createPostgresProbe(options);
   }
   if (exporter === undefined) throw new Error(`end ${end.name} has neither sql nor exporter`);

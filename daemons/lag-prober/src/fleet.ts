@@ -60,7 +60,7 @@ export function createFleet(options: FleetOptions): Fleet {
       wheel: options.wheel,
       now: options.now,
       random: Math.random,
-      open: (end) => openEnd(end, { canary: cluster.canary, timeoutMs }),
+      open: (end) => openEnd(end, { canary: cluster.canary, timeoutMs, connectionMaxAgeMs: config.connectionMaxAgeMs }),
       onLook: options.onLook,
       onCrash: options.onCrash,
       onChange: (watcher) => {
@@ -88,7 +88,7 @@ export function createFleet(options: FleetOptions): Fleet {
   return {
     apply: (config) => {
       settings = config;
-      wanted = new Map(config.clusters.map((cluster) => [cluster.name, { cluster, hash: clusterHash(cluster, cluster.intervalMs ?? config.intervalMs) }]));
+      wanted = new Map(config.clusters.map((cluster) => [cluster.name, { cluster, hash: clusterHash(cluster, config) }]));
       settle();
       options.log.info({ configured: wanted.size, watched: watchers.size }, 'clusters in force');
     },
