@@ -28,12 +28,12 @@ test('a controller that starts knows nothing, and nothing keeps it from asking',
     grant: null,
     database: null,
     synchronous: null,
-    caughtUp: [],
-    streaming: { regions: [], sinceMs: START_MS },
+    streaming: { sinceMs: START_MS },
     gate: { connected: false, held: 0, mode: null, epoch: 0 },
     registerRefused: false,
     fallback: { pending: null, nextMs: START_MS, last: null, darkness: null, takenFrom: null, holding: false },
   });
+  t.same([state.caughtUp, state.streaming.regions], [[], []], 'nobody had all, nobody streams');
   for (const waits of ['retryRequestMs', 'retryDatabaseMs', 'retryRejoinMs', 'retryTrafficMs', 'notBeforeMs', 'holdDownUntilMs'] as const) t.equal(state[waits], START_MS, waits);
   t.same(only(decide(state, tick, start).actions, 'register')[0]?.request, { kind: 'read' });
 });
@@ -50,6 +50,19 @@ test('a wall clock that ran ahead by more than a second: the machine slept, and 
   t.match(slept.state.request?.request, { kind: 'renew' }, 'what was asked before is forgotten, and asked anew');
   t.same(decide(contender(), tick, later(10, 1_001)).actions[0], { kind: 'record', event: 'suspend-suspected', detail: { wallAheadMs: 1_001, epoch: null } });
   t.same(decide(holder(), tick, { monoMs: monoMs(START_MS), wallMs: wallMs(0) }).actions, [], 'a wall clock that is set back says nothing');
+});
+
+test('a short sleep is time that has passed; less than 20 ms lies between two readings', async (t) => {
+  const waiting = { id: 7, request: { kind: 'read' }, sentMs: start.monoMs, inSyncSeen: [], holderSeen: null } as const;
+  const last = { target: r1, outcome: { kind: 'dark' }, startedMs: start.monoMs } as const;
+  const state = holder({ request: waiting, fallback: { ...holder().fallback, last } });
+  const validUntilMs = state.grant?.validUntilMs ?? 0;
+  const read = decide(state, tick, later(0, 19)).state;
+  t.match(read, { grant: { validUntilMs }, request: { sentMs: START_MS }, fallback: { last } });
+  const slept = decide(state, tick, later(0, 20)).state;
+  t.match(slept, { grant: { validUntilMs: validUntilMs - 20 }, request: { sentMs: START_MS - 20 } });
+  t.equal(slept.fallback.last, null, 'a round may have ended in it');
+  t.match(decide(contender(), tick, later(0, 20)).state, { grant: null, request: null });
 });
 
 test('after a sleep nothing of the resolvers counts', async (t) => {
