@@ -2,11 +2,10 @@
 // prober runs: clusters come and go without a restart; a file with problems changes nothing.
 
 import { createHash } from 'node:crypto';
-import { isIP } from 'node:net';
-import { parseDocument } from 'yaml';
+import { absolutePath, endpoint, logLevel, parseConfigFile, socketPath } from '@continuum/wire/config-file';
+import type { ConfigFile } from '@continuum/wire/config-file';
 import { z } from 'zod';
 
-const SOCKET_PATH_BYTES_MAX = 107;
 const CLUSTERS_MAX = 10_000;
 
 const milliseconds = (least: number, most: number) =>
@@ -16,28 +15,18 @@ const milliseconds = (least: number, most: number) =>
     .min(least, `write at least ${least}`)
     .max(most, `write at most ${most}`);
 const bytes = z.number({ error: 'write a number of bytes' }).int('write whole bytes').min(0, 'write 0 or more');
-const file = (what: string) => z.string({ error: `write the absolute path of ${what}` }).startsWith('/', `write the absolute path of ${what}`);
 const name = (what: string) =>
   z.string({ error: `write ${what}` }).regex(/^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, `write ${what} in letters, digits and inner . _ -`);
 const port = z.number({ error: 'write a port' }).int('write a port').min(1, 'write a port from 1 to 65535').max(65_535, 'write a port from 1 to 65535');
-
-const address = z.string({ error: 'write it as address:port, for example 127.0.0.1:9188' }).transform((text, context) => {
-  const colon = text.lastIndexOf(':');
-  const host = text.slice(0, colon).replace(/^\[|\]$/g, '');
-  const number = Number(text.slice(colon + 1));
-  if (colon > 0 && isIP(host) !== 0 && Number.isInteger(number) && number >= 1 && number <= 65_535) return { host, port: number };
-  context.addIssue({ code: 'custom', message: 'write it as address:port, for example 127.0.0.1:9188' });
-  return z.NEVER;
-});
 
 const sql = z.strictObject({
   host: z.string({ error: 'write a host name or address' }).min(1, 'write a host name or address'),
   port,
   database: z.string().min(1).default('postgres'),
   user: z.string().min(1).default('continuum_prober'),
-  passFile: file('a libpq password file'),
+  passFile: absolutePath('a libpq password file'),
   tls: z
-    .strictObject({ caFile: file('the CA'), certFile: file('the client certificate').optional(), keyFile: file('its key').optional(), serverName: z.string().min(1).optional() })
+    .strictObject({ caFile: absolutePath('the CA'), certFile: absolutePath('the client certificate').optional(), keyFile: absolutePath('its key').optional(), serverName: z.string().min(1).optional() })
     .refine((tls) => (tls.certFile === undefined) === (tls.keyFile === undefined), 'write both certFile and keyFile, or neither')
     .optional(),
 });
@@ -76,8 +65,8 @@ const cluster = z
 
 const proberConfig = z
   .strictObject({
-    listen: address,
-    tokenFile: file('a file with the bearer token').optional(),
+    listen: endpoint('where reports are read'),
+    tokenFile: absolutePath('a file with the bearer token').optional(),
     intervalMs: milliseconds(50, 60_000).default(1_000),
     timeoutMs: milliseconds(20, 60_000).optional(),
     backoffMaxMs: milliseconds(100, 600_000).default(10_000),
@@ -87,8 +76,8 @@ const proberConfig = z
     push: z
       .array(
         z.union([
-          z.strictObject({ socket: file('a unix socket').refine((path) => Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX, `write a path of at most ${SOCKET_PATH_BYTES_MAX} bytes`) }),
-          z.strictObject({ address: address.refine(({ host }) => host.startsWith('127.') || host === '::1', 'write a loopback address: nothing protects this connection') }),
+          z.strictObject({ socket: socketPath('a unix socket') }),
+          z.strictObject({ address: endpoint('where it listens').refine(({ host }) => host.startsWith('127.') || host === '::1', 'write a loopback address: nothing protects this connection') }),
         ], { error: 'write either socket: /path or address: 127.0.0.1:port' }),
       )
       .max(16, 'write at most 16')
@@ -101,51 +90,19 @@ const proberConfig = z
       .refine(({ self, members }) => members.some((one) => one.name === self), 'name this prober among the members')
       .optional(),
     clusters: z.array(cluster).max(CLUSTERS_MAX, `write at most ${CLUSTERS_MAX} clusters`),
-    logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error'], { error: 'write one of trace, debug, info, warn, error' }).default('info'),
+    logLevel,
   })
   .refine((one) => new Set(one.clusters.map((each) => each.name)).size === one.clusters.length, { path: ['clusters'], message: 'give each cluster a name of its own' });
 
 export type ProberConfig = z.infer<typeof proberConfig>;
 export type ClusterConfig = ProberConfig['clusters'][number];
 export type EndConfig = ClusterConfig['ends'][number];
-export type Problem = { readonly path: string; readonly value: string; readonly fix: string };
-export type Parsed = { readonly ok: true; readonly config: ProberConfig } | { readonly ok: false; readonly problems: readonly Problem[] };
-
-export function parseConfig(text: string): Parsed {
-  const document = parseDocument(text, { prettyErrors: true });
-  const [syntax] = document.errors;
-  if (syntax !== undefined) return { ok: false, problems: [{ path: '(file)', value: syntax.message.split('\n')[0] ?? '', fix: 'write valid YAML' }] };
-  const value: unknown = document.toJS({ maxAliasCount: 100 });
-  const parsed = proberConfig.safeParse(value);
-  if (parsed.success) return { ok: true, config: parsed.data };
-  return { ok: false, problems: parsed.error.issues.flatMap((issue) => explain(issue, value)) };
-}
-
-/** One line per problem. */
-export function describeProblems(path: string, problems: readonly Problem[]): string {
-  return [`${path}: ${problems.length} problem(s)`, ...problems.map((one) => `  ${one.path}: found ${one.value}; ${one.fix}`)].join('\n');
+export function parseConfig(text: string): ConfigFile<ProberConfig> {
+  return parseConfigFile(text, proberConfig);
 }
 
 /** Changes when anything does that a cluster's watcher is made of. */
 export function clusterHash(cluster: ClusterConfig, { intervalMs, timeoutMs, backoffMaxMs, connectionMaxAgeMs, historyEntries }: ProberConfig): string {
   const common = [cluster.intervalMs ?? intervalMs, timeoutMs, backoffMaxMs, connectionMaxAgeMs, historyEntries];
   return createHash('sha256').update(JSON.stringify([cluster, common])).digest('hex').slice(0, 16);
-}
-
-function explain(issue: z.core.$ZodIssue, root: unknown): Problem[] {
-  const at = issue.path.map(String);
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...at, key].join('.'), value: show(lookUp(root, [...at, key])), fix: 'remove it: not a setting' }));
-  }
-  return [{ path: at.join('.') || '(file)', value: show(lookUp(root, at)), fix: issue.message }];
-}
-
-function lookUp(root: unknown, at: readonly string[]): unknown {
-  return at.reduce<unknown>((inner, key) => (inner !== null && typeof inner === 'object' ? (inner as Record<string, unknown>)[key] : undefined), root);
-}
-
-function show(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  const text = JSON.stringify(value);
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
