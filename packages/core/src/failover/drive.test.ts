@@ -367,7 +367,7 @@ test('an active holder makes commits wait for all that the register promises, an
   t.match(database(holder({ policy: three, synchronous: [r3], caughtUp: [r2] })), set([r2]), 'another than is promised');
   t.match(database(holder({ synchronous: [], ...streams() })), set([r2]), 'what is promised is kept, though it does not stream');
   t.match(database(holder({ synchronous: [], lagReport: lagReport(r2, STALLED) })), set([r2]), 'nor does an objection take it out');
-  const order = holder({ policy: { ...three, regions: [r3, r2, r1] }, view: { ...held, inSync: [r1, r2, r3] }, synchronous: [r2, r3], caughtUp: [r2, r3] });
+  const order = holder({ policy: { ...three, regions: [r3, r2, r1] }, view: { ...held, inSync: [r1, r2, r3] }, synchronous: [r3, r2], caughtUp: [r2, r3] });
   for (const [name, state] of [
     ['as it is', holder()],
     ['promised, though it is not known that it had all', holder({ caughtUp: [] })],

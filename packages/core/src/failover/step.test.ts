@@ -172,6 +172,7 @@ test('promoting: done when the database was seen, or was made, a primary under t
     ['a standby that knows the epoch', promotingContender({ database: { ...standby, epoch: 6 } }), promoting(true)],
     ['seen too long ago', promotingContender({ database: promoted, databaseMs: longAgoMs }), promoting(true)],
     ['its validity is over', promotingContender({ promotedEpoch: 6, database: primary }), { kind: 'fenced' }, timings.ttlMs - timings.guardMs],
+    ['its validity is over before it was proved', promotingContender({ database: primary }), { kind: 'fenced' }, timings.ttlMs - timings.guardMs],
     ['its grant was taken away', promotingContender({ grant: null, view: { ...released, inSync: [r1] }, database: primary }), { kind: 'fenced' }],
   ]);
   t.equal(settle(promotingContender({ database: promoted })).state.promotedEpoch, 6);
@@ -253,9 +254,12 @@ test('handing over: the target has it, or the validity is over', async (t) => {
   for (const stage of ['preparing', 'holding', 'draining', 'demoting', 'transferring', 'returning'] as const) {
     each(t, [
       [`${stage}: the target has it`, givingHolder(stage, { view: taken, grant: null }), { kind: 'rejoining' }],
+      [`${stage}: the target has it, and its database follows`, givingHolder(stage, { view: taken, grant: null, database: { ...standby, receiver: { streaming: true, source: databases.r2, messageAgeMs: 10 } } }), { kind: 'standby' }],
       [`${stage}: the validity is over`, givingHolder(stage, { grant: null, database: primary, view: { ...released, inSync: [] } }), { kind: 'fenced' }],
     ]);
   }
+  const { actions } = settle(givingHolder('transferring', { view: taken, grant: null }));
+  t.same(actions, [{ kind: 'record', event: 'phase', detail: { from: 'handing-over', kind: 'rejoining' } }], 'it was not fenced in between');
   for (const stage of ['transferring', 'returning'] as const) {
     const waiting = givingHolder(stage);
     t.equal(settle(waiting, 4_000).phase, waiting.phase, `${stage}: waits for the witness as long as it is valid`);
@@ -349,6 +353,7 @@ test('rejoining: until it follows the holder; it rests when there is none, once 
     ['granted', joining({ grant }), promoting(true)],
     ['nobody holds it', joining({ view: alone, database: primary }), { kind: 'fenced' }],
     ['the holder has run out', joining({ view: { ...expired, inSync: [r1] } }), { kind: 'standby' }],
+    ['the holder has run out, and it did not follow', joining({ view: { ...expired, inSync: [r1] }, database: { ...standby, receiver: null } }), { kind: 'standby' }],
     ['nobody holds it, an action under way', joining({ view: alone, databaseAction: busy }), { kind: 'rejoining' }],
     ['nobody holds it, nothing known', joining({ view: alone, database: null }), { kind: 'fenced' }],
   ]);
