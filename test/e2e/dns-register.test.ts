@@ -18,17 +18,18 @@ const { r1, r2 } = site.regions;
 
 t.test('both regions live by the record alone', async (t) => {
   t.notOk(site.witness().process.running(), 'no Worker');
-  t.match(await r1.status(), { witnessProblem: null, lease: { holder: 'r1', epoch: 1, inSync: ['r1', 'r2'] } });
+  t.match(await r1.status(), { witnessProblem: null, lease: { holder: 'r1', inSync: ['r1', 'r2'] } });
   await load.acknowledged('r1', monotonicMs());
 });
 
 t.test('the holder is killed and the other region takes over within the objective', async (t) => {
+  const epochBefore = (await r1.status()).lease?.epoch ?? 0;
   const killMs = monotonicMs();
   await r1.kill();
   await load.acknowledged('r2', killMs);
   const tookMs = monotonicMs() - killMs;
   t.comment(`${Math.round(tookMs)} ms from the kill to an acknowledged write, objective ${RTO_MS} ms`);
-  t.match(await r2.status(), { lease: { holder: 'r2', epoch: 2 } });
+  t.match(await r2.status(), { lease: { holder: 'r2', epoch: epochBefore + 1 } });
   t.equal(since(site, killMs).filter((entry) => entry.event === 'granted').length, 1, 'granted once');
   await r1.start();
   await site.settled('r2');
