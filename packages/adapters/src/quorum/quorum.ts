@@ -3,7 +3,7 @@
 // back is checked here (nonce, lease, region, signature); what it means is decided in core.
 
 import { createPublicKey, randomBytes, verify } from 'node:crypto';
-import { CONTROL_LABEL, attestationName, attestationToSign, parseAttestation, voteOf } from '@continuum/core';
+import { CONTROL_LABEL, attestationName, attestationToSign, findingOf, parseAttestation, voteOf } from '@continuum/core';
 import type { AttestationQuestion, CastVote, Finding, RegionId, Voter } from '@continuum/core';
 import type { QuorumPort } from '@continuum/ports';
 import { keyRegion, publicKeyBytes } from '@continuum/wire';
@@ -96,12 +96,9 @@ function judge(text: string, asked: AttestationQuestion, proves: Verify): Findin
   const parsed = parseAttestation(text);
   if (!parsed.ok) return { kind: 'unusable', reason: `not an attestation (${parsed.problem})` };
   const { attestation, signature } = parsed;
-  const { nonce, lease, region, epoch, remainingMs } = attestation;
-  if (nonce !== asked.nonce) return { kind: 'unusable', reason: 'an attestation for another nonce' };
-  if (lease !== asked.lease || region !== asked.region) return { kind: 'unusable', reason: 'an attestation of something else' };
-  if (!proves(region, attestationToSign(attestation), signature)) return { kind: 'unusable', reason: 'wrong signature' };
-  if (lease !== CONTROL_LABEL && remainingMs === 0) return { kind: 'nothing', reason: 'its validity is over' };
-  return { kind: 'attested', epoch };
+  const finding = findingOf(attestation, asked);
+  if (finding.kind === 'unusable') return finding;
+  return proves(asked.region, attestationToSign(attestation), signature) ? finding : { kind: 'unusable', reason: 'wrong signature' };
 }
 
 /** By this thread: the way to another one and back takes longer than a signature. */

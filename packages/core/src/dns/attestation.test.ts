@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { test } from 'tap';
-import { ATTESTATION_LENGTH_MAX, CONTROL_LABEL, attestationName, attestationToSign, encodeAttestation, parseAttestation, readAttestationName } from './attestation.ts';
+import { ATTESTATION_LENGTH_MAX, CONTROL_LABEL, attestationName, attestationToSign, encodeAttestation, findingOf, parseAttestation, readAttestationName } from './attestation.ts';
 import type { Attestation } from './attestation.ts';
 
 const nonce = '0123456789abcdef0123456789abcdef';
@@ -51,6 +51,18 @@ test('what parses is what was written, and nothing else parses to it', async (t)
     }),
     { numRuns: 2_000 },
   );
+});
+
+test('a word is an answer to its own question only', async (t) => {
+  const asked = { nonce, lease: 'counter', region: 'r1' };
+  const word = { ...asked, epoch: 7, remainingMs: 4_000 };
+  t.same(findingOf(word, asked), { kind: 'attested', epoch: 7 });
+  t.equal(findingOf({ ...word, nonce: 'f'.repeat(32) }, asked).kind, 'unusable');
+  t.equal(findingOf({ ...word, lease: 'other' }, asked).kind, 'unusable');
+  t.equal(findingOf({ ...word, region: 'r2' }, asked).kind, 'unusable');
+  t.equal(findingOf({ ...word, remainingMs: 0 }, asked).kind, 'nothing');
+  const control = { ...asked, lease: CONTROL_LABEL };
+  t.same(findingOf({ ...control, epoch: 0, remainingMs: 0 }, control), { kind: 'attested', epoch: 0 });
 });
 
 test('names, in any case; a name that asks nothing is none', async (t) => {

@@ -7,6 +7,8 @@
 // asked for as TXT at `<nonce>.<lease>.<region>.<zone>`. The control name has `_control` for its lease, which no lease can be
 // called: it proves that a resolver reaches that region's beacon now, and says nothing about any lease.
 
+import type { Finding } from './quorum.ts';
+
 export const CONTROL_LABEL = '_control';
 /** One character-string of a TXT record holds no more. */
 export const ATTESTATION_LENGTH_MAX = 255;
@@ -65,6 +67,18 @@ export function parseAttestation(text: string): ParsedAttestation {
 }
 
 export type AttestationQuestion = { readonly nonce: string; readonly lease: string; readonly region: string };
+
+/**
+ * What a word proves about the question: the asked region's own, for this nonce and no other, while its validity lasts. Its signature
+ * is checked beside this; without it the finding proves nothing.
+ */
+export function findingOf(attestation: Attestation, asked: AttestationQuestion): Finding {
+  const { nonce, lease, region, epoch, remainingMs } = attestation;
+  if (nonce !== asked.nonce) return { kind: 'unusable', reason: 'an attestation for another nonce' };
+  if (lease !== asked.lease || region !== asked.region) return { kind: 'unusable', reason: 'an attestation of something else' };
+  if (lease !== CONTROL_LABEL && remainingMs === 0) return { kind: 'nothing', reason: 'its validity is over' };
+  return { kind: 'attested', epoch };
+}
 
 /** The name to ask for, in lower case and without a dot at its end. */
 export function attestationName({ nonce, lease, region }: AttestationQuestion, zone: string): string {
