@@ -111,7 +111,8 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
     if (request.kind === 'acquire') {
       state.grant = null;
       state.operator = null;
-      const takenFrom = request.force === null && pending.holderSeen !== state.policy.region ? pending.holderSeen : null;
+      const from = pending.holderSeen ?? state.fallback.takenFrom;
+      const takenFrom = request.force === null && from !== state.policy.region ? from : null;
       state.fallback = { ...state.fallback, takenFrom };
       draft.record('granted', { epoch: view.epoch, inSyncBefore: pending.inSyncSeen, force: request.force, ...measuredLoss(draft, request.force !== null) });
     } else if (request.epoch !== view.epoch) {
@@ -122,6 +123,8 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
     const validUntilMs = addMs(sentMs, Math.min(ttlMs, view.remainingMs) - state.policy.timings.guardMs);
     state.grant = { epoch: view.epoch, validUntilMs: known > validUntilMs ? known : validUntilMs };
     state.lastRenewMs = sentMs;
+    // It has come about, by whatever way: left standing, the word would force a later takeover that nobody asked for.
+    if (state.operator?.kind === 'takeover') state.operator = null;
     return;
   }
   if (request.kind === 'release' || request.kind === 'transfer') {

@@ -20,7 +20,7 @@ const step = fc.constantFrom('preparing', 'holding', 'draining', 'demoting', 'tr
 
 const phase: fc.Arbitrary<Phase> = fc.oneof(
   fc.record({ kind: fc.constantFrom('starting', 'standby', 'acquiring', 'active', 'fenced', 'rejoining') }),
-  fc.record({ kind: fc.constant('promoting'), sinceMs: soon, returnable: fc.boolean() }),
+  fc.record({ kind: fc.constant('promoting'), sinceMs: soon, returnable: fc.constantFrom(true, false, null) }),
   fc.record({ kind: fc.constant('releasing'), reason: fc.constant('x') }),
   fc.record({ kind: fc.constant('handing-over'), id: fc.constant('s1'), to: fc.constant(r2), step, token: fc.constantFrom(token, null), deadlineMs: soon }),
 );

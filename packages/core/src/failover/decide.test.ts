@@ -344,3 +344,16 @@ test('a forced takeover records what was measured of its cost, beside what the o
   const plain = scene.actions().find((action) => action.kind === 'record' && action.event === 'operator');
   t.notOk(plain?.kind === 'record' && 'measuredLoss' in plain.detail);
 });
+
+test('a word to take over is used up when the region comes to hold the lease, by whatever way', async (t) => {
+  const scene = play();
+  activate(scene);
+  const force = { reason: 'r2 burned down', estimatedLoss: 'some' };
+  scene.feed({ kind: 'operator-asked', word: { kind: 'takeover', force, atMs: scene.state().now.monoMs } });
+  t.match(scene.state().operator, { kind: 'takeover' });
+  scene.pass(timings.renewMs);
+  scene.feed({ kind: 'tick' });
+  t.match(scene.asked(), { kind: 'renew' });
+  scene.answer({ ...free, revision: 2, epoch: epoch(1), holder: r1, instance: 'a', ttlMs: timings.ttlMs, remainingMs: timings.ttlMs, inSync: [r1] });
+  t.equal(scene.state().operator, null, 'it must not force another takeover later');
+});

@@ -248,7 +248,7 @@ function driveDatabase(draft: Draft): void {
   if (phase.kind === 'promoting') {
     const alone = view.inSync.length === 1 && view.inSync[0] === policy.region;
     if (!mustPromote(draft) || !alone || view.epoch !== epoch || isVetoed(draft)) return;
-    const token = view.handover?.to === policy.region && phase.returnable ? view.handover.token : null;
+    const token = view.handover?.to === policy.region && phase.returnable === true ? view.handover.token : null;
     return draft.run({ kind: 'promote', epoch, token }, policy.timings.promoteBudgetMs);
   }
   if (phase.kind === 'active') {

@@ -374,6 +374,9 @@ test('a region that reappears between the grant and the promotion gets it back',
   t.notOk(late.taken().some((action) => action.kind === 'database' && action.action.kind === 'promote'), 'undecided: not promoted');
   darken(late, roundMs, attested);
   t.match(late.state().phase, { kind: 'releasing', reason: /r1 is still seen serving/ });
+  // Given back, it is nobody's: whoever was seen must still be dark before it is asked for again.
+  late.answer({ ...held, revision: 13, epoch: epoch(6), holder: null, instance: null, inSync: [r2], remainingMs: 0 });
+  t.match(late.condition('other-region-dark'), { ok: false });
 });
 
 test('a region that the world sees serve is forwarded to, although its lease has run out here', async (t) => {

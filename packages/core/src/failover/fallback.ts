@@ -65,7 +65,9 @@ export function driveFallback(draft: Draft): void {
   const before = state.fallback;
   endHold(draft);
   const promoted = state.grant !== null && state.promotedEpoch === state.grant.epoch;
-  const takenFrom = promoted || !isNamedHolder(state) ? null : before.takenFrom;
+  // Given back, the lease is nobody's, and whoever was seen serving still has to be dark before it is asked for again.
+  const passedOn = state.view !== null && state.view.holder !== null && !isNamedHolder(state);
+  const takenFrom = promoted || passedOn ? null : before.takenFrom;
   const lost = before.pending !== null && draft.due(addMs(before.pending.askedMs, LOST_ROUNDS * fallback.roundMs));
   const pending = lost ? null : before.pending;
   state.fallback = { ...state.fallback, takenFrom, pending };

@@ -40,8 +40,8 @@ export type Phase =
   | {
       readonly kind: 'promoting';
       readonly sinceMs: MonoMs;
-      /** This database has not served under the grant: a planned switchover can still be given back. */
-      readonly returnable: boolean;
+      /** This database has not served under the grant: a planned switchover can still be given back. Null: not known yet. */
+      readonly returnable: boolean | null;
     }
   | { readonly kind: 'releasing'; readonly reason: string }
   | HandingOver;
@@ -121,7 +121,7 @@ export type FallbackState = {
   readonly last: { readonly target: RegionId; readonly outcome: QuorumOutcome; readonly startedMs: MonoMs } | null;
   /** Unbroken darkness: when its first and its last round began. */
   readonly darkness: { readonly target: RegionId; readonly sinceMs: MonoMs; readonly lastMs: MonoMs } | null;
-  /** Whose lease had run out when this region was granted it; until this region's database is promoted. */
+  /** Whose lease had run out when this region was granted it; until this region's database is promoted, or another region is the holder. */
   readonly takenFrom: RegionId | null;
   readonly holding: boolean;
 };

@@ -52,7 +52,7 @@ function each(t: Test, cases: readonly Case[]): void {
 
 const grant = { epoch: epoch(5), validUntilMs: monoMs(START_MS + 1_000) };
 const expired = { ...held, remainingMs: 0 };
-const promoting = (returnable: boolean, sinceMs = START_MS): Phase => ({ kind: 'promoting', sinceMs: monoMs(sinceMs), returnable });
+const promoting = (returnable: boolean | null, sinceMs = START_MS): Phase => ({ kind: 'promoting', sinceMs: monoMs(sinceMs), returnable });
 
 test('two controllers at rest stay where they are', async (t) => {
   for (const state of [holder(), contender(), promotingContender(), givingHolder('preparing')]) {
@@ -90,7 +90,7 @@ test('idle: a grant is used, whatever rested here', async (t) => {
   each(t, [
     ['standby', contender({ grant }), promoting(true)],
     ['a primary of an older epoch', contender({ phase: { kind: 'fenced' }, grant, database: { ...primary, epoch: 4 } }), promoting(false)],
-    ['not known', contender({ phase: { kind: 'fenced' }, grant, database: null }), promoting(false)],
+    ['not known', contender({ phase: { kind: 'fenced' }, grant, database: null }), promoting(null)],
   ]);
 });
 
@@ -191,9 +191,19 @@ test('promoting: past its budget the lease goes back, to the giver with its toke
     ['handed over', late({ view: handed }), returning, promoteBudgetMs],
     ['not handed over', late(), releasing, promoteBudgetMs],
     ['it served already', late({ view: handed, phase: promoting(false) }), releasing, promoteBudgetMs],
+    ['what it is was never known: the token is kept, and with it the proof', late({ view: handed, phase: promoting(null), database: null }), promoting(null), promoteBudgetMs],
+    ['the same without a token', late({ phase: promoting(null), database: null }), releasing, promoteBudgetMs],
     ['handed over to another', late({ view: { ...taken, handover: { ...handover, to: r3 } } }), releasing, promoteBudgetMs],
     ['the database says why', late({ databaseProblem: 'disk full' }), { kind: 'releasing', reason: 'disk full' }, promoteBudgetMs],
     ['an action is under way', late({ databaseAction: { id: 7, action: { kind: 'prewarm' }, sinceMs: start.monoMs } }), promoting(true), promoteBudgetMs],
+  ]);
+});
+
+test('promoting: what the database was when the grant came is told by the first sight of it', async (t) => {
+  each(t, [
+    ['a standby: it can still be given back, and must prove the giver\'s history', promotingContender({ phase: promoting(null) }), promoting(true)],
+    ['a primary of an older epoch', promotingContender({ phase: promoting(null), database: { ...primary, epoch: 5 } }), promoting(false)],
+    ['not seen yet', promotingContender({ phase: promoting(null), database: null }), promoting(null)],
   ]);
 });
 

@@ -93,11 +93,15 @@ function promoting(draft: Draft, phase: Extract<Phase, { kind: 'promoting' }>): 
     state.promotedEpoch = grant.epoch;
     return { kind: 'active' };
   }
+  // It was not known what the database was when the grant came (it was being restarted): the first sight of it says.
+  if (phase.returnable === null && database !== null) return { ...phase, returnable: isReturnable(draft) };
   if (isTakenFromSeen(draft)) return { kind: 'releasing', reason: `region ${state.fallback.takenFrom} is still seen serving` };
   if (!draft.due(addMs(phase.sinceMs, state.policy.timings.promoteBudgetMs))) return null;
   if (state.databaseAction !== null) return null;
   const handover = state.view?.handover ?? null;
-  if (handover !== null && phase.returnable && handover.to === state.policy.region) {
+  if (handover !== null && phase.returnable !== false && handover.to === state.policy.region) {
+    // Given up, the lease would come back here without the token, and with it the proof would be gone.
+    if (phase.returnable === null) return null;
     const { id, from, token } = handover;
     return { kind: 'handing-over', id, to: from, step: 'returning', token, deadlineMs: grant.validUntilMs };
   }
@@ -192,9 +196,13 @@ function rejoining(draft: Draft): Phase | null {
 }
 
 function promote(draft: Draft): Phase {
-  // By its shape, not by whether it runs: a target that restarts meanwhile must still prove the giver's history.
-  const returnable = freshDatabase(draft)?.shape === 'standby';
-  return { kind: 'promoting', sinceMs: draft.nowMs, returnable };
+  return { kind: 'promoting', sinceMs: draft.nowMs, returnable: isReturnable(draft) };
+}
+
+/** By its shape, not by whether it runs: a target that restarts meanwhile must still prove the giver's history. Null: not known. */
+function isReturnable(draft: Draft): boolean | null {
+  const database = freshDatabase(draft);
+  return database === null ? null : database.shape === 'standby';
 }
 
 /** Where a region without the lease rests: fenced while its database is, or would come up as, a primary. */
