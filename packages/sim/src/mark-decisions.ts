@@ -29,6 +29,9 @@ export function watchDecision(
   if (event.kind === 'tick' && (phase.kind === 'standby' || phase.kind === 'fenced')) watchRefusal(world, controller);
   if (phase.kind === before.phase.kind) return;
   if (phase.kind === 'fenced' && world.witness.faults.down) marks.set('fence-while-witness-down');
+  if (phase.kind === 'releasing' && before.fallback.takenFrom !== null && phase.reason.includes('is still seen')) {
+    marks.set('grant-returned-to-seen-region');
+  }
   if (phase.kind === 'handing-over' && phase.step === 'returning') marks.set('handover-returned');
 }
 
@@ -54,6 +57,8 @@ function watchRefusal(world: World, controller: Controller): void {
   if (failed.includes('lease-free')) return;
   if (failed.includes('replay-lag')) world.marks.set('refused-lag-unknown');
   if (failed.length === 1 && failed[0] === 'hold-down') world.marks.set('takeover-held-down');
+  const seen = controller.state.fallback.last?.outcome.kind === 'attested';
+  if (failed.length === 1 && failed[0] === 'other-region-dark' && seen) world.marks.set('takeover-vetoed');
 }
 
 function watchRecord(world: World, action: Recorded): void {

@@ -3,7 +3,11 @@
 import type { Mode, Policy, Timings } from '@continuum/core';
 import { deriveTimings } from '@continuum/core';
 import type { DatabaseTimes } from './models/database.ts';
-import type { Prng } from './prng.ts';
+import type { ResolverOptions } from './models/outside.ts';
+import type { NameOptions } from './models/names.ts';
+import { drawNames } from './models/names.ts';
+import { drawResolvers } from './models/outside.ts';
+import { Prng } from './prng.ts';
 
 /** Defences that can be turned off, to prove that the simulation sees what each prevents. */
 export type Defences = {
@@ -40,6 +44,10 @@ export type WorldOptions = {
   readonly policy: Partial<Policy>;
   /** How long a person takes to approve a takeover, where one must. */
   readonly operatorMs: number;
+  /** The resolvers that hold and veto go by; null: neither is configured. */
+  readonly resolvers: ResolverOptions | null;
+  /** The name servers that clients go by; null: clients find whoever is active. */
+  readonly names: NameOptions | null;
   readonly traced: boolean;
 };
 
@@ -83,6 +91,9 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<WorldOp
     databaseStartsAtBoot: prng.chance(0.4),
     policy: {},
     operatorMs: 0,
+    // Drawn apart: what lies outside the regions does not shift what is in them.
+    resolvers: drawResolvers(new Prng(seed, 5)),
+    names: drawNames(new Prng(seed, 6)),
     traced: false,
     ...overrides,
   };

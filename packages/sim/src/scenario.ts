@@ -2,6 +2,7 @@
 // behaviour is a change of text that a reviewer reads.
 
 import { Prng } from './prng.ts';
+import { RESOLVERS } from './models/outside.ts';
 import { drawOptions } from './options.ts';
 import type { TraceLine } from './simulation.ts';
 import type { Region } from './world.ts';
@@ -36,12 +37,18 @@ function perform(stage: Stage, line: string): void {
   if (verb === 'seed') stage.seed = Number(first);
   else if (verb === 'objective') stage.rtoMs = durationMs(first);
   else if (verb === 'start') {
+    const outside = { resolvers: wants(first, rest, 'resolvers') ? RESOLVERS : null, names: null };
     stage.world = new World(
-      drawOptions(stage.seed, new Prng(stage.seed, 1), { rtoMs: stage.rtoMs, traced: true, databaseStartsAtBoot: false }),
+      drawOptions(stage.seed, new Prng(stage.seed, 1), { rtoMs: stage.rtoMs, traced: true, databaseStartsAtBoot: false, ...outside }),
     );
     stage.world.start();
   } else if (stage.world === null) throw new Error(`"${line}": a scenario begins with "start"`);
   else act(stage.world, verb, first, rest);
+}
+
+/** `start` alone is a world in which nobody asks DNS. */
+function wants(first: string, rest: readonly string[], what: string): boolean {
+  return [first, ...rest].includes(what);
 }
 
 function act(world: World, verb: string, first: string, rest: readonly string[]): void {

@@ -17,6 +17,8 @@ import { Database } from './models/database.ts';
 import { DatabaseOperator } from './models/database-operator.ts';
 import { Gate } from './models/gateway.ts';
 import { contains } from './models/history.ts';
+import { Names } from './models/names.ts';
+import { Outside, fallbackFor } from './models/outside.ts';
 import { Witness } from './models/witness.ts';
 import { Link } from './network.ts';
 import type { WorldOptions } from './options.ts';
@@ -54,6 +56,10 @@ export class World {
   readonly clients: Clients;
   readonly links: Link[] = [];
   readonly databases = new Map<string, Database>();
+  /** Resolvers and beacons; null in a world without hold and veto. */
+  readonly outside: Outside | null;
+  /** Name servers and caches; null in a world in which clients find whoever is active. */
+  readonly names: Names | null;
   /** For those who want to interfere between two actions. */
   onAction: ((controller: Controller, action: Action) => void) | null = null;
   /** For those who count what a client sees. */
@@ -67,12 +73,19 @@ export class World {
     this.resources = new ResourceChecker(this.sim, this.lease);
     this.validity = new ValidityChecker(this.sim, this.marks);
     this.validity.exclusive = options.defences.guard;
+    this.validity.isExcused = (epoch, now) => this.lease.isExcused(epoch, now);
     this.history = new HistoryChecker(this.sim, this.lease);
     this.register = new RegisterHistory(this.sim);
     this.witnessMachine = new Machine(this.sim, 'w', options.rateErrors[0], 0);
     this.witness = this.#witness();
     this.regions = REGIONS.map((name, index) => this.#region(name, options.rateErrors[index + 1] ?? 0));
     this.#wire();
+    const fallback = fallbackFor(options);
+    this.outside =
+      options.resolvers === null || fallback === undefined
+        ? null
+        : new Outside(this, options.resolvers, fallback, (name, baseMs) => this.#link(name, baseMs));
+    this.names = options.names === null ? null : new Names(this, options.names);
     const ttlMs = Math.max(1, options.timings.dnsTtlSeconds) * 1_000;
     this.clients = new Clients(
       this.sim,
@@ -80,6 +93,7 @@ export class World {
       { meanMs: options.writeMeanMs, timeoutMs: CLIENT_TIMEOUT_MS, ttlMs },
       {
         forwarded: () => this.marks.set('request-forwarded'),
+        triedNext: () => this.marks.set('client-tried-next-address'),
         ended: (writeId, outcome, region) => {
           if (outcome !== 'ok') this.sim.note('clients', () => `write ${writeId} at ${region} ended ${outcome}`);
           this.history.ended(writeId, outcome);
@@ -87,6 +101,8 @@ export class World {
         },
       },
     );
+    const { names } = this;
+    if (names !== null) this.clients.names = (take) => names.resolve(take);
   }
 
   region(name: string): Region {
@@ -103,6 +119,8 @@ export class World {
     first.database.initialise(SYSTEM_IDENTIFIER);
     for (const region of this.regions) {
       region.gate.start();
+      this.outside?.start(region.name);
+      this.names?.start(region.name);
       region.controller.start();
     }
     this.clients.start();
@@ -125,6 +143,7 @@ export class World {
     this.sim.note('operator', () => `forced takeover by ${region.name}`);
     const force = { reason: 'the other region is not coming back', estimatedLoss: 'unknown' };
     const word = { kind: 'takeover' as const, force, atMs: monoMs(region.machine.now().monoMs) };
+    this.lease.told(region.name);
     region.controller.feed({ kind: 'operator-asked', word });
   }
 
@@ -144,7 +163,10 @@ export class World {
     this.sim.note('nemesis', () => `${region.name} boots`);
     region.machine.boot();
     this.validity.rebooted(region.name);
+    this.outside?.checker.rebooted(region.name);
     region.gate.start();
+    this.outside?.start(region.name);
+    this.names?.start(region.name);
     if (this.options.databaseStartsAtBoot) this.startDatabase(region);
     this.restart(region);
   }
@@ -211,6 +233,8 @@ export class World {
       if (!region.gate.process.alive) region.gate.start();
       this.restart(region);
     }
+    this.outside?.heal();
+    this.names?.heal();
     this.clients.resolver = { wrong: false, stale: false, dark: false };
     this.resend();
   }
@@ -281,6 +305,7 @@ export class World {
       weightsTaken: (region, weights) => this.resources.weights(region, weights),
     });
     gate.fenced = options.defences.gateFence;
+    this.validity.watch(gate);
     const up = this.#link(`${name}>w`, options.witnessLinkMs);
     const down = this.#link(`w>${name}`, options.witnessLinkMs);
     const edge: RegionEdge = {
@@ -301,8 +326,10 @@ export class World {
     parts: { up: Link; down: Link; database: Database; operator: DatabaseOperator; gate: Gate },
   ): Controller {
     const { options, sim } = this;
+    const fallback = fallbackFor(options);
     const policy: Policy = {
       ...options.policy,
+      ...(fallback === undefined ? {} : { fallback }),
       name: 'demo',
       region: regionId(name),
       regions: REGIONS.map((region) => regionId(region)),
@@ -324,9 +351,15 @@ export class World {
           this.validity.believers(this.regions.map((region) => region.controller));
           this.resources.decided(controller, actions);
           this.register.decided(before, controller.state, event);
+          const { grant } = controller.state;
+          if (grant !== null && grant.epoch !== before.grant?.epoch) this.lease.learned(name);
+          this.outside?.checker.decided(before, controller.state, event, machine);
           watchDecision(this, controller, event, before, actions);
         },
-        died: (controller) => this.register.died(controller.state),
+        died: (controller) => {
+          this.register.died(controller.state);
+          this.outside?.checker.forget(controller.region);
+        },
         acting: (controller, action) => this.onAction?.(controller, action),
         sent: (controller, seq) => this.validity.sent(controller.region, seq, machine),
         persisted: (controller, epoch) => this.resources.accepted(`${controller.region}/disk`, epoch),

@@ -16,7 +16,9 @@ export class HistoryChecker {
   #tips: LogEntry[] = [];
   readonly #ok = new Set<number>();
   readonly #refused = new Set<number>();
-  readonly #promotedEpochs = new Map<string, number>();
+  /** A gate may still be in an epoch whose holder has been granted the next one. */
+  readonly #promotedEpochs = new Set<string>();
+  readonly #lastPromoted = new Map<string, number>();
   #ended: LogEntry | null = null;
   /** Writes that an operator chose to lose. */
   #forgiven = false;
@@ -52,7 +54,7 @@ export class HistoryChecker {
 
   /** The gate lets requests through: the region's database was proved a primary under this epoch. */
   verified(region: string, epoch: number): void {
-    if (this.#promotedEpochs.get(region) === epoch) return;
+    if (this.#promotedEpochs.has(`${region}/${epoch}`)) return;
     this.#sim.violate('I8', `${region} let a request through in epoch ${epoch} before its promotion was verified`);
   }
 
@@ -60,7 +62,8 @@ export class HistoryChecker {
     const head = database.head as LogEntry;
     const grant = this.#lease.grants.get(epoch);
     const forced = this.#isForced(database.region, epoch);
-    this.#promotedEpochs.set(database.region, epoch);
+    this.#promotedEpochs.add(`${database.region}/${epoch}`);
+    this.#lastPromoted.set(database.region, epoch);
     if (grant?.planned === true && this.#ended !== null && !contains(head, this.#ended)) {
       this.#sim.violate('I3', `${database.region} was promoted in the planned epoch ${epoch} without all of the giver's history`);
     }
@@ -86,7 +89,7 @@ export class HistoryChecker {
    * database does not answer, and the register then still counts on that region alone.
    */
   #isForced(region: string, epoch: number): boolean {
-    const judged = this.#promotedEpochs.get(region) ?? 0;
+    const judged = this.#lastPromoted.get(region) ?? 0;
     for (let at = epoch; at > judged || at === epoch; at--) {
       const grant = this.#lease.grants.get(at);
       if (grant?.region !== region) return false;

@@ -5,7 +5,7 @@ import { mayEnterEpoch, mayTakeOver } from '@continuum/core';
 import type { Marks } from '../marks.ts';
 import type { Simulation } from '../simulation.ts';
 
-export type Granted = { readonly region: string; readonly forced: boolean; readonly planned: boolean; readonly atMs: number };
+export type Granted = { readonly region: string; readonly forced: boolean; readonly planned: boolean; readonly doubtful: boolean; readonly atMs: number };
 
 /** The hold-down counts on the region's own clock. */
 const HOLD_DOWN_SHARE = 0.98;
@@ -24,6 +24,14 @@ export class LeaseChecker {
   failovers = 0;
   switchovers = 0;
   lastChangeMs = Number.NEGATIVE_INFINITY;
+  /** Somebody who is no controller of ours sends a command. */
+  stranger = false;
+  /** Whether a region that asks for the lease now may have been told something else than its holder. */
+  isDoubtful: (region: string) => boolean = () => false;
+  /** Whether a region lives on its attestations under this epoch. */
+  isHolding: (region: string, epoch: number) => boolean = () => false;
+  /** Regions that were told to take over and have not held the lease since. */
+  readonly #words = new Set<string>();
   readonly #sim: Simulation;
   readonly #marks: Marks;
 
@@ -57,6 +65,7 @@ export class LeaseChecker {
     if (after.epoch === before.epoch || after.holder === null) return;
     const forced = command.kind === 'acquire' && command.force !== null;
     const planned = command.kind === 'transfer';
+    if (forced && !this.#words.has(after.holder)) sim.violate('I8', `${after.holder} forces a takeover on a word that it has used up`);
     const earlier = this.grants.get(after.epoch);
     if (earlier !== undefined) sim.violate('I1', `epoch ${after.epoch} was granted to ${earlier.region} and to ${after.holder}`);
     const first = before.epoch === 0;
@@ -64,9 +73,33 @@ export class LeaseChecker {
       sim.violate('I8', `${after.holder} was granted epoch ${after.epoch} outside the in-sync set [${before.inSync.join()}]`);
     }
     const last = this.grants.get(before.epoch)?.region;
-    this.grants.set(after.epoch, { region: after.holder, forced, planned, atMs: sim.nowMs });
+    this.grants.set(after.epoch, { region: after.holder, forced, planned, doubtful: this.stranger || this.isDoubtful(after.holder), atMs: sim.nowMs });
+    if (last === after.holder && this.isHolding(after.holder, before.epoch)) this.#marks.set('held-region-reacquired');
     this.#count(last, after.holder, forced, planned);
     sim.note('witness', () => `epoch ${after.epoch} -> ${after.holder}${planned ? ' (transfer)' : ''}${forced ? ' (forced)' : ''}`);
+  }
+
+  /** An operator tells a region to take over, whatever it costs. */
+  told(region: string): void {
+    this.#words.add(region);
+  }
+
+  /** A region has learned that it was granted the lease: what it was told has come about. */
+  learned(region: string): void {
+    this.#words.delete(region);
+  }
+
+  /** Whether a grant after `epoch`, up to `now`, was forced, or asked for on what may have been a lie, or by a stranger. */
+  isExcused(epoch: number, now: number): boolean {
+    return this.#some(epoch, now, ({ forced, doubtful }) => forced || doubtful);
+  }
+
+  #some(epoch: number, now: number, is: (grant: Granted) => boolean): boolean {
+    for (let one = epoch + 1; one <= now; one++) {
+      const grant = this.grants.get(one);
+      if (grant !== undefined && is(grant)) return true;
+    }
+    return false;
   }
 
   /** What the witness accepts from whom, told apart from how it decides. */

@@ -25,27 +25,44 @@ const STATES_MAX = 3_000;
 /** True when an order exists; null when the search was given up. */
 export function isLinearizable(calls: readonly RegisterCall[], start: Register): boolean | null {
   const sorted = [...calls].sort((a, b) => a.invokedMs - b.invokedMs);
+  const done = sorted.map(() => false);
   const seen = new Set<string>();
-  let states = 0;
-  const search = (done: readonly boolean[], register: Register): boolean | null => {
-    if (sorted.every((call, index) => done[index] === true || call.returnedMs === null)) return true;
-    const key = `${register.epoch}/${register.holder}/${done.map((one) => (one ? 1 : 0)).join('')}`;
-    if (seen.has(key)) return false;
-    seen.add(key);
-    if (++states > STATES_MAX) return null;
+  const search = (register: Register): boolean | null => {
     // Whoever was answered first must take effect before anything that was sent later.
-    const firstReturnMs = sorted.reduce((least, call, index) => (done[index] === true ? least : Math.min(least, call.returnedMs ?? Infinity)), Infinity);
+    const firstReturnMs = earliestReturn(sorted, done);
+    if (firstReturnMs === Infinity) return true;
+    const key = `${register.epoch}/${register.holder}/${bits(done)}`;
+    if (seen.has(key)) return false;
+    if (seen.add(key).size > STATES_MAX) return null;
     for (let index = 0; index < sorted.length; index++) {
       const call = sorted[index] as RegisterCall;
-      if (done[index] === true || call.invokedMs > firstReturnMs) continue;
-      const after = take(register, call);
+      if (call.invokedMs > firstReturnMs) break;
+      const after = done[index] === true ? null : take(register, call);
       if (after === null) continue;
-      const result = search(done.map((one, at) => one || at === index), after);
+      done[index] = true;
+      const result = search(after);
       if (result !== false) return result;
+      done[index] = false;
     }
     return false;
   };
-  return search(sorted.map(() => false), start);
+  return search(start);
+}
+
+/** When the first of the calls that are left was answered; infinity when none of them was. */
+function earliestReturn(sorted: readonly RegisterCall[], done: readonly boolean[]): number {
+  let least = Infinity;
+  for (let index = 0; index < sorted.length; index++) {
+    const { returnedMs } = sorted[index] as RegisterCall;
+    if (done[index] !== true && returnedMs !== null && returnedMs < least) least = returnedMs;
+  }
+  return least;
+}
+
+function bits(done: readonly boolean[]): string {
+  let text = '';
+  for (const one of done) text += one ? '1' : '0';
+  return text;
 }
 
 /** The register after this call, or null when its answer could not have been given in this state. Time may always have run out. */

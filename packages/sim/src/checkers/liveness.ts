@@ -21,7 +21,7 @@ export function demandRecovery(world: World): number {
     const serving = world.regions.filter((region) => serves(world, region));
     if (serving.length > 1) sim.violate('L1', 'both regions serve');
     if (serving.length === 1) servedMs ??= sim.nowMs - startedMs;
-    if (serving.length === 1 && isWhole(world)) return servedMs ?? 0;
+    if (serving.length === 1 && isWhole(world) && isFollowed(world, serving[0])) return servedMs ?? 0;
     if (servedMs === null && sim.nowMs > servingByMs) {
       sim.violate('L1', `nobody serves ${Math.round(sim.nowMs - startedMs)} ms after the last fault: ${describe(world)}`);
     }
@@ -51,6 +51,11 @@ function serves(world: World, region: Region): boolean {
 
 function isWhole(world: World): boolean {
   return world.witness.record.inSync.length === world.regions.length;
+}
+
+/** The name stands for whoever serves, and for nobody else. */
+function isFollowed({ names }: World, serving: Region | undefined): boolean {
+  return names === null || serving === undefined || names.follow(serving.name);
 }
 
 function describe(world: World): string {

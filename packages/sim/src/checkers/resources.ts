@@ -1,7 +1,7 @@
 // I2 and I6 in every store and resource that takes an epoch, and I9 for weights.
 
 import type { Action, Weights } from '@continuum/core';
-import { areWeightsSound, mayEnterEpoch } from '@continuum/core';
+import { actingEpoch, areWeightsSound, mayEnterEpoch } from '@continuum/core';
 import type { Controller } from '../models/controller.ts';
 import type { Simulation } from '../simulation.ts';
 import type { LeaseChecker } from './lease.ts';
@@ -33,6 +33,8 @@ export class ResourceChecker {
         this.#sim.violate('I6', `${controller.region} opens in epoch ${action.directive.epoch} with ${persisted} on disk`);
       }
       if (action.kind !== 'register' || action.request.kind !== 'acquire' || action.request.force !== null) continue;
+      // A holder that lives on its attestations asks anew for what it has; it promotes nothing.
+      if (actingEpoch(controller.state) > 0) continue;
       const { database, databaseMs, now, policy } = controller.state;
       if (now.monoMs - databaseMs > policy.timings.observationMaxAgeMs) {
         this.#sim.violate('I8', `${controller.region} asks for the lease on what it knew ${Math.round(now.monoMs - databaseMs)} ms ago`);

@@ -20,10 +20,15 @@ export class ValidityChecker {
   overlapMaxMs = 0;
   overlapTotalMs = 0;
   overlaps = 0;
+  /** What a region's attestations add, on its own clock. */
+  heldUntil: (region: string, epoch: number) => number | null = () => null;
+  /** Whether an operator, a stranger or a lie of the resolvers is behind a grant after `epoch`, up to `now`. */
+  isExcused: (epoch: number, now: number) => boolean = () => false;
   /** Off when the guard is: then two valid regions may overlap by what the clocks differ, and only the fence stands. */
   exclusive = true;
   readonly #sim: Simulation;
   readonly #marks: Marks;
+  readonly #gates: Gate[] = [];
   readonly #sent = new Map<string, Sent>();
   readonly #validity = new Map<string, Validity>();
   #overlapSinceMs: number | null = null;
@@ -31,6 +36,10 @@ export class ValidityChecker {
   constructor(sim: Simulation, marks: Marks) {
     this.#sim = sim;
     this.#marks = marks;
+  }
+
+  watch(gate: Gate): void {
+    this.#gates.push(gate);
   }
 
   /** A command leaves the controller: validity counts from here. */
@@ -62,17 +71,32 @@ export class ValidityChecker {
     const { machine } = gate.process;
     const validity = this.#validity.get(gate.region);
     const epoch = gate.state.instruction?.epoch ?? 0;
-    if (validity === undefined || validity.epoch !== epoch) {
+    const heldMono = this.heldUntil(gate.region, epoch);
+    // The register may have granted it more than it has heard of: what its attestations carry goes on.
+    if (validity === undefined || (validity.epoch !== epoch && heldMono === null)) {
       this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, for which it has no validity`);
     }
     const mono = machine.monoAt(this.#sim.nowMs);
-    if (!isWithinValidity(mono, validity.untilMono)) {
-      this.#sim.violate('I4', `${gate.region} let a request through ${Math.round(mono - validity.untilMono)} ms past its validity`);
+    const granted = validity.epoch === epoch ? validity.untilMono : Number.NEGATIVE_INFINITY;
+    const untilMono = heldMono === null ? granted : Math.max(granted, heldMono);
+    if (!isWithinValidity(mono, untilMono)) {
+      this.#sim.violate('I4', `${gate.region} let a request through ${Math.round(mono - untilMono)} ms past its validity`);
     }
     if (!this.exclusive) return;
     const held = witness.isHeld && witness.record.epoch === epoch;
     if (held || this.#isUnseenSuspend(machine, validity)) return;
+    if (heldMono !== null && isWithinValidity(mono, heldMono)) return this.#serveOnHold(gate, epoch, witness);
     this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, which the witness had given up`);
+  }
+
+  /** By the witness's account the lease has run out; while the resolvers carry it, nobody else may serve. */
+  #serveOnHold(gate: Gate, epoch: number, { record }: Witness): void {
+    this.#marks.set('held-region-served');
+    const other = this.#gates.find((one) => one !== gate && one.isActive);
+    if (other === undefined) return;
+    const otherEpoch = other.state.instruction?.epoch ?? 0;
+    if (this.isExcused(Math.min(epoch, otherEpoch), record.epoch)) return this.#marks.set('two-served-on-a-lie');
+    this.#sim.violate('I4', `${gate.region} serves in epoch ${epoch} on its attestations while ${other.region} serves in epoch ${otherEpoch}`);
   }
 
   /** A short sleep, or one that a wall clock set back has hidden: no clock of the machine shows it. */

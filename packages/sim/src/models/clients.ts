@@ -23,6 +23,7 @@ export type ResolverFaults = { readonly wrong: boolean; readonly stale: boolean;
 
 export type ClientHooks = {
   readonly forwarded: () => void;
+  readonly triedNext: () => void;
   readonly ended: (writeId: number, outcome: WriteOutcome, region: string | null) => void;
 };
 
@@ -30,6 +31,8 @@ const APPLICATION_MS = 2;
 
 export class Clients {
   meanMs: number;
+  /** The regions that the name stands for now, in the order to try; null: no name servers here, whoever is active is found. */
+  names: ((take: (regions: readonly string[]) => void) => void) | null = null;
   resolver: ResolverFaults = { wrong: false, stale: false, dark: false };
   readonly timeoutMs: number;
   readonly #sim: Simulation;
@@ -79,14 +82,28 @@ export class Clients {
 
   write(): void {
     const writeId = this.#nextId++;
-    const edge = this.#resolve();
+    const { resolver } = this;
+    if (this.names === null || resolver.wrong || resolver.stale || resolver.dark) return this.#send(writeId, this.#resolve());
+    this.names((regions) => {
+      const edges = regions.flatMap((region) => this.#edges.find((edge) => edge.region === region) ?? []);
+      const [first] = edges;
+      if (first === undefined) return this.#hooks.ended(writeId, 'refused', null);
+      // A connection that is refused or never comes about sends a client to the next address.
+      const open = edges.find(isReachable) ?? first;
+      if (open !== first) this.#hooks.triedNext();
+      this.#answer = open;
+      this.#send(writeId, open);
+    });
+  }
+
+  #send(writeId: number, edge: RegionEdge): void {
     let over = false;
     const end = (outcome: WriteOutcome): void => {
       if (over) return;
       over = true;
       this.#hooks.ended(writeId, outcome, edge.region);
     };
-    if (edge.fromClients.isCut || !edge.gate.process.machine.up) return end('refused');
+    if (!isReachable(edge)) return end('refused');
     this.#sim.after(this.timeoutMs, () => end('unknown'));
     edge.fromClients.send(() =>
       edge.gate.request([], (outcome) =>
@@ -143,3 +160,5 @@ export class Clients {
     return answer;
   }
 }
+
+const isReachable = ({ fromClients, gate }: RegionEdge): boolean => !fromClients.isCut && gate.process.machine.up;

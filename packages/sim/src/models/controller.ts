@@ -11,6 +11,7 @@ import type { DatabaseOperator } from './database-operator.ts';
 import type { Database } from './database.ts';
 import type { Gate } from './gateway.ts';
 import type { GateInstruction } from './instruction.ts';
+import type { Quorum } from './quorum.ts';
 import type { Witness, WitnessAnswer } from './witness.ts';
 
 /** A gate that has not asked for so long is not connected. */
@@ -59,6 +60,8 @@ export class Controller {
   /** What it last set out to do, for the nemesis that lets it arrive late. */
   lastDatabaseAction: DatabaseAction | null = null;
   lastWeights: Weights | null = null;
+  /** Its resolvers; set when the world has them. */
+  quorum: Quorum | null = null;
   readonly parts: ControllerParts;
   readonly #sim: Simulation;
   #wakeAtMono = Number.POSITIVE_INFINITY;
@@ -166,6 +169,8 @@ export class Controller {
         return this.#traffic(action);
       case 'confirm-dns':
         return;
+      case 'ask-quorum':
+        return this.#askQuorum(action);
       case 'record':
         return this.#sim.note(this.process.name, () => `${action.event} ${JSON.stringify(action.detail, wholeNumbers)}`);
     }
@@ -197,6 +202,11 @@ export class Controller {
       if (this.state.request?.id !== id) return;
       answered({ ok: false, code: 'CTM_REGISTER_TIMEOUT', message: `no answer within ${timeoutMs} ms` });
     });
+  }
+
+  #askQuorum({ id, target, timeoutMs }: Extract<Action, { kind: 'ask-quorum' }>): void {
+    const startedMs = this.parts.machine.now().monoMs;
+    this.quorum?.round(target, timeoutMs, (outcome) => this.feed({ kind: 'quorum-answered', id, startedMs, outcome }));
   }
 
   #database(action: Extract<Action, { kind: 'database' }>): void {
@@ -250,6 +260,11 @@ export class Controller {
       const mode = inForce?.mode ?? null;
       this.#reportGate({ connected: true, held, mode, epoch: inForce?.epoch ?? epoch(0) });
     });
+  }
+
+  /** What a beacon is told when it asks; it is never counted among the gates. */
+  tell(take: (instruction: GateInstruction | null) => void): void {
+    this.process.deliver(() => take(this.instruction()));
   }
 
   /** The instruction that stands now, as an earlier life of this controller would still give it. */

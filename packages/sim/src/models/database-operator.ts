@@ -262,10 +262,23 @@ export class DatabaseOperator {
     database.source = source;
     database.process.start();
     database.setRole('starting');
+    this.#failsIfKilled(operation);
     this.#inServer(operation, database.times.startMs, () => {
       database.runAsStandby(source);
       operation.done({ ok: true, token: null, detail: method });
     });
+  }
+
+  /** A server that ends while it starts is seen by whoever started it. */
+  #failsIfKilled(operation: Operation): void {
+    const { process, times } = this.#database;
+    const { generation } = process;
+    const look = (): void => {
+      if (operation.over) return;
+      if (process.alive && process.generation === generation) return this.#later(operation, times.startMs, look);
+      operation.done(failed('CTM_DATABASE_START_FAILED', 'the server ended while it started'));
+    };
+    this.#later(operation, times.startMs, look);
   }
 
   #reaches(source: Database): boolean {

@@ -62,6 +62,68 @@ export const stoppedGateAtRelease: Nemesis = {
   },
 };
 
+/** The target's database is restarted while the lease is handed to it. */
+export const targetRestartsAtHandOver: Nemesis = {
+  name: 'target-restarts-at-hand-over',
+  weight: 0.4,
+  everyTtls: 10,
+  start: (world, prng) => {
+    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
+    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const target = world.other(holder);
+    world.switchover(target);
+    const afterMs = world.options.timings.ttlMs * prng.spread(0.01, 0.3);
+    world.sim.after(afterMs, () => target.database.stop());
+    return { what: `the database of ${target.name} stops while it is handed the lease`, durationMs: 0, stop: nothing };
+  },
+};
+
+/** An operator tells the holder itself to take over; then the holder loses the witness for about a lease. */
+export const wordToTheHolder: Nemesis = {
+  name: 'word-to-the-holder',
+  weight: 0.2,
+  everyTtls: 15,
+  start: (world, prng) => {
+    const { ttlMs, renewMs } = world.options.timings;
+    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
+    if (holder === undefined || world.outside !== null) return { what: 'nobody is told', durationMs: 0, stop: nothing };
+    world.takeover(holder);
+    const links = [holder.up, holder.down];
+    let over = false;
+    world.sim.after(renewMs * prng.between(1.5, 2), () => {
+      if (!over) world.cutLinks(links, 'word');
+    });
+    const stop = (): void => {
+      over = true;
+      world.mendLinks(links, 'word');
+    };
+    return { what: `the holder ${holder.name} is told to take over, and loses the witness`, durationMs: ttlMs * prng.between(1.6, 2.2), stop };
+  },
+};
+
+/** The holder dies, and the contender sleeps while it watches the darkness. */
+export const sleepInDarkness: Nemesis = {
+  name: 'sleep-in-darkness',
+  weight: 0.3,
+  everyTtls: 15,
+  applies: (world) => world.outside !== null,
+  start: (world, prng) => {
+    const { ttlMs } = world.options.timings;
+    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
+    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const { machine } = world.other(holder);
+    world.kill(holder);
+    world.sim.after(ttlMs * prng.between(0.5, 1.1), () => {
+      machine.suspend();
+      world.sim.after(prng.between(1_100, 1_500) + ttlMs * prng.between(0, 0.5), () => {
+        machine.resume();
+        world.resend();
+      });
+    });
+    return { what: `${holder.name} dies and ${machine.name} sleeps`, durationMs: ttlMs * prng.between(2, 4), stop: () => world.boot(holder) };
+  },
+};
+
 function burstAround(world: World, prng: Prng, atMs: number): void {
   world.sim.after(atMs * prng.between(0.9, 1), () => world.clients.burst(12, atMs / 60));
 }

@@ -3,9 +3,10 @@
 import { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import { rateChange, suspend, wallStep, witnessClockBack } from './clock.ts';
-import { dieWhileCatchingUp, stoppedGateAtRelease } from './combined.ts';
+import { dieWhileCatchingUp, sleepInDarkness, stoppedGateAtRelease, targetRestartsAtHandOver, wordToTheHolder } from './combined.ts';
 import { badPromotion, cancelledWaits, hungDatabase, oddStandby } from './database.ts';
 import { lateActions } from './late.ts';
+import { frozenCache, nameServerRestart } from './names.ts';
 import type { Nemesis } from './nemesis.ts';
 import { clog, flakyWitnessPath, partition, slowReplication } from './network.ts';
 import { differentPolicy, forcedTakeover, lyingResolver, stuckWeights, switchovers } from './operator.ts';
@@ -20,6 +21,7 @@ import {
   slowLoop,
 } from './process.ts';
 import { lagProber, stillStandby } from './replication.ts';
+import { darkAtExpiry, oddResolver, resolverPaths, twoLiars, unseenRegion } from './resolvers.ts';
 import { rogueCommands } from './rogue.ts';
 import { witnessErrors, witnessOutage } from './witness.ts';
 
@@ -57,6 +59,16 @@ export const NEMESES: readonly Nemesis[] = [
   stuckWeights,
   stillStandby,
   lagProber,
+  oddResolver,
+  twoLiars,
+  resolverPaths,
+  unseenRegion,
+  darkAtExpiry,
+  nameServerRestart,
+  frozenCache,
+  targetRestartsAtHandOver,
+  wordToTheHolder,
+  sleepInDarkness,
 ];
 
 /** Swarm: each round has its own mixture, so that a family that hides another one's bugs is sometimes absent. */
@@ -71,7 +83,8 @@ export type PlannedFault = { readonly offsetMs: number; readonly name: string; r
 export type PlannedRound = { readonly lengthMs: number; readonly faults: readonly PlannedFault[] };
 
 /** Lets them loose until `untilMs` of true time, and returns what came of it as a plan that can be run again. */
-export function unleash(world: World, prng: Prng, nemeses: readonly Nemesis[], untilMs: number): PlannedRound {
+export function unleash(world: World, prng: Prng, drawn: readonly Nemesis[], untilMs: number): PlannedRound {
+  const nemeses = drawn.filter(({ applies }) => applies?.(world) ?? true);
   const { sim } = world;
   const startMs = sim.nowMs;
   const { ttlMs } = world.options.timings;

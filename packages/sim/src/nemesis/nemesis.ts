@@ -12,6 +12,8 @@ export type Nemesis = {
   readonly weight: number;
   /** Mean time between two occurrences, in lease ttls. */
   readonly everyTtls: number;
+  /** Whether the world has what this family breaks; when not given: always. */
+  readonly applies?: (world: World) => boolean;
   readonly start: (world: World, prng: Prng) => Fault;
 };
 

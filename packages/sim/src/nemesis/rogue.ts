@@ -39,7 +39,9 @@ export const rogueCommands: Nemesis = {
     }
     const command = prng.pick(commands);
     world.register.abandon();
+    world.lease.stranger = true;
     world.witness.command(command, nothing);
+    world.lease.stranger = false;
     return { what: `somebody sends ${command.kind} as ${region.name}`, durationMs: 0, stop: nothing };
   },
 };
