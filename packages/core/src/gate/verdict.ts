@@ -6,6 +6,9 @@ import { unreachable } from '../assert.ts';
 import type { Epoch, MonoMs, Now, RegionId } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 
+/** How far the wall clock may run ahead of the monotonic one before nothing is known of how long the machine slept. */
+const SUSPEND_TOLERANCE_MS = 1_000;
+
 /** A request that was forwarded so often goes nowhere else. */
 const FORWARDS_MAX = 2;
 
@@ -89,10 +92,12 @@ export function remainingValidityMs(state: GateState, now: Now): number {
 
 /**
  * What is left until `untilMonoMs`, by whichever clock went further since `since`: a suspended machine's monotonic clock stands
- * still, and every sleep, however short, is time that has passed. A wall clock that is set back adds nothing.
+ * still, and every sleep, however short, is time that has passed. A long one leaves nothing: the wall clock may have been set back
+ * meanwhile, and show only a part of it.
  */
 export function leftMs(untilMonoMs: MonoMs, since: Now, now: Now): number {
-  return Math.max(0, untilMonoMs - now.monoMs - Math.max(0, wallAheadMs(since, now)));
+  const sleptMs = Math.max(0, wallAheadMs(since, now));
+  return sleptMs > SUSPEND_TOLERANCE_MS ? 0 : Math.max(0, untilMonoMs - now.monoMs - sleptMs);
 }
 
 /** How much further the wall clock went than the monotonic clock since `since`: time that a suspended machine slept. */
