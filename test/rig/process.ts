@@ -37,6 +37,7 @@ export type Start = {
 const live = new Map<number, Started>();
 /** Processes that somebody below started and let go of (a postmaster outlives its controller). */
 const adopted = new Set<() => readonly number[]>();
+const folders = new Set<string>();
 let hooked = false;
 
 /** Starts one process. Throws at once when the command cannot be run. */
@@ -152,9 +153,7 @@ export function runFolder(name: string): string {
   const folder = mkdtempSync(join(tmpdir(), `continuum-${name}-`));
   chmodSync(folder, 0o711);
   hookExit();
-  if (process.env['CONTINUUM_KEEP'] === undefined) {
-    process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
-  }
+  folders.add(folder);
   return folder;
 }
 
@@ -178,7 +177,11 @@ function hookExit(): void {
     const pids = roots.flatMap((pid) => [pid, ...descendants(pid)]);
     signalAll(pids, 'SIGKILL');
   };
-  process.once('exit', killAll);
+  process.once('exit', () => {
+    killAll();
+    if (process.env['CONTINUUM_KEEP'] !== undefined) return;
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  });
   // SIGALRM is how the test runner ends a file that takes too long.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGALRM'] as const) {
     process.once(signal, () => {
