@@ -60,7 +60,8 @@ const OBSERVATIONS_PER_TTL = 30;
 const ASKS_PER_TTL = 75;
 
 function drawWorld({ rtoMs, policy: given, operatorMs }: StudySubject, seed: number): Partial<WorldOptions> {
-  // The resolvers of `dns.attestation` are not in this world: the holder does not hold on, and nothing vetoes.
+  // Neither the resolvers of `dns.attestation` nor name servers are in this world: nothing holds on, nothing vetoes, and a client
+  // that is turned away asks the other region at once.
   const { fallback: _resolvers, ...policy } = given;
   const prng = new Prng(seed, STREAM);
   const { timings, mode } = policy;
@@ -71,6 +72,8 @@ function drawWorld({ rtoMs, policy: given, operatorMs }: StudySubject, seed: num
     mode,
     timings,
     policy,
+    resolvers: null,
+    names: null,
     operatorMs: mode === 'automatic' ? 0 : operatorMs,
     observeMs: Math.max(OBSERVE_MS, ttlMs / OBSERVATIONS_PER_TTL),
     askMs: Math.max(ASK_MS, ttlMs / ASKS_PER_TTL),

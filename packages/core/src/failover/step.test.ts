@@ -31,6 +31,8 @@ import {
   token,
   unreachable,
 } from '../../testing/controller.ts';
+import type { LeaseView } from '../lease/types.ts';
+import type { DatabaseObservation } from '../replication/observation.ts';
 import { epoch, monoMs } from '../types.ts';
 import { decide } from './decide.ts';
 import { deriveFallback } from './fallback.ts';
@@ -393,4 +395,19 @@ test('a region that the world still sees serve gets its lease back before anythi
   const state = promotingContender({ policy: { ...policy, region: r2, fallback: deriveFallback(timings.ttlMs, []) }, fallback });
   t.same(settle(state).phase, { kind: 'releasing', reason: 'region r1 is still seen serving' });
   t.same(settle({ ...state, promotedEpoch: 6 }).phase, { kind: 'active' }, 'too late: it only goes forward');
+});
+
+test('a database that became a primary by a promotion of earlier proves the history of the giver, before it serves or the lease goes back', async (t) => {
+  const handover = { id: 's2', from: r1, to: r2, token };
+  const late: DatabaseObservation = { ...primary, timeline: token.timeline + 1, epoch: 5 };
+  const granted = (database: DatabaseObservation, view: LeaseView = { ...taken, handover }): Phase => {
+    const state = promotingContender({ phase: { kind: 'fenced' }, database, view });
+    return settle(state).phase;
+  };
+  t.match(granted(late), { kind: 'promoting', returnable: true });
+  t.match(granted({ ...late, timeline: token.timeline }), { kind: 'promoting', returnable: false }, 'the giver, given back its own');
+  t.match(granted(late, { ...taken, handover: null }), { kind: 'promoting', returnable: false }, 'no hand-over');
+  t.match(granted(late, { ...taken, handover: { ...handover, to: r1 } }), { kind: 'promoting', returnable: false }, 'of another region');
+  t.match(granted({ ...late, role: 'down' }), { kind: 'promoting', returnable: false }, 'its epoch is not known: it may have served');
+  t.match(granted({ ...late, epoch: 6 }), { kind: 'active' }, 'promoted under this very grant');
 });

@@ -1,6 +1,7 @@
 // The roles: given what is known, which phase comes next? One function per role; null means stay.
 
 import { assert, unreachable } from '../assert.ts';
+import type { DatabaseObservation } from '../replication/observation.ts';
 import type { RegionId } from '../types.ts';
 import { addMs } from '../types.ts';
 import { giveUpSwitchover } from './absorb.ts';
@@ -202,7 +203,17 @@ function promote(draft: Draft): Phase {
 /** By its shape, not by whether it runs: a target that restarts meanwhile must still prove the giver's history. Null: not known. */
 function isReturnable(draft: Draft): boolean | null {
   const database = freshDatabase(draft);
-  return database === null ? null : database.shape === 'standby';
+  return database === null ? null : database.shape === 'standby' || isPromotedUnproved(draft, database);
+}
+
+/**
+ * A promotion that was given up may take effect much later, in the middle of the next hand-over: the server is a primary then,
+ * and nobody has proved that it branched off where the giver ended. The giver itself, given back its own, is on its own timeline.
+ */
+function isPromotedUnproved({ state }: Draft, database: DatabaseObservation): boolean {
+  const handover = state.view?.handover ?? null;
+  if (database.role !== 'primary' || handover?.to !== state.policy.region) return false;
+  return database.epoch < (state.grant?.epoch ?? 0) && database.timeline !== handover.token.timeline;
 }
 
 /** Where a region without the lease rests: fenced while its database is, or would come up as, a primary. */

@@ -2,7 +2,7 @@
 // its deadline may still have its effect later, as a promotion in a real server does.
 
 import type { DatabaseAction, DemotionToken } from '@continuum/core';
-import { append, canStream, contains, lsnOf } from './history.ts';
+import { append, branchOf, canStream, contains, lsnOf } from './history.ts';
 import type { Database } from './database.ts';
 
 export type OperationResult =
@@ -117,8 +117,8 @@ export class DatabaseOperator {
   #matches(token: DemotionToken): boolean {
     const { head, replayed, role } = this.#database;
     if (head === null || replayed === null) return false;
-    const at = role === 'standby' ? replayed : head;
-    return at.timeline === token.timeline && lsnOf(at) === token.checkpointLsn;
+    const at = role === 'standby' ? replayed : head.timeline === token.timeline ? head : branchOf(head);
+    return at !== null && at.timeline === token.timeline && lsnOf(at) === token.checkpointLsn;
   }
 
   #promoteNow(operation: Operation, epoch: number): void {

@@ -53,6 +53,13 @@ export function contains(head: LogEntry, entry: LogEntry): boolean {
   return entryAt(head, entry.index) === entry;
 }
 
+/** Last entry before the newest timeline began; null when there was only one. */
+export function branchOf(head: LogEntry): LogEntry | null {
+  let entry: LogEntry | null = head;
+  while (entry !== null && entry.timeline === head.timeline) entry = entry.parent;
+  return entry;
+}
+
 /** Last entry that both have. */
 export function fork(a: LogEntry, b: LogEntry): LogEntry | null {
   let left: LogEntry | null = entryAt(a, Math.min(a.index, b.index));
