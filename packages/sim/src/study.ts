@@ -60,8 +60,7 @@ const OBSERVATIONS_PER_TTL = 30;
 const ASKS_PER_TTL = 75;
 
 function drawWorld({ rtoMs, policy: given, operatorMs }: StudySubject, seed: number): Partial<WorldOptions> {
-  // Neither the resolvers of `dns.attestation` nor name servers are in this world: nothing holds on, nothing vetoes, and a client
-  // that is turned away asks the other region at once.
+  // Neither the resolvers of `dns.attestation` nor name servers are in this world: nothing holds on, and nothing vetoes.
   const { fallback: _resolvers, ...policy } = given;
   const prng = new Prng(seed, STREAM);
   const { timings, mode } = policy;
