@@ -1,7 +1,7 @@
 // A controller or a gate that dies and comes back, alone: nothing changes hands, and no client is lied to. One site, whose
 // r1 holds epoch 1 from the beginning to the end of this file.
 
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -105,8 +105,13 @@ t.test('a second controller of the region never acts while the first one holds t
   const second = join(folder, 'second');
   mkdirSync(second);
   chmodSync(second, 0o700);
-  const config = parse(readFileSync(r1.configFile, 'utf8')) as { local: { stateDir: string; api: { port: number }; gate: { socket: string } } };
+  const config = parse(readFileSync(r1.configFile, 'utf8')) as {
+    local: { stateDir: string; api: { port: number }; gate: { socket: string }; database: { dataDir: string }; lag?: unknown };
+  };
   config.local.stateDir = join(second, 'state');
+  delete config.local.lag;
+  // The lock of the data directory refuses it on the same machine; one that sees other processes, as in another container, gets past it.
+  rmSync(`${realpathSync(config.local.database.dataDir)}.controller`);
   config.local.api.port = await freePort(r1.address);
   config.local.gate.socket = join(second, 'gate.sock');
   const configFile = join(second, 'continuum.yaml');
