@@ -26,8 +26,12 @@ test('what another one published is left alone', (t) => {
 test('a mark survives its text; text that is no mark is none', (t) => {
   const key = markKey('counter', 'app.test.');
   t.same(key, { name: 'counter._continuum.app.test.', type: 'TXT' });
-  t.same(readMark(markRrset(key, mark(7, 'abc')).records), mark(7, 'abc'));
-  for (const contents of [[], ['"x"'], ['"continuum generation=1 digest=a"', '"continuum generation=1 digest=a"'], ['"continuum generation=-1 digest=a"'], ['"continuum generation=1 digest=a b"']]) {
+  t.same(markKey('counter', 'app.test'), key);
+  t.same(markRrset(key, mark(7, 'abc')), { name: key.name, type: 'TXT', ttlSeconds: 60, records: ['"continuum generation=7 digest=abc"'] });
+  for (const one of [mark(7, 'abc'), mark(0, 'a'), mark(10, 'Az_-09'), mark(999_999_999_999_999, 'd'.repeat(64))]) t.same(readMark(markRrset(key, one).records), one);
+  for (const contents of [[], ['"x"'], ['"continuum generation=1 digest=a"', '"continuum generation=1 digest=a"'], ['"continuum generation=-1 digest=a"'], ['"continuum generation=1 digest=a b"'],
+    ['x"continuum generation=1 digest=a"'], ['"continuum generation=1 digest=a"x'], ['"continuum generation=x digest=a"'], ['"continuum generation= digest=a"'],
+    ['"continuum generation=1 digest="'], ['"continuum generation=1 digest=+"'], [`"continuum generation=${'1'.repeat(16)} digest=a"`], [`"continuum generation=1 digest=${'d'.repeat(65)}"`]]) {
     t.equal(readMark(contents), null, contents.join());
   }
   t.end();

@@ -24,17 +24,22 @@ const MEMBER: DatabaseObservation = {
 t.test('a follower counts only while it streams and says where it is', async (t) => {
   t.same(judgeFollower(FOLLOWER), { kind: 'promotable' });
   for (const state of ['startup', 'catchup', 'backup', 'stopping'] as const) {
-    t.match(judgeFollower({ ...FOLLOWER, state }), { kind: 'notPromotable', reason: 'not-streaming' });
+    t.match(judgeFollower({ ...FOLLOWER, state }), { kind: 'notPromotable', reason: 'not-streaming', detail: `r2: ${state}` });
   }
-  t.match(judgeFollower({ ...FOLLOWER, replayLagBytes: null }), { kind: 'unknown', reason: 'lag-unknown' });
+  t.match(judgeFollower({ ...FOLLOWER, replayLagBytes: null }), { kind: 'unknown', reason: 'lag-unknown', detail: 'r2: its replay position is not known' });
 });
 
 t.test('the own member: what it has still to replay is known and bounded, or it is not promoted', async (t) => {
   t.same(judgeOwnMember(MEMBER, 0x200), { verdict: { kind: 'promotable' }, replayLagBytes: 0x200 });
-  t.match(judgeOwnMember(MEMBER, 0x1ff), { verdict: { kind: 'notPromotable', reason: 'replay-lag-over-limit' }, replayLagBytes: 0x200 });
+  t.match(judgeOwnMember(MEMBER, 0x1ff), { verdict: { kind: 'notPromotable', reason: 'replay-lag-over-limit', detail: '512 bytes, at most 511 allowed' }, replayLagBytes: 0x200 });
   for (const missing of [{ lsn: null }, { replayLsn: null }]) {
-    t.match(judgeOwnMember({ ...MEMBER, ...missing }, 1_000), { verdict: { kind: 'unknown', reason: 'lag-unknown' }, replayLagBytes: null });
+    t.match(judgeOwnMember({ ...MEMBER, ...missing }, 1_000), { verdict: { kind: 'unknown', reason: 'lag-unknown', detail: 'no replay position' }, replayLagBytes: null });
+    t.match(judgeOwnMember({ ...MEMBER, ...missing, problem: 'connection refused' }, 1_000).verdict, { detail: 'connection refused' });
   }
-  t.match(judgeOwnMember(null, 1_000), { verdict: { kind: 'unknown', reason: 'standby-silent' }, replayLagBytes: null });
+  t.same(judgeOwnMember({ ...MEMBER, replayPaused: true }, 0x200), {
+    verdict: { kind: 'notPromotable', reason: 'replay-paused', detail: 'somebody paused replay on this standby' },
+    replayLagBytes: 0x200,
+  });
+  t.match(judgeOwnMember(null, 1_000), { verdict: { kind: 'unknown', reason: 'standby-silent', detail: 'no fresh observation' }, replayLagBytes: null });
   t.match(judgeOwnMember({ ...MEMBER, shape: 'primary', role: 'down', lsn: null }, 0), { verdict: { kind: 'promotable' } }, 'its own history');
 });

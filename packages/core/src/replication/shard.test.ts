@@ -1,7 +1,7 @@
 // Rendezvous hashing: an even share, and nothing moves that need not.
 
 import t from 'tap';
-import { ownerOf } from './shard.ts';
+import { hash, ownerOf } from './shard.ts';
 
 const clusters = Array.from({ length: 3_000 }, (_, index) => `cluster-${index}`);
 
@@ -25,4 +25,8 @@ t.test('one that goes hands over only its own, one that comes takes only what it
     if (before !== 'c' && before !== after) t.fail(`${cluster} moved from ${before} to ${after}`);
   }
   t.pass();
+});
+
+t.test('the same weight in every release: probers of two versions share the work while one rolls out', async (t) => {
+  t.same(['', 'a', 'shop', 'r1\u0000cluster-7'].map(hash), [2872998923, 444641715, 24760265, 3414267659]);
 });
