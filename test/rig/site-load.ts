@@ -129,6 +129,7 @@ function startProbes(site: Site, gateway: RegionName, timeoutMs: number, probes:
     let status: number | null = null;
     let by: string | null = null;
     let outcome: Write['outcome'] = 'unknown';
+    let code = '';
     try {
       const reply = await request(`${origin}${path}`, { method, dispatcher: agent, headers: { host: site.dnsName } });
       const body = await reply.body.text();
@@ -136,12 +137,13 @@ function startProbes(site: Site, gateway: RegionName, timeoutMs: number, probes:
       if (kind === 'write' && status === 200) by = (JSON.parse(body) as { region: string }).region;
       if (status === 200) outcome = 'acknowledged';
       else if (reply.headers[REFUSED_HEADER] !== undefined) outcome = 'refused';
+      code = String(reply.headers[REFUSED_HEADER] ?? '');
     } catch {
       // Refused, reset or never answered: no status. A write is unknown, which is what its record says below.
     }
     const endMs = monotonicMs();
     probes.push({ kind, gateway, sentMs, endMs, status, by });
-    if (kind === 'write') writes.push({ id, sentMs, endMs, outcome, region: by, detail: `${status ?? 'no answer'} from ${address}` });
+    if (kind === 'write') writes.push({ id, sentMs, endMs, outcome, region: by, detail: `${status ?? 'no answer'}${code === '' ? '' : ` ${code}`} from ${address}` });
   };
   let turn = 0;
   const timer = setInterval(() => {

@@ -98,3 +98,31 @@ test('on this machine, awake, it is the monotonic clock', async (t) => {
   });
   t.ok(within.every(Boolean));
 });
+
+test('a process that loses the processor between two readings has not slept', async (t) => {
+  const away = fc.array(fc.constantFrom(0, 0, 0, 0, 0, 40, 900), { minLength: 1, maxLength: 200 });
+  fc.assert(
+    fc.property(away, (pauses) => {
+      let [timeMs, turn] = [1_000, 0];
+      // Each reading takes as long as the list says; never four in a row are disturbed.
+      const pass = (): void => {
+        timeMs += turn % 12 < 6 ? (pauses[turn % pauses.length] ?? 0) : 0.01;
+        turn += 1;
+      };
+      const reading = (): number => {
+        pass();
+        return timeMs;
+      };
+      const clock = createClock({ monotonicMs: reading, wallMs: reading, bootMs: () => Math.floor(reading() / 10) * 10 });
+      let last = clock.now();
+      for (let count = 0; count < 50; count++) {
+        const now = clock.now();
+        if (now.wallMs - last.wallMs - (now.monoMs - last.monoMs) > 4) return false;
+        last = now;
+      }
+      return true;
+    }),
+    { numRuns: 500 },
+  );
+  t.pass('500 busy machines');
+});

@@ -22,26 +22,43 @@ const BOOT_STEP_MS = 10;
 const SLEEP_MS_LEAST = 30;
 const FIRST_READINGS = 3;
 
+/** The clocks are read within so long, or once more: a process that lost the processor in between would look as if it had slept. */
+const TOGETHER_MS = 3;
+const READINGS_MAX = 4;
+
 /** Never goes back. What the machine slept since this clock was made counts, to at most `BOOT_STEP_MS` too much. */
 export function createClock({ monotonicMs, wallMs: wall, bootMs }: ClockReadings): Clock {
-  if (bootMs === null) return { now: () => ({ monoMs: monoMs(monotonicMs()), wallMs: wallMs(wall()) }) };
-  // The monotonic clock second: time that passes between the two readings then never looks like sleep.
-  const read = (): { readonly aheadMs: number; readonly atMs: number } => {
-    const bootedMs = bootMs();
+  // The monotonic clock last: time that passes between the readings then never looks like sleep.
+  const readOnce = (): Reading & { readonly tookMs: number } => {
+    const beganMs = monotonicMs();
+    const wallNowMs = wall();
+    const bootedMs = bootMs?.() ?? 0;
     const atMs = monotonicMs();
-    return { aheadMs: bootedMs - atMs, atMs };
+    return { wallNowMs, aheadMs: bootedMs - atMs, atMs, tookMs: atMs - beganMs };
+  };
+  const read = (): Reading => {
+    let reading = readOnce();
+    for (let count = 1; count < READINGS_MAX && reading.tookMs > TOGETHER_MS; count++) reading = readOnce();
+    return reading;
   };
   const firstAheadMs = Math.max(...Array.from({ length: FIRST_READINGS }, () => read().aheadMs));
   let sleptMs = 0;
   return {
     now: () => {
-      const { aheadMs, atMs } = read();
-      const foundMs = aheadMs - firstAheadMs;
+      const { wallNowMs, aheadMs, atMs } = read();
+      const foundMs = bootMs === null ? 0 : aheadMs - firstAheadMs;
       if (foundMs - sleptMs >= SLEEP_MS_LEAST) sleptMs = foundMs + BOOT_STEP_MS;
-      return { monoMs: monoMs(atMs + sleptMs), wallMs: wallMs(wall()) };
+      return { monoMs: monoMs(atMs + sleptMs), wallMs: wallMs(wallNowMs) };
     },
   };
 }
+
+type Reading = {
+  readonly wallNowMs: number;
+  readonly atMs: number;
+  /** How much further the time since boot is. */
+  readonly aheadMs: number;
+};
 
 export const systemClock: Clock = createClock({
   monotonicMs: () => Number(process.hrtime.bigint() / 1_000n) / 1_000,
