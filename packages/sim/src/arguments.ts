@@ -36,10 +36,12 @@ export const USAGE = `Usage: simulate [options]
   --trace FILE  --html FILE      with --seeds 1: the whole trace as text, as a page
   --shrink                       with --seeds 1: the few faults that lead to the violation
   --explore N                    searches the small scope breadth first, N states of it; with --bugs: for each planted fault
-  --bugs                         plants each fault of test/bugs and tells after how many hours it is caught (--hours: at most)
+  --bugs                         plants each fault of test/bugs and tells after how many hours it is caught (--hours: at most, 400)
   --threads N                    threads to use (all cores)
 `;
 
+/** A planted fault that is not caught within so many hours got away, unless told otherwise. */
+const BUG_HOURS_MAX = 400;
 const FLAGS = ['swarm', 'bugs', 'shrink', 'help'] as const;
 
 export function readArguments(argv: readonly string[]): { options: CliOptions } | { problems: string[] } {
@@ -73,10 +75,11 @@ export function readArguments(argv: readonly string[]): { options: CliOptions } 
       problems.push(`--only names "${name}"; choose from ${NEMESES.map((nemesis) => nemesis.name).join(', ')}`);
     }
   }
+  const bugs = values['bugs'] === true;
   const base = profile !== null && profile in PROFILES ? PROFILES[profile as ProfileName] : { seeds: text('seed') === null ? 100 : 1, hours: 1 };
   const options: CliOptions = {
     seeds: amount('seeds', base.seeds, 1, true) ?? base.seeds,
-    hours: amount('hours', base.hours, 0.01, false) ?? base.hours,
+    hours: amount('hours', bugs ? BUG_HOURS_MAX : base.hours, 0.01, false) ?? base.hours,
     seed: amount('seed', 1, 0, true) ?? 1,
     only,
     profile: profile as ProfileName | null,
@@ -86,7 +89,7 @@ export function readArguments(argv: readonly string[]): { options: CliOptions } 
     html: text('html'),
     threads: amount('threads', null, 0, true),
     explore: amount('explore', null, 1, true),
-    bugs: values['bugs'] === true,
+    bugs,
     shrink: values['shrink'] === true,
     help: values['help'] === true,
   };
