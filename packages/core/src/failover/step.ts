@@ -211,9 +211,9 @@ function isReturnable(draft: Draft): boolean | null {
  * and nobody has proved that it branched off where the giver ended. The giver itself, given back its own, is on its own timeline.
  */
 function isPromotedUnproved({ state }: Draft, database: DatabaseObservation): boolean {
-  const handover = state.view?.handover ?? null;
-  if (database.role !== 'primary' || handover?.to !== state.policy.region) return false;
-  return database.epoch < (state.grant?.epoch ?? 0) && database.timeline !== handover.token.timeline;
+  const { view } = state;
+  if (database.role !== 'primary' || view?.handover?.to !== state.policy.region) return false;
+  return database.epoch < view.epoch && database.timeline !== view.handover.token.timeline;
 }
 
 /** Where a region without the lease rests: fenced while its database is, or would come up as, a primary. */
