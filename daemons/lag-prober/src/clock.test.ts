@@ -31,3 +31,23 @@ test('what the machine slept counts as soon as it was awake for a moment; nothin
   sleptMs = 0;
   t.equal(now() - last, 3_600_110, 'it never goes back');
 });
+
+test('a process that loses the processor between the two readings has not slept', async (t) => {
+  let [awakeMs, awayMs] = [1_000, 0];
+  const now = createProberClock({
+    cheapMs: () => awakeMs,
+    exactMs: () => {
+      awakeMs += awayMs;
+      const countedMs = awakeMs + 70_000;
+      awakeMs += awayMs;
+      return countedMs;
+    },
+  });
+  const first = now();
+  awayMs = 400;
+  awakeMs += 60;
+  now();
+  awayMs = 0;
+  awakeMs += 60;
+  t.equal(now() - first, 920);
+});

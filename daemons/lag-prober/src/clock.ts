@@ -18,13 +18,18 @@ const SLEEP_MS_LEAST = 30;
 
 /** Never goes back. */
 export function createProberClock({ cheapMs, exactMs }: ClockSources): () => MonoMs {
+  // The cheap one second, as in the runtime's clock: time that passes between the two readings then never looks like sleep.
+  const readAheadMs = (): number => {
+    const countedMs = exactMs();
+    return countedMs - cheapMs();
+  };
   let checkedMs = cheapMs();
-  let aheadMs = exactMs() - checkedMs;
+  let aheadMs = readAheadMs();
   return () => {
     const atMs = cheapMs();
     if (atMs - checkedMs >= CHECK_MS) {
       checkedMs = atMs;
-      const foundMs = exactMs() - atMs;
+      const foundMs = readAheadMs();
       if (foundMs - aheadMs >= SLEEP_MS_LEAST) aheadMs = foundMs;
     }
     return monoMs(atMs + aheadMs);
