@@ -1,7 +1,7 @@
 // Remembers the highest epoch that this gate has accepted, across restarts: without it a restarted gate would believe a
 // controller of the past (I2). It is on disk, and the folder knows it, before an instruction of that epoch counts.
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Epoch } from '@continuum/core';
 import { epoch } from '@continuum/core';
@@ -32,7 +32,8 @@ export function writeEpoch(file: string, value: Epoch): void {
   const next = `${file}.next`;
   const handle = openSync(next, 'w', 0o600);
   try {
-    writeSync(handle, `${JSON.stringify({ epoch: value })}\n`);
+    // Not writeSync: on a disk that is filling up one call may write a part, and that is no error.
+    writeFileSync(handle, `${JSON.stringify({ epoch: value })}\n`);
     fsyncSync(handle);
   } finally {
     closeSync(handle);

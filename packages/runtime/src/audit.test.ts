@@ -1,5 +1,6 @@
 // The evidence: one line per event, each bound to the one before. Whoever changes the past is found out.
 
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -65,10 +66,11 @@ t.test('a last line that a crash cut off is a break, wherever it was cut', async
   const { file, lines } = written(t.testdir());
   const last = lines.at(-1) ?? '';
   const before = `${lines.slice(0, -1).join('\n')}\n`;
-  for (let length = 1; length < last.length; length++) {
+  for (let length = 1; length <= last.length; length++) {
     writeFileSync(file, before + last.slice(0, length));
     const { entries, broken } = readAudit(file);
-    if (broken === null || entries.length !== 3) t.fail(`cut after ${length} characters`);
+    const whole = length === last.length ? 4 : 3;
+    if (broken === null || entries.length !== whole) t.fail(`cut after ${length} characters`);
   }
 });
 
@@ -97,5 +99,30 @@ t.test('evidence that cannot be written is counted, and blocks nothing', async (
   rmdirSync(file);
   audit.append(at(2), 'granted', { epoch: 2 });
   t.equal(audit.lost(), 1);
-  t.match(readAudit(file).broken, /^line 1 \(entry 2\)/, 'and the gap shows');
+  const { entries, broken } = readAudit(file);
+  t.equal(broken, null, 'what follows is bound to the last line that is there');
+  t.same(entries.map(({ seq }) => seq), [2], 'and the gap shows in the numbers');
+});
+
+t.test('evidence that cannot be read is counted too, and a controller starts all the same', async (t) => {
+  const file = join(t.testdir({ 'audit.jsonl': {} }), 'audit.jsonl');
+  t.match(openAudit(file, 'r1', at(5)).append(at(6), 'started', {}), { seq: 2 });
+  const { entries, broken } = readAudit(file);
+  t.equal(broken, null);
+  t.match(entries, [{ event: 'audit-chain-broken', detail: { problem: 'it cannot be read (EISDIR)' } }, { event: 'started' }]);
+});
+
+t.test('of a line that the disk took in part nothing is left', async (t) => {
+  const file = join(t.testdir(), 'audit.jsonl');
+  // The largest file that this process may write: the kernel takes what fits and refuses the rest, as a full disk does.
+  const script = `import { openAudit } from '${new URL('./audit.ts', import.meta.url).href}';
+process.on('SIGXFSZ', () => {});
+const audit = openAudit(process.argv[1], 'r1', { monoMs: 1, wallMs: 1 });
+for (let count = 0; count < 20; count++) audit.append({ monoMs: count, wallMs: count }, 'granted', { epoch: count });
+console.log(audit.lost());`;
+  const { stdout } = spawnSync('sh', ['-c', 'ulimit -f 2; exec "$0" --input-type=module -e "$1" "$2"', process.execPath, script, file], { encoding: 'utf8', env: {} });
+  const { entries, broken } = readAudit(file);
+  t.equal(broken, null);
+  t.ok(entries.length > 0 && entries.length < 20);
+  t.equal(Number(stdout), 20 - entries.length);
 });

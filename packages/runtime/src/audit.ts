@@ -2,7 +2,7 @@
 // line breaks the chain. Writing never blocks a decision: a full disk costs evidence, and is counted, not availability.
 
 import { createHash } from 'node:crypto';
-import { appendFileSync, readFileSync, renameSync } from 'node:fs';
+import { appendFileSync, readFileSync, renameSync, statSync, truncateSync } from 'node:fs';
 import type { Now } from '@continuum/core';
 
 export type AuditEntry = {
@@ -27,9 +27,10 @@ const GENESIS = '0'.repeat(64);
 
 /** Continues the chain that is in `file`. A broken one is kept beside it, and a new chain starts by naming it. */
 export function openAudit(file: string, region: string, now: Now): Audit {
-  const { entries, broken } = readAudit(file);
+  const { entries, broken } = readOrProblem(file);
   const keptAt = `${file}.broken-${now.wallMs}`;
-  if (broken !== null) renameSync(file, keptAt);
+  // Where not even that succeeds, nothing can be appended either, which is counted.
+  if (broken !== null) attempt(() => renameSync(file, keptAt));
   const last = broken === null ? entries.at(-1) : undefined;
   let seq = last?.seq ?? 0;
   let previous = last?.hash ?? GENESIS;
@@ -39,18 +40,40 @@ export function openAudit(file: string, region: string, now: Now): Audit {
     const when = new Date(at.wallMs).toISOString();
     const body = { seq, region, at: when, monoMs: at.monoMs, event, detail, previous };
     const entry = { ...body, hash: hashOf(body) };
-    previous = entry.hash;
-    try {
-      appendFileSync(file, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
-    } catch {
-      lost += 1;
-    }
+    // The chain goes on from the last line that is there; one that was lost shows as a gap in the numbers.
+    if (appendWhole(file, `${JSON.stringify(entry)}\n`)) previous = entry.hash;
+    else lost += 1;
     return entry;
   };
   if (broken !== null) {
     append(now, 'audit-chain-broken', { problem: broken, keptAt, lastHash: entries.at(-1)?.hash ?? GENESIS });
   }
   return { append, lost: () => lost };
+}
+
+/** All of the line or nothing of it: on a full disk a part may have been written, and the next line must not be glued to it. */
+function appendWhole(file: string, line: string): boolean {
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  if (attempt(() => appendFileSync(file, line, { mode: 0o600 }))) return true;
+  attempt(() => truncateSync(file, size));
+  return false;
+}
+
+function attempt(work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readOrProblem(file: string): ReturnType<typeof readAudit> {
+  try {
+    return readAudit(file);
+  } catch (error) {
+    return { entries: [], broken: `it cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})` };
+  }
 }
 
 /** Reads a chain and says where it breaks, if it does. A last line without its end (a crash) is a break as well. */
@@ -75,6 +98,7 @@ export function readAudit(file: string): { entries: AuditEntry[]; broken: string
     previous = hash;
     entries.push(entry);
   }
+  if (text !== '' && !text.endsWith('\n')) return { entries, broken: 'the last line has no end' };
   return { entries, broken: null };
 }
 

@@ -1,71 +1,62 @@
-// One process per directory: of state, or of a database. The lock names its owner by pid and start time, so that neither a crash nor a reused
-// pid leaves a lock that nobody holds. It comes into being whole: nobody can take one that is being written for a stale one.
+// One process per directory: of state, or of a database. The lock is the kernel's, a record lock that SQLite takes on an empty file: it
+// ends with its holder however that ends. So there is no stale lock, no reused pid, and no race about who may clear one; it also holds
+// between containers that share the directory and see none of each other's processes. The file stays: who removes it takes another's.
 
-import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+
+/** `SQLITE_BUSY`. */
+const BUSY = 5;
+/** A handle that nobody refers to would be closed, and its lock with it. */
+const held = new Set<DatabaseSync>();
 
 /** Somebody else runs on this directory. */
 export class LockedError extends Error {
   readonly code = 'CTM_STATE_LOCKED';
-  constructor(file: string, pid: number, what: string) {
-    super(`${file}: process ${pid} runs a controller on this ${what}; stop it first, or use another directory`);
+  constructor(file: string, pid: number | null, what: string) {
+    super(`${file}: ${pid === null ? 'another process' : `process ${pid}`} runs a controller on this ${what}; stop it first, or use another directory`);
     this.name = 'LockedError';
   }
 }
 
-/** Takes the lock, or throws `LockedError`. `what` is the directory that it guards, in words. Returns the release. */
+/** Takes the lock, or throws `LockedError`; any other error means that nobody can know who holds it. `what` is the directory that it
+ * guards, in words. Returns the release. */
 export function takeLock(file: string, what = 'state directory'): () => void {
-  for (let attempt = 0; attempt < 3; attempt++) {
-    if (create(file)) return () => unlinkSync(file);
-    const owner = readOwner(file);
-    if (owner !== null && isAlive(owner)) throw new LockedError(file, owner.pid, what);
-    removeStale(file);
-  }
-  throw new LockedError(file, 0, what);
-}
-
-function create(file: string): boolean {
-  const draft = `${file}.${process.pid}`;
-  writeFileSync(draft, JSON.stringify({ pid: process.pid, started: startTime(process.pid) }), { mode: 0o600 });
+  const isNew = !existsSync(file);
+  const database = attempt(file, () => new DatabaseSync(file, { timeout: 0 }));
   try {
-    linkSync(draft, file);
-    return true;
+    attempt(file, () => database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE'));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    database.close();
+    if ((error as { errcode?: number }).errcode === BUSY) throw new LockedError(file, holderOf(file), what);
     throw error;
-  } finally {
-    unlinkSync(draft);
   }
+  // By its name: another descriptor of this file, closed, would end the lock.
+  if (isNew) chmodSync(file, 0o600);
+  held.add(database);
+  return () => {
+    held.delete(database);
+    database.close();
+  };
 }
 
-function readOwner(file: string): { pid: number; started: string } | null {
+function attempt<T>(file: string, work: () => T): T {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as { pid: number; started: string };
-  } catch {
-    // Gone meanwhile, or not a lock of this program: nobody holds it.
-    return null;
-  }
-}
-
-function removeStale(file: string): void {
-  try {
-    unlinkSync(file);
+    return work();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const { message, errcode } = error as { message: string; errcode?: number };
+    const text = `${file} cannot be locked (${message}); make it and its directory writable for this user, or remove the file when no controller runs here`;
+    throw Object.assign(new Error(text, { cause: error }), { errcode });
   }
 }
 
-function isAlive(owner: { pid: number; started: string }): boolean {
-  const started = startTime(owner.pid);
-  return started !== null && started === owner.started;
-}
-
-/** Field 22 of /proc/pid/stat: clock ticks since boot when the process started; null when there is no such process any more. */
-function startTime(pid: number): string | null {
+/** As the kernel knows it; null where it does not tell, or the holder is in a container of its own. */
+function holderOf(file: string): number | null {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const [state = '', ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // A zombie is dead, and stays where nobody reaps it.
-    return state === 'Z' || state === 'X' ? null : (fields[18] ?? null);
+    const { ino } = statSync(file);
+    const line = readFileSync('/proc/locks', 'latin1').split('\n').find((one) => one.includes(`:${ino} `));
+    const pid = Number(/ WRITE +(\d+) /.exec(line ?? '')?.[1] ?? 0);
+    return pid > 0 ? pid : null;
   } catch {
     return null;
   }
