@@ -248,8 +248,12 @@ function restore(config: ContinuumConfig): SavedState {
     const raw = readStateFile(file);
     if (raw !== null) {
       const parsed = savedState.safeParse(raw);
-      if (!parsed.success) throw new StateFileError(file, `not this version's content (${parsed.error.issues[0]?.message ?? ''})`);
-      return parsed.data;
+      if (parsed.success) return parsed.data;
+      const [issue] = parsed.error.issues;
+      if (issue?.code === 'unrecognized_keys') {
+        return fail(EXIT_CONFIG, 'CTM_STATE_FILE_NEWER', `${file}: written by a newer version (this one does not know ${issue.keys.join(', ')}); start that version again. Nothing was changed`);
+      }
+      throw new StateFileError(file, `not this version's content (${issue?.message ?? ''})`);
     }
     const first = { instance: randomUUID(), epoch: 0 };
     writeStateFile(file, first);

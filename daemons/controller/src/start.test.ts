@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { stringify } from 'yaml';
-import { readAudit, takeLock, writeStateFile } from '@continuum/runtime';
+import { readAudit, readStateFile, takeLock, writeStateFile } from '@continuum/runtime';
 import { generateKeyPair } from '@continuum/wire';
 import { freePort, runFolder, start, stopAll, waitFor } from '../../../test/rig/process.ts';
 
@@ -136,6 +136,12 @@ t.test('a state file that is not whole: exit 78, the file is named and stays as 
   }
   writeStateFile(file, { instance: 'no uuid', epoch: 41 });
   t.match(await run(MAIN, '--config', config), { code: 78, stderr: /CTM_STATE_FILE_CORRUPT: .*not this version's content/ });
+  const newer = { instance: '7b1c9f6e-2f53-4b0e-9a6a-3c4c7f0a0b11', epoch: 41, region: 'r1' };
+  writeStateFile(file, newer);
+  const { code, stderr } = await run(MAIN, '--config', config);
+  t.equal(code, 78);
+  t.equal(stderr, `CTM_STATE_FILE_NEWER: ${file}: written by a newer version (this one does not know region); start that version again. Nothing was changed\n`);
+  t.same(readStateFile(file), newer);
   t.notOk(existsSync(join(state, 'audit.jsonl')), 'it never got to do anything');
   rmSync(state, { recursive: true });
 });
