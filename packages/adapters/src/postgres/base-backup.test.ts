@@ -73,7 +73,7 @@ test('a base backup that was cut off is begun anew, also between the two renames
   const { one, two, close } = await createPair();
   t.teardown(close);
   expectOk(await promote(one, 1));
-  const incoming = `${two.options.dataDir}.incoming`;
+  const incoming = `${two.options.dataDir}.incoming-Ab3dEf`;
   await mkdir(incoming);
   await writeFile(join(incoming, 'PG_VERSION'), '15\n');
   t.equal((await two.database.observe(soon())).shape, 'empty');

@@ -1,11 +1,11 @@
 // The last way: a new copy of the source. It is made beside the data directory and takes its place by rename, so a crash
 // leaves the old cluster, or none, and never a half one that looks whole.
 
-import { chown, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { chown, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Epoch } from '@continuum/core';
 import { exists, syncDirectory } from './files.ts';
-import { incomingDirectory, unmarkRewinding } from './cluster.ts';
+import { incomingPrefix, unmarkRewinding } from './cluster.ts';
 import type { Member } from './member.ts';
 import type { PostgresContext } from './options.ts';
 import { DatabaseProblem } from './problem.ts';
@@ -25,10 +25,9 @@ export async function takeBaseBackup(
   signal: AbortSignal,
 ): Promise<string | null> {
   const { context } = member;
-  const incoming = incomingDirectory(context);
   member.step('taking a base backup');
-  await rm(incoming, { recursive: true, force: true });
-  await mkdir(incoming, { mode: 0o700 });
+  await dropUnfinished(context);
+  const incoming = await mkdtemp(incomingPrefix(context));
   if (context.runAs !== null) await chown(incoming, context.runAs.uid, context.runAs.gid);
   const connection = peerConnection(context, request.source, { application_name: `${context.region}-base-backup` });
   const args = ['-D', incoming, '-d', connection, '-X', 'stream', '-c', 'fast', '-w'];
@@ -60,6 +59,15 @@ async function moveAway(context: PostgresContext, name: string): Promise<boolean
   await rename(context.dataDir, name);
   await syncDirectory(dirname(context.dataDir));
   return true;
+}
+
+/** Copies that were cut off. */
+async function dropUnfinished(context: PostgresContext): Promise<void> {
+  const parent = dirname(context.dataDir);
+  const prefix = basename(incomingPrefix(context));
+  for (const name of await readdir(parent)) {
+    if (name.startsWith(prefix)) await rm(join(parent, name), { recursive: true, force: true });
+  }
 }
 
 /** One is enough, and more would fill the disk. */

@@ -25,7 +25,8 @@ export type ControlData = {
 
 export const rewindMarker = (context: PostgresContext): string => `${context.dataDir}.rewinding`;
 export const epochStore = (context: PostgresContext): string => `${context.dataDir}.epoch`;
-export const incomingDirectory = (context: PostgresContext): string => `${context.dataDir}.incoming`;
+/** What the directories of base backups under way begin with: each has its own, so that no two write to the same. */
+export const incomingPrefix = (context: PostgresContext): string => `${context.dataDir}.incoming-`;
 
 export async function shapeOf(context: PostgresContext): Promise<Shape> {
   // A rewind that did not finish leaves half of each cluster: good for nothing.

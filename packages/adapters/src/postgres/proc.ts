@@ -28,10 +28,10 @@ export function workingDirectory(pid: number): string | null {
 
 /** Every process that works in this directory: a postmaster and its children do, also after the postmaster's death. */
 export function processesIn(directory: string): number[] {
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => Number.isInteger(pid) && workingDirectory(pid) === directory);
+  return listProcesses().filter((pid) => workingDirectory(pid) === directory);
 }
+
+export const listProcesses = (): number[] => readdirSync('/proc').map(Number).filter(Number.isInteger);
 
 /** False when the process was gone already. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {

@@ -8,6 +8,7 @@ import { assertParentUsable, localHistory, markStandby, readControlData, shapeOf
 import { acceptInStore } from './fence.ts';
 import { followRunning, pointTo } from './follow.ts';
 import type { FollowOutcome } from './follow.ts';
+import { endLeftoverTools } from './leftover-tools.ts';
 import { findLocalEnd } from './local-end.ts';
 import type { Member } from './member.ts';
 import { readServerState } from './server-state.ts';
@@ -41,6 +42,8 @@ export async function rejoin(member: Member, request: RejoinRequest, signal: Abo
   const { context } = member;
   await assertParentUsable(context);
   await acceptInStore(context, request.epoch, 0);
+  member.step('ending the tools that an earlier call left behind');
+  await endLeftoverTools(context, signal);
   if (request.preserve) return startPreserved(member, request, signal);
   member.step('asking the source who it is');
   const source = await readSource(context, request.source, signal);

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { DatabaseProblem } from './problem.ts';
 import type { PostgresContext } from './options.ts';
+import { sendSignal } from './proc.ts';
 
 const OUTPUT_MAX_CHARS = 256 * 1024;
 
@@ -17,7 +18,10 @@ export function processOptions(context: PostgresContext): { env: NodeJS.ProcessE
   return context.runAs === null ? { env } : { env, uid: context.runAs.uid, gid: context.runAs.gid };
 }
 
-/** Ends with the program's exit code, whatever it is. The program is killed when the signal ends. */
+/**
+ * Ends with the program's exit code, whatever it is. When the signal ends the program is killed, with everything that it
+ * started: pg_basebackup's second process would go on without it. Hence a process group of its own.
+ */
 export async function runTool(
   context: PostgresContext,
   name: string,
@@ -30,14 +34,19 @@ export async function runTool(
     ...processOptions(context),
     cwd: '/',
     stdio: ['ignore', 'pipe', 'pipe'],
-    signal,
-    killSignal: 'SIGKILL',
+    detached: true,
   });
+  const onAbort = (): void => {
+    if (child.pid !== undefined) sendSignal(-child.pid, 'SIGKILL');
+    reject(signal.reason);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
   const [stdout, stderr] = [tailOf(child.stdout), tailOf(child.stderr)];
-  child.once('error', (error) =>
-    reject(signal.aborted ? signal.reason : new DatabaseProblem('CTM_DATABASE_TOOL_FAILED', `cannot run ${name}`, error)),
-  );
-  child.once('close', (code) => resolve({ code: code ?? -1, stdout: stdout(), stderr: stderr() }));
+  child.once('error', (error) => reject(new DatabaseProblem('CTM_DATABASE_TOOL_FAILED', `cannot run ${name}`, error)));
+  child.once('close', (code) => {
+    signal.removeEventListener('abort', onAbort);
+    resolve({ code: code ?? -1, stdout: stdout(), stderr: stderr() });
+  });
   return promise;
 }
 
