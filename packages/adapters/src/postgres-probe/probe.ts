@@ -7,10 +7,12 @@ import type { ConnectionOptions } from 'node:tls';
 import type { ProbeOutcome } from '@continuum/core/replication/sample';
 import { failure, success } from '@continuum/ports';
 import type { Result } from '@continuum/ports';
+import { createAsker } from '../postgres/asker.ts';
 import { fromOutside } from '../postgres/problem.ts';
 import { createSession } from '../postgres/session.ts';
 import type { SessionContext } from '../postgres/session.ts';
-import { askEnd } from './statement.ts';
+import { readAnswer } from './answer.ts';
+import { QUESTIONS } from './statement.ts';
 
 /** PEM files; read anew for each connection. The server's name is always verified. */
 export type TlsFiles = {
@@ -67,10 +69,9 @@ export function createPostgresProbe(options: ProbeOptions): PostgresProbe {
     answerBytesMax: ANSWER_BYTES_MAX,
     ...(tls === null ? {} : { tls: () => readTls(tls) }),
   };
-  const session = createSession({ ...context, serverOptions: `${limits} -c default_transaction_read_only=on` }, APPLICATION);
+  const asker = createAsker({ ...context, serverOptions: `${limits} -c default_transaction_read_only=on` }, APPLICATION, QUESTIONS[options.canary ? 'heartbeat' : 'none']);
   // No statement timeout: it would cancel the wait for the standby, and such a commit is acknowledged although it is not safe.
   const writer = options.canary ? createSession({ ...context, serverOptions: `-c lock_timeout=${LOCK_TIMEOUT_MS}` }, `${APPLICATION}-canary`) : null;
-  const row = options.canary ? 'heartbeat' : 'none';
 
   const renewMs = (): number => performance.now() + (options.connectionMaxAgeMs ?? Number.POSITIVE_INFINITY) * (1 - Math.random() / 3);
   let renewAtMs = renewMs();
@@ -78,10 +79,10 @@ export function createPostgresProbe(options: ProbeOptions): PostgresProbe {
   const look: PostgresProbe['look'] = async (signal) => {
     try {
       if (performance.now() >= renewAtMs) {
-        session.close();
+        asker.close();
         renewAtMs = renewMs();
       }
-      const answer = await askEnd(session, row, signal);
+      const answer = readAnswer(await asker.ask(signal));
       if (answer !== null) return { ok: true, sample: answer.sample };
       return { ok: false, code: 'CTM_DATABASE_GARBAGE', message: 'the answer makes no sense' };
     } catch (error) {
@@ -109,7 +110,7 @@ export function createPostgresProbe(options: ProbeOptions): PostgresProbe {
     look,
     beat,
     close: () => {
-      session.close();
+      asker.close();
       writer?.close();
     },
   };

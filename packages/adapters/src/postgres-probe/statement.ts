@@ -2,6 +2,8 @@
 // prober and the controller ask the same one. Everything in it may be asked with `pg_monitor` alone, but for the row that an
 // asker keeps in the database itself (a prober its heartbeat, a controller its epoch).
 
+import { toQuestion } from '../postgres/asker.ts';
+import type { Question } from '../postgres/asker.ts';
 import type { Session } from '../postgres/session.ts';
 import { readAnswer } from './answer.ts';
 import type { EndAnswer } from './answer.ts';
@@ -53,9 +55,15 @@ const statement = (row: OwnRow): string => `
 
 /** Three texts for all connections: a thousand clusters must not keep two thousand of them. */
 const STATEMENTS: Readonly<Record<OwnRow, string>> = { none: statement('none'), heartbeat: statement('heartbeat'), fence: statement('fence') };
+const nameOf = (row: OwnRow): string => `continuum-probe-${row}`;
+/** The same as bytes, for a connection that asks nothing else. */
+export const QUESTIONS: Readonly<Record<Exclude<OwnRow, 'fence'>, Question>> = {
+  none: toQuestion(nameOf('none'), STATEMENTS.none),
+  heartbeat: toQuestion(nameOf('heartbeat'), STATEMENTS.heartbeat),
+};
 
 /** Null: the answer makes no sense. Rejects as the session does. */
 export async function askEnd(session: Session, row: OwnRow, signal: AbortSignal): Promise<EndAnswer | null> {
-  const [answered] = await session.query(signal, STATEMENTS[row], [], `continuum-probe-${row}`);
+  const [answered] = await session.query(signal, STATEMENTS[row], [], nameOf(row));
   return readAnswer(answered?.['json_build_object']);
 }

@@ -33,7 +33,8 @@ export type SessionContext = Pick<PostgresContext, 'host' | 'port' | 'controlUse
 
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 
-type Connection = { readonly client: pg.Client; readonly socket: Socket; readonly guard: AnswerGuard; broken: boolean };
+/** `health` is an object of its own, so that whoever watches the socket keeps no client alive. */
+export type Connection = { readonly client: pg.Client; readonly socket: Socket; readonly guard: AnswerGuard; readonly health: { broken: boolean } };
 
 export function createSession(context: SessionContext, applicationName: string): Session {
   let connection: Connection | null = null;
@@ -41,7 +42,7 @@ export function createSession(context: SessionContext, applicationName: string):
   const turn = createTurnstile();
 
   const connected = async (signal: AbortSignal): Promise<Connection> => {
-    if (connection !== null && !connection.broken) return connection;
+    if (connection !== null && !connection.health.broken) return connection;
     connection?.socket.destroy();
     connection = null;
     connection = await connect(context, applicationName, signal);
@@ -60,7 +61,7 @@ export function createSession(context: SessionContext, applicationName: string):
       } catch (error) {
         if (signal.aborted) {
           // The socket says so itself only later; the next statement may come before.
-          current.broken = true;
+          current.health.broken = true;
           abandon(socket, answer);
         }
         throw error;
@@ -68,7 +69,7 @@ export function createSession(context: SessionContext, applicationName: string):
     });
 
   const warm = () => {
-    if (warming || (connection !== null && !connection.broken)) return;
+    if (warming || (connection !== null && !connection.health.broken)) return;
     warming = true;
     const signal = AbortSignal.timeout(context.connectTimeoutMs);
     const done = () => {
@@ -84,7 +85,7 @@ export function createSession(context: SessionContext, applicationName: string):
   return { query, warm, close };
 }
 
-async function connect(context: SessionContext, applicationName: string, signal: AbortSignal): Promise<Connection> {
+export async function connect(context: SessionContext, applicationName: string, signal: AbortSignal): Promise<Connection> {
   const socket = new Socket();
   const guard = guardAnswers(context.answerBytesMax ?? ANSWER_BYTES_MAX);
   guard.watch(socket);
@@ -102,10 +103,8 @@ async function connect(context: SessionContext, applicationName: string, signal:
   });
   // With TLS the answers come out of another stream than the one they went into.
   client.connection.once('sslconnect', () => guard.watch(client.connection.stream));
-  const connection: Connection = { client, socket, guard, broken: false };
-  const onBroken = () => {
-    connection.broken = true;
-  };
+  const health = { broken: false };
+  const onBroken = breaks(health);
   client.on('error', onBroken);
   client.on('end', onBroken);
   socket.on('error', onBroken);
@@ -119,8 +118,12 @@ async function connect(context: SessionContext, applicationName: string, signal:
     const where = `${context.host}:${context.port}`;
     throw new DatabaseProblem('CTM_DATABASE_UNREACHABLE', `${where} did not answer in ${context.connectTimeoutMs} ms`);
   }
-  return connection;
+  return { client, socket, guard, health };
 }
+
+const breaks = (health: Connection['health']) => () => {
+  health.broken = true;
+};
 
 /** Nobody waits for `pending` any more: its late rejection is the expected echo of the destroyed socket. */
 function abandon(socket: Socket, pending: Promise<unknown>): void {
