@@ -9,6 +9,7 @@ test('defaults, a seed alone, and a profile', (t) => {
   t.match(readArguments(['--profile', 'merge', '--swarm']), { options: { seeds: 2_000, hours: 6, profile: 'merge' } });
   t.match(readArguments(['--only', 'partition,clog', '--explore', '500']), { options: { only: ['partition', 'clog'], explore: 500 } });
   t.match(readArguments(['--bugs']), { options: { bugs: true, hours: 400 } });
+  t.match(readArguments(['--upgrade']), { options: { upgrade: true, hours: 20 } });
   t.match(readArguments(['--bugs', '--hours', '40']), { options: { bugs: true, hours: 40 } });
   t.end();
 });

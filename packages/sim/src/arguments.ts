@@ -18,6 +18,8 @@ export type CliOptions = {
   readonly threads: number | null;
   /** Hunts every planted fault of test/bugs. */
   readonly bugs: boolean;
+  /** Rolling upgrades between this core and every release of test/upgrades. */
+  readonly upgrade: boolean;
   /** States of the small scope to search; null: none. */
   readonly explore: number | null;
   readonly shrink: boolean;
@@ -37,12 +39,15 @@ export const USAGE = `Usage: simulate [options]
   --shrink                       with --seeds 1: the few faults that lead to the violation
   --explore N                    searches the small scope breadth first, N states of it; with --bugs: for each planted fault
   --bugs                         plants each fault of test/bugs and tells after how many hours it is caught (--hours: at most, 400)
+  --upgrade                      rolling upgrades between this core and each release of test/upgrades (--hours: of each, 20)
   --threads N                    threads to use (all cores)
 `;
 
 /** A planted fault that is not caught within so many hours got away, unless told otherwise. */
 const BUG_HOURS_MAX = 400;
-const FLAGS = ['swarm', 'bugs', 'shrink', 'help'] as const;
+/** Simulated hours with each release, unless told otherwise. */
+const UPGRADE_HOURS = 20;
+const FLAGS = ['swarm', 'bugs', 'upgrade', 'shrink', 'help'] as const;
 
 export function readArguments(argv: readonly string[]): { options: CliOptions } | { problems: string[] } {
   const problems: string[] = [];
@@ -76,10 +81,11 @@ export function readArguments(argv: readonly string[]): { options: CliOptions } 
     }
   }
   const bugs = values['bugs'] === true;
+  const upgrade = values['upgrade'] === true;
   const base = profile !== null && profile in PROFILES ? PROFILES[profile as ProfileName] : { seeds: text('seed') === null ? 100 : 1, hours: 1 };
   const options: CliOptions = {
     seeds: amount('seeds', base.seeds, 1, true) ?? base.seeds,
-    hours: amount('hours', bugs ? BUG_HOURS_MAX : base.hours, 0.01, false) ?? base.hours,
+    hours: amount('hours', bugs ? BUG_HOURS_MAX : upgrade ? UPGRADE_HOURS : base.hours, 0.01, false) ?? base.hours,
     seed: amount('seed', 1, 0, true) ?? 1,
     only,
     profile: profile as ProfileName | null,
@@ -90,6 +96,7 @@ export function readArguments(argv: readonly string[]): { options: CliOptions } 
     threads: amount('threads', null, 0, true),
     explore: amount('explore', null, 1, true),
     bugs,
+    upgrade,
     shrink: values['shrink'] === true,
     help: values['help'] === true,
   };

@@ -19,6 +19,9 @@ export type Bug = {
   readonly pinned: Partial<WorldOptions>;
 };
 
+/** One line of one file, made another. */
+export type Change = Pick<Bug, 'name' | 'file' | 'before' | 'after'>;
+
 export type BugReport = {
   readonly name: string;
   readonly why: string;
@@ -57,7 +60,7 @@ export function readBugs(folder: string): Bug[] {
 }
 
 /** The text with the fault in it; an error when the line is not there exactly once. */
-export function applyBug(bug: Bug, source: string): string {
+export function applyBug(bug: Change, source: string): string {
   const parts = source.split(bug.before);
   if (parts.length !== 2) {
     throw new Error(`${bug.name}: ${bug.file} has the line "${bug.before}" ${parts.length - 1} times, not once; bring the file up to date`);
@@ -83,25 +86,31 @@ export type ZooOptions<T> = { readonly root: string; readonly threads: number; r
 
 /** Every bug of a folder, each in a copy of its own, `threads` at a time: after how many simulated hours is it caught? */
 export function huntAll(bugs: readonly Bug[], options: ZooOptions<BugReport> & { readonly hoursMax: number }): Promise<BugReport[]> {
-  return inCopies(bugs, options, (bug, target) => hunt(bug, target, { hoursMax: options.hoursMax, seed: 1 }));
+  return inCopies(bugs, options, plantBug, (bug, target) => hunt(bug, target, { hoursMax: options.hoursMax, seed: 1 }));
 }
 
 /** The same for the search: at what depth, within so many states? */
 export function searchAll(bugs: readonly Bug[], options: ZooOptions<SearchReport> & { readonly statesMax: number }): Promise<SearchReport[]> {
-  return inCopies(bugs, options, async (bug, target) => {
+  return inCopies(bugs, options, plantBug, async (bug, target) => {
     const found = (await runWorker(bug, target, 'explore-worker.ts', [options.statesMax])) as Omit<SearchReport, 'name'>;
     return { name: bug.name, ...found };
   });
 }
 
-async function inCopies<T>(bugs: readonly Bug[], { root, threads, onReport }: ZooOptions<T>, work: (bug: Bug, target: string) => Promise<T>): Promise<T[]> {
+/** Works on each in a folder of its own, which `plant` fills and which is gone afterwards. */
+export async function inCopies<B extends { readonly name: string }, T>(
+  bugs: readonly B[],
+  { root, threads, onReport }: ZooOptions<T>,
+  plant: (bug: B, root: string, target: string) => void,
+  work: (bug: B, target: string) => Promise<T>,
+): Promise<T[]> {
   const folder = mkdtempSync(join(tmpdir(), 'continuum-bugs-'));
   const reports = new Map<string, T>();
   const waiting = [...bugs];
   const next = async (): Promise<void> => {
     for (let bug = waiting.shift(); bug !== undefined; bug = waiting.shift()) {
       const target = join(folder, bug.name);
-      plantBug(bug, root, target);
+      plant(bug, root, target);
       const report = await work(bug, target);
       reports.set(bug.name, report);
       onReport?.(report);
@@ -134,22 +143,25 @@ export type Found = {
 
 /** Replays each of the kept seeds with its own fault planted: the invariant that breaks, or null where the seed has gone stale. */
 export async function replayPlanted(found: readonly Found[], bugs: readonly Bug[], root: string): Promise<Map<string, string | null>> {
-  const reports = await inCopies(bugs.filter(({ name }) => found.some(({ plantedAs }) => plantedAs === name)), { root, threads: 2 }, async (bug, target) => {
+  const reports = await inCopies(bugs.filter(({ name }) => found.some(({ plantedAs }) => plantedAs === name)), { root, threads: 2 }, plantBug, async (bug, target) => {
     const kept = found.filter(({ plantedAs }) => plantedAs === bug.name);
     return { broken: (await runWorker(bug, target, 'replay-worker.ts', [JSON.stringify(kept)])) as [string, string | null][] };
   });
   return new Map(reports.flatMap(({ broken }) => broken));
 }
 
-/** One line of JSON from a script of the copy. */
-async function runWorker(bug: Bug, target: string, script: string, args: readonly (number | string)[]): Promise<unknown> {
-  const path = join(target, 'packages/sim/src', script);
+function runWorker(bug: Bug, target: string, script: string, args: readonly (number | string)[]): Promise<unknown> {
+  return runScript(bug.name, join(target, 'packages/sim/src', script), args);
+}
+
+/** One line of JSON from a script. */
+export async function runScript(name: string, path: string, args: readonly (number | string)[]): Promise<unknown> {
   const child = spawn(process.execPath, [path, ...args.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     output += chunk;
   });
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  if (code !== 0) throw new Error(`${bug.name}: ${script} ended with code ${code}`);
+  if (code !== 0) throw new Error(`${name}: ${basename(path)} ended with code ${code}`);
   return JSON.parse(output);
 }

@@ -9,11 +9,14 @@ import type { CliOptions } from './arguments.ts';
 import { huntAll, readBugs, searchAll } from './bug-zoo.ts';
 import { exploreAll } from './explore.ts';
 import type { SimulationReport } from './profile.ts';
+import { UPGRADE_MARKS } from './marks.ts';
 import { runProfile } from './profile.ts';
 import { runSeed } from './run.ts';
 import { runScenario } from './scenario.ts';
 import { renderShrunk, shrink } from './shrink.ts';
 import { renderHtml, renderText } from './timeline.ts';
+import { readReleases, upgradeAll } from './upgrade.ts';
+import type { UpgradeReport } from './upgrade.ts';
 
 const PROGRESS_MS = 1_000;
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -36,6 +39,7 @@ async function main(): Promise<number> {
     return 0;
   }
   if (options.bugs) return options.explore === null ? zoo(options) : searchZoo(options, options.explore);
+  if (options.upgrade) return upgrades(options);
   if (options.explore !== null) return search(options.explore);
   const failed = await many(options);
   if (options.seeds === 1) one(options);
@@ -109,6 +113,32 @@ async function zoo(options: CliOptions): Promise<number> {
   process.stdout.write(`${hours.length} of ${reports.length} caught, median ${medianHours.toFixed(2)} h\n`);
   if (options.report !== null) writeFileSync(options.report, `${JSON.stringify({ bugs: reports, medianHours }, null, 2)}\n`);
   return hours.length === reports.length ? 0 : 1;
+}
+
+/** Fails when a release breaks something beside this core, when a broken one does not, or when a dangerous state was never reached. */
+async function upgrades({ seed: firstSeed, hours, threads, report: file }: CliOptions): Promise<number> {
+  const folder = join(ROOT, 'test/upgrades');
+  const shared = { root: ROOT, threads: Math.max(1, threads ?? availableParallelism()), firstSeed, hours };
+  const tell = (report: UpgradeReport): void => {
+    const { name, violation } = report;
+    const verdict = violation === null ? 'nothing broke' : `${violation.detail} (seed ${violation.seed})`;
+    process.stdout.write(`${name.padEnd(36)} ${report.hours.toFixed(2)} h, ${report.failovers} failovers, ${report.switchovers} switchovers: ${verdict}\n`);
+  };
+  const reports = await upgradeAll(readReleases(folder), {
+    ...shared,
+    alone: false,
+    onReport: (report) => {
+      tell(report);
+      if (report.violation !== null) process.stdout.write(report.violation.trace);
+    },
+  });
+  process.stdout.write('wrong on purpose, each must break:\n');
+  const broken = await upgradeAll(readReleases(join(folder, 'broken')), { ...shared, alone: false, onReport: tell });
+  const missing = UPGRADE_MARKS.filter((mark) => !reports.some(({ marks }) => (marks[mark] ?? 0) > 0));
+  if (missing.length > 0) process.stdout.write(`never happened: ${missing.join(', ')}\n`);
+  if (file !== null) writeFileSync(file, `${JSON.stringify({ releases: reports, broken }, null, 2)}\n`);
+  const stood = reports.every(({ violation }) => violation === null) && broken.every(({ violation }) => violation !== null);
+  return stood && missing.length === 0 ? 0 : 1;
 }
 
 /** Which of the planted faults the search of the small scope finds: most, not all, lie within it. */

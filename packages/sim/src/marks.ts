@@ -74,7 +74,17 @@ export const MARKS = [
   'client-tried-next-address',
 ] as const;
 
-export type Mark = (typeof MARKS)[number];
+/** States that only a rolling upgrade leads to; in a world with one version there are none. */
+export const UPGRADE_MARKS = [
+  'taken-over-with-two-versions',
+  'switched-over-with-two-versions',
+  'lease-of-another-version-read',
+  'epoch-of-another-version-read',
+  'command-in-flight-across-upgrade',
+  'rolled-back',
+] as const;
+
+export type Mark = (typeof MARKS)[number] | (typeof UPGRADE_MARKS)[number];
 
 export class Marks {
   readonly counts = new Map<Mark, number>();
@@ -91,7 +101,8 @@ export class Marks {
   }
 
   toRecord(): Record<string, number> {
-    return Object.fromEntries(MARKS.map((mark) => [mark, this.counts.get(mark) ?? 0]));
+    const upgrades = UPGRADE_MARKS.filter((mark) => this.counts.has(mark));
+    return Object.fromEntries([...MARKS, ...upgrades].map((mark) => [mark, this.counts.get(mark) ?? 0]));
   }
 
   missing(): Mark[] {

@@ -2,6 +2,8 @@
 
 import type { Mode, Policy, Timings } from '@continuum/core';
 import { deriveTimings } from '@continuum/core';
+import { THIS_VERSION } from './core-version.ts';
+import type { CoreVersion } from './core-version.ts';
 import type { DatabaseTimes } from './models/database.ts';
 import type { ResolverOptions } from './models/outside.ts';
 import type { NameOptions } from './models/names.ts';
@@ -48,6 +50,8 @@ export type WorldOptions = {
   readonly resolvers: ResolverOptions | null;
   /** The name servers that clients go by; null: clients find whoever is active. */
   readonly names: NameOptions | null;
+  /** What every process starts with, and what a rolling upgrade brings; null: all run this version. */
+  readonly versions: readonly [CoreVersion, CoreVersion] | null;
   readonly traced: boolean;
 };
 
@@ -94,7 +98,18 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<WorldOp
     // Drawn apart: what lies outside the regions does not shift what is in them.
     resolvers: drawResolvers(new Prng(seed, 5)),
     names: drawNames(new Prng(seed, 6)),
+    versions: null,
     traced: false,
     ...overrides,
   };
+}
+
+/** What every process runs before the first upgrade. */
+export function firstVersion({ versions }: WorldOptions): CoreVersion {
+  return versions?.[0] ?? THIS_VERSION;
+}
+
+/** Where there are two versions, each derives its timings from the objective by itself. */
+export function timingsOf({ versions, timings, rtoMs }: WorldOptions, core: CoreVersion): Timings {
+  return versions === null ? timings : core.deriveTimings(rtoMs);
 }

@@ -9,6 +9,7 @@ import { ResourceChecker } from './checkers/resources.ts';
 import { ValidityChecker } from './checkers/validity.ts';
 import { Machine } from './machine.ts';
 import { watchDecision } from './mark-decisions.ts';
+import { watchVersions } from './mark-versions.ts';
 import { Marks } from './marks.ts';
 import { Clients } from './models/clients.ts';
 import type { RegionEdge, WriteOutcome } from './models/clients.ts';
@@ -21,6 +22,7 @@ import { Names } from './models/names.ts';
 import { Outside, fallbackFor } from './models/outside.ts';
 import { Witness } from './models/witness.ts';
 import { Link } from './network.ts';
+import { firstVersion, timingsOf } from './options.ts';
 import type { WorldOptions } from './options.ts';
 import { Simulation } from './simulation.ts';
 
@@ -175,8 +177,17 @@ export class World {
     if (!region.machine.up || region.controller.process.alive) return;
     const { machine, controller } = region;
     if (this.witness.isHeld && this.witness.record.holder === region.name) this.marks.set('controller-restart-within-validity');
+    if (controller.persistedEpoch > 0 && controller.persistedBy !== controller.core) this.marks.set('epoch-of-another-version-read');
     this.sim.note(controller.process.name, () => `starts, epoch ${controller.persistedEpoch} on disk, mono ${Math.round(machine.now().monoMs)}`);
     controller.start();
+  }
+
+  startGate({ machine, gate }: Region): void {
+    if (machine.up && !gate.process.alive) gate.start();
+  }
+
+  startWitness(): void {
+    if (!this.witness.process.alive) this.witness.process.start();
   }
 
   /** The server starts by itself, as what its directory says. */
@@ -217,6 +228,7 @@ export class World {
   /** Ends every fault: all is mended, started and continued. */
   heal(): void {
     this.witness.healFaults();
+    this.startWitness();
     for (const link of this.links) link.heal();
     for (const region of this.regions) {
       region.machine.resume();
@@ -230,7 +242,7 @@ export class World {
       region.controller.slowMs = 0;
       region.controller.trafficFails = false;
       this.boot(region);
-      if (!region.gate.process.alive) region.gate.start();
+      this.startGate(region);
       this.restart(region);
     }
     this.outside?.heal();
@@ -256,9 +268,11 @@ export class World {
         down.send(() => controller.feed({ kind: 'lease-pushed', event, view }));
       },
     }));
-    return new Witness(this.sim, this.witnessMachine, 'demo', watchers, {
+    return new Witness(this.sim, this.witnessMachine, firstVersion(this.options), 'demo', watchers, {
       applied: (before, after, command, reply) => {
+        const { failovers, switchovers } = this.lease;
         this.lease.applied(before, after, command, reply);
+        watchVersions(this, { failovers, switchovers });
         this.validity.applied(command, reply, this.options.timings.guardMs);
       },
       lostReply: (command, reply) => {
@@ -267,6 +281,7 @@ export class World {
         if (command.kind === 'renew') this.marks.set('renewal-reply-lost-lease-kept');
       },
       alarmLate: () => this.marks.set('alarm-late-or-twice'),
+      inherited: () => this.marks.set('lease-of-another-version-read'),
     });
   }
 
@@ -294,7 +309,7 @@ export class World {
     this.databases.set(name, database);
     const operator = new DatabaseOperator(database, this.databases);
     operator.fenced = options.defences.databaseFence;
-    const gate = new Gate(sim, machine, name, options.askMs, {
+    const gate = new Gate(sim, machine, firstVersion(options), name, options.askMs, {
       allowed: (which) => {
         this.validity.allowed(which, this.witness);
         this.history.verified(which.region, which.state.instruction?.epoch ?? 0);
@@ -335,12 +350,13 @@ export class World {
       regions: REGIONS.map((region) => regionId(region)),
       databases: Object.fromEntries(REGIONS.map((region) => [region, `${region}.db:5432`])),
       mode: options.mode,
-      timings: options.timings,
+      timings: timingsOf(options, firstVersion(options)),
       hash: 'policy-1',
     };
     return new Controller({
       sim,
       machine,
+      core: firstVersion(options),
       policy,
       witness: this.witness,
       observeMs: options.observeMs,
@@ -363,6 +379,7 @@ export class World {
         acting: (controller, action) => this.onAction?.(controller, action),
         sent: (controller, seq) => this.validity.sent(controller.region, seq, machine),
         persisted: (controller, epoch) => this.resources.accepted(`${controller.region}/disk`, epoch),
+        crossed: () => this.marks.set('command-in-flight-across-upgrade'),
         crashedBetween: (_controller, before, after) => {
           this.marks.set('crash-between-actions');
           if (before?.kind === 'persist' && after.kind === 'gate') this.marks.set('crash-after-persist-before-gate');

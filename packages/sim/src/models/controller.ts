@@ -2,7 +2,8 @@
 // order, as the daemon does; it can die between any two actions, and knows after a restart only what was durable.
 
 import type { Action, ControllerEvent, ControllerState, DatabaseAction, GateDirective, GateObservation, Now, Policy, Weights } from '@continuum/core';
-import { decide, epoch, initialState, leftMs } from '@continuum/core';
+import { epoch } from '@continuum/core';
+import type { CoreVersion } from '../core-version.ts';
 import type { Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
 import type { Link } from '../network.ts';
@@ -26,12 +27,15 @@ export type ControllerHooks = {
   /** A command is about to leave. */
   readonly sent: (controller: Controller, seq: number) => void;
   readonly persisted: (controller: Controller, epoch: number) => void;
+  /** A command reaches another version of the witness than was there when it left. */
+  readonly crossed: () => void;
   readonly crashedBetween: (controller: Controller, before: Action | null, after: Action) => void;
 };
 
 export type ControllerParts = {
   readonly sim: Simulation;
   readonly machine: Machine;
+  readonly core: CoreVersion;
   readonly policy: Policy;
   readonly witness: Witness;
   readonly up: Link;
@@ -46,10 +50,12 @@ export type ControllerParts = {
 export class Controller {
   readonly region: string;
   readonly process: Process;
+  core: CoreVersion;
   policy: Policy;
   state: ControllerState;
   /** On disk. */
   persistedEpoch = 0;
+  persistedBy: CoreVersion;
   /** The next write to disk fails: the process ends. */
   diskFull = false;
   /** Dies after so many actions of the next list that is long enough; null: not planned. */
@@ -74,6 +80,8 @@ export class Controller {
   constructor(parts: ControllerParts) {
     this.parts = parts;
     this.#sim = parts.sim;
+    this.core = parts.core;
+    this.persistedBy = parts.core;
     this.policy = parts.policy;
     this.region = parts.policy.region;
     this.process = new Process(parts.sim, parts.machine, `${this.region}/controller`);
@@ -101,7 +109,7 @@ export class Controller {
 
   #initial(): ControllerState {
     const restored = { instance: `${this.region}-1`, epoch: this.persistedEpoch };
-    return initialState(this.policy, restored, this.parts.machine.now());
+    return this.core.initialState(this.policy, restored, this.parts.machine.now());
   }
 
   /** Puts an event into the mailbox. */
@@ -112,7 +120,7 @@ export class Controller {
 
   #decide(event: ControllerEvent): void {
     const before = this.state;
-    const decision = decide(before, event, this.parts.machine.now());
+    const decision = this.core.decide(before, event, this.parts.machine.now());
     this.state = decision.state;
     this.parts.hooks.decided(this, event, before, decision.actions);
     this.#carryOut(decision.actions);
@@ -183,12 +191,14 @@ export class Controller {
     }
     this.parts.hooks.persisted(this, value);
     this.persistedEpoch = value;
+    this.persistedBy = this.core;
   }
 
   #register(action: Extract<Action, { kind: 'register' }>): void {
     const { witness, up, down, hooks } = this.parts;
     const { id, request, timeoutMs } = action;
     const { generation } = this.process;
+    const { core } = witness;
     const answered = (answer: WitnessAnswer): void =>
       this.process.deliver(() => this.feed({ kind: 'register-answered', id, answer }), generation);
     const reply = (answer: WitnessAnswer): void => down.send(() => answered(answer));
@@ -196,7 +206,10 @@ export class Controller {
       up.send(() => witness.process.deliver(() => witness.read(this.region, reply)));
     } else {
       hooks.sent(this, request.seq);
-      up.send(() => witness.process.deliver(() => witness.command(request, reply)));
+      up.send(() => {
+        if (witness.core !== core) hooks.crossed();
+        witness.process.deliver(() => witness.command(request, reply));
+      });
     }
     this.process.after(timeoutMs, () => {
       if (this.state.request?.id !== id) return;
@@ -280,7 +293,7 @@ export class Controller {
       holdForwarded: directive.holdForwarded,
       holdMsMax: this.policy.timings.holdMsMax,
       // As the gate link does: what this machine slept since the directive was set is time that has passed.
-      remainingMs: leftMs(directive.validUntilMs, this.#directiveSet, now),
+      remainingMs: this.core.leftMs(directive.validUntilMs, this.#directiveSet, now),
     };
   }
 

@@ -3,7 +3,8 @@
 
 import type { GateInstruction } from './instruction.ts';
 import type { GateState, Weights } from '@continuum/core';
-import { epoch, judge, monoMs, newGate, regionId, remainingValidityMs, takeInstruction } from '@continuum/core';
+import { epoch, monoMs, regionId, remainingValidityMs } from '@continuum/core';
+import type { CoreVersion } from '../core-version.ts';
 import type { Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
 import type { Simulation } from '../simulation.ts';
@@ -29,6 +30,7 @@ export type AskController = (applied: number, held: number, take: (instruction: 
 export class Gate {
   readonly region: string;
   readonly process: Process;
+  core: CoreVersion;
   state: GateState;
   /** Durable. */
   epochMax = epoch(0);
@@ -42,18 +44,19 @@ export class Gate {
   readonly #askIntervalMs: number;
   #held: Held[] = [];
 
-  constructor(sim: Simulation, machine: Machine, region: string, askIntervalMs: number, hooks: GateHooks) {
+  constructor(sim: Simulation, machine: Machine, core: CoreVersion, region: string, askIntervalMs: number, hooks: GateHooks) {
     this.region = region;
     this.#hooks = hooks;
     this.#askIntervalMs = askIntervalMs;
     this.process = new Process(sim, machine, `${region}/gate`);
     this.process.onKill = () => this.#died();
-    this.state = newGate(this.epochMax, machine.now());
+    this.core = core;
+    this.state = core.newGate(this.epochMax, machine.now());
   }
 
   start(): void {
     this.process.start();
-    this.state = newGate(this.epochMax, this.process.machine.now());
+    this.state = this.core.newGate(this.epochMax, this.process.machine.now());
     this.inFlight = 0;
     this.#loop();
   }
@@ -90,7 +93,7 @@ export class Gate {
     // An answer that was overtaken by the answer to a later question changes nothing.
     if (this.state.instruction !== null && asked.monoMs < this.state.asked.monoMs) return;
     const before = this.fenced ? this.state : { ...this.state, epochMax: epoch(0) };
-    const { state, outcome } = takeInstruction(before, instruction, asked, instruction.remainingMs);
+    const { state, outcome } = this.core.takeInstruction(before, instruction, asked, instruction.remainingMs);
     if (outcome === 'epoch-stale') return this.#hooks.staleRefused(this);
     this.#hooks.epochTaken(this, state.epochMax);
     this.epochMax = state.epochMax;
@@ -121,7 +124,7 @@ export class Gate {
   #judge(request: Held, held: boolean): void {
     const now = this.process.machine.now();
     const { forwardedBy } = request;
-    const verdict = judge(
+    const verdict = this.core.judge(
       this.state,
       { kind: 'application', forwardedBy, arrivedMonoMs: monoMs(request.arrivedMonoMs), held },
       { region: regionId(this.region), held: this.#held.length, heldMax: HELD_MAX, holdMsLimit: HOLD_LIMIT_MS },

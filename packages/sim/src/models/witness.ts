@@ -3,7 +3,8 @@
 // clock that is set back, a router that does not fit the object behind it.
 
 import type { LeaseCommand, LeaseEventKind, LeaseRecord, LeaseReply, LeaseView } from '@continuum/core';
-import { applyCommand, leaseDeadlines, newLease, regionId, viewLease } from '@continuum/core';
+import { regionId } from '@continuum/core';
+import type { CoreVersion } from '../core-version.ts';
 import type { Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
 import type { Simulation } from '../simulation.ts';
@@ -29,6 +30,8 @@ export type WitnessHooks = {
   readonly applied: (before: LeaseRecord, after: LeaseRecord, command: LeaseCommand, reply: LeaseReply) => void;
   readonly lostReply: (command: LeaseCommand, reply: LeaseReply) => void;
   readonly alarmLate: () => void;
+  /** The record was last written by another version. */
+  readonly inherited: () => void;
 };
 
 export type Watcher = { readonly region: string; readonly push: (event: LeaseEventKind, view: LeaseView) => void };
@@ -36,20 +39,24 @@ export type Watcher = { readonly region: string; readonly push: (event: LeaseEve
 export class Witness {
   readonly process: Process;
   faults: WitnessFaults = { ...NO_FAULTS };
+  core: CoreVersion;
   /** Durable. */
   record: LeaseRecord;
+  #recordBy: CoreVersion;
   readonly #sim: Simulation;
   readonly #hooks: WitnessHooks;
   readonly #watchers: readonly Watcher[];
   #alarmFor = '';
 
-  constructor(sim: Simulation, machine: Machine, name: string, watchers: readonly Watcher[], hooks: WitnessHooks) {
+  constructor(sim: Simulation, machine: Machine, core: CoreVersion, name: string, watchers: readonly Watcher[], hooks: WitnessHooks) {
     this.#sim = sim;
     this.#hooks = hooks;
     this.#watchers = watchers;
     this.process = new Process(sim, machine, 'witness');
     this.process.start();
-    this.record = newLease(name, machine.now().wallMs);
+    this.core = core;
+    this.#recordBy = core;
+    this.record = core.newLease(name, machine.now().wallMs);
   }
 
   healFaults(): void {
@@ -69,7 +76,9 @@ export class Witness {
   command(command: LeaseCommand, answer: (answer: WitnessAnswer) => void): void {
     if (this.faults.down) return;
     const before = this.record;
-    const { record, reply, events } = applyCommand(before, command, this.process.machine.now().wallMs);
+    if (this.#recordBy !== this.core) this.#hooks.inherited();
+    this.#recordBy = this.core;
+    const { record, reply, events } = this.core.applyCommand(before, command, this.process.machine.now().wallMs);
     this.record = record;
     this.#hooks.applied(before, record, command, reply);
     for (const event of events) this.#push(event);
@@ -79,7 +88,7 @@ export class Witness {
 
   read(region: string, answer: (answer: WitnessAnswer) => void): void {
     if (this.faults.down) return;
-    const view = viewLease(this.record, regionId(region), this.process.machine.now().wallMs);
+    const view = this.core.viewLease(this.record, regionId(region), this.process.machine.now().wallMs);
     this.#answer({ ok: true, reply: { outcome: { ok: true }, view } }, null, answer);
   }
 
@@ -99,13 +108,13 @@ export class Witness {
 
   #push(event: LeaseEventKind): void {
     for (const { region, push } of this.#watchers) {
-      push(event, viewLease(this.record, regionId(region), this.process.machine.now().wallMs));
+      push(event, this.core.viewLease(this.record, regionId(region), this.process.machine.now().wallMs));
     }
   }
 
   /** One alarm, for the next deadline of the record as it is now. It only tells watchers; it decides nothing. */
   #arm(): void {
-    const deadlines = leaseDeadlines(this.record);
+    const deadlines = this.core.leaseDeadlines(this.record);
     if (deadlines === null) return;
     const key = `${this.record.epoch}/${this.record.expiresAtMs}`;
     if (key === this.#alarmFor) return;

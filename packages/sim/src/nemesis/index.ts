@@ -23,6 +23,7 @@ import {
 import { lagProber, stillStandby } from './replication.ts';
 import { darkAtExpiry, oddResolver, resolverPaths, twoLiars, unseenRegion } from './resolvers.ts';
 import { rogueCommands } from './rogue.ts';
+import { rollingUpgrade } from './upgrade.ts';
 import { witnessErrors, witnessOutage } from './witness.ts';
 
 export const NEMESES: readonly Nemesis[] = [
@@ -71,10 +72,13 @@ export const NEMESES: readonly Nemesis[] = [
   sleepInDarkness,
 ];
 
+/** Not drawn: what only few worlds have must not shift what is drawn in the others. */
+const UNDRAWN: readonly Nemesis[] = [rollingUpgrade];
+
 /** Swarm: each round has its own mixture, so that a family that hides another one's bugs is sometimes absent. */
 export function drawNemeses(prng: Prng, only: readonly string[] | null): Nemesis[] {
-  if (only !== null) return NEMESES.filter(({ name }) => only.includes(name));
-  return NEMESES.filter(({ weight }) => prng.chance(weight * 0.7));
+  const drawn = only === null ? NEMESES.filter(({ weight }) => prng.chance(weight * 0.7)) : NEMESES.filter(({ name }) => only.includes(name));
+  return [...drawn, ...UNDRAWN];
 }
 
 /** One occurrence of a fault: enough to have it again. */
@@ -110,7 +114,7 @@ export function replay(world: World, round: PlannedRound): void {
   const { sim } = world;
   const untilMs = sim.nowMs + round.lengthMs;
   for (const { offsetMs, name, seed } of round.faults) {
-    const nemesis = NEMESES.find((one) => one.name === name);
+    const nemesis = [...NEMESES, ...UNDRAWN].find((one) => one.name === name);
     if (nemesis === undefined) throw new Error(`a plan names the fault family "${name}", which does not exist (any more)`);
     sim.after(offsetMs, () => occur(world, nemesis, seed, untilMs, () => undefined));
   }
