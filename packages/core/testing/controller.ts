@@ -46,6 +46,7 @@ export const primary: DatabaseObservation = {
   standbys: [follower],
   synchronous: [r2],
   epoch: 5,
+  recordedEpoch: 5,
   problem: null,
 };
 
@@ -60,8 +61,8 @@ export const standby: DatabaseObservation = {
   synchronous: [],
 };
 
-export const unreachable: DatabaseObservation = { ...primary, role: 'unknown', problem: 'connection timed out' };
-export const down: DatabaseObservation = { ...primary, role: 'down', problem: 'no postmaster' };
+export const unreachable: DatabaseObservation = { ...primary, role: 'unknown', recordedEpoch: null, problem: 'connection timed out' };
+export const down: DatabaseObservation = { ...primary, role: 'down', recordedEpoch: null, problem: 'no postmaster' };
 
 /** What the witness says while r1 holds epoch 5. */
 export const held: LeaseView = {

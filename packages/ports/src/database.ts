@@ -16,7 +16,8 @@ export interface DatabasePort {
   /**
    * Makes this member a primary that accepts writes, whatever it was (standby: promote; down and primary-shaped: start;
    * primary: nothing), and proves it by a write that records the epoch. With a token: refuses unless this member has
-   * replayed exactly that history (`CTM_DATABASE_TOKEN_MISMATCH`). Afterwards no commit waits for a standby; only a running
+   * replayed exactly that history, gave the token itself, or has recorded this very epoch (`CTM_DATABASE_TOKEN_MISMATCH`). A refusal
+   * raises the accepted epoch and records nothing. Afterwards no commit waits for a standby; only a running
    * primary that had completed this very promotion before keeps whom its commits wait for since.
    * A promotion that timed out may still complete by itself: repeat it, or stop the member by `demote` or `rejoin`.
    */

@@ -51,6 +51,7 @@ export function observe(scope: Scope, index: Index): DatabaseObservation {
     standbys: standbys ? [{ region: NAMES[other], state: 'streaming', syncState: 'sync', replayLsn: at, replayLagBytes: 0 }] : [],
     synchronous: primary ? database.synchronous : [],
     epoch: database.epoch,
+    recordedEpoch: database.role === 'down' ? null : database.epoch,
     problem: null,
   };
 }
@@ -72,7 +73,8 @@ function effect(scope: Scope, index: Index, action: DatabaseAction): Scope | nul
     case 'prewarm':
       return scope;
     case 'promote': {
-      if (action.token !== null && action.token.checkpointLsn !== lsnAt(database.log.length)) return null;
+      // What was proved under this very epoch may have served since.
+      if (action.token !== null && database.epoch < action.epoch && action.token.checkpointLsn !== lsnAt(database.log.length)) return null;
       checkPromotion(scope, index, action.epoch);
       const changed = { ...database, role: 'primary' as const, shape: 'primary' as const, epoch: action.epoch, synchronous: [] };
       const same = scope.primary === NAMES[index];

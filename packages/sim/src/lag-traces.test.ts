@@ -179,7 +179,7 @@ function ofServers(trace: LagTrace): Look[] {
 }
 
 function observationOf(sample: PrimarySample | StandbySample): DatabaseObservation {
-  return { ...viewOf(sample), role: sample.role, shape: sample.role, synchronous: [], epoch: 0, problem: null };
+  return { ...viewOf(sample), role: sample.role, shape: sample.role, synchronous: [], epoch: 0, recordedEpoch: 0, problem: null };
 }
 
 function ofModel(trace: LagTrace): Look[] {

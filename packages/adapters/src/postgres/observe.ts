@@ -40,6 +40,7 @@ const NOTHING_KNOWN = {
   standbys: [],
   synchronous: [],
   epoch: 0,
+  recordedEpoch: null,
 } as const;
 
 async function look(observer: Observer, signal: AbortSignal): Promise<DatabaseObservation> {
@@ -62,6 +63,7 @@ async function look(observer: Observer, signal: AbortSignal): Promise<DatabaseOb
       role: standby ? 'standby' : 'primary',
       shape: standby ? 'standby' : 'primary',
       epoch: Math.max(fileEpoch, state.epoch),
+      recordedEpoch: state.epoch,
       problem: null,
     };
   } catch (error) {

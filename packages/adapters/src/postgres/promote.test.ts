@@ -2,7 +2,8 @@
 
 import { appendFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { epoch } from '@continuum/core';
+import { epoch, lsn } from '@continuum/core';
+import type { DemotionToken } from '@continuum/core';
 import { test } from 'tap';
 import { expectOk, INSERT, observed, soon, startPair } from '../../../../test/rig/postgres-pair.ts';
 import type { PairMember } from '../../../../test/rig/postgres-pair.ts';
@@ -96,12 +97,47 @@ test('a promotion cut off before it recorded its epoch is completed under the sa
   const request = { epoch: epoch(2), region: two.region };
   const wrong = await two.database.promote({ ...request, token: { ...token, timeline: token.timeline + 1 } }, soon());
   t.equal(code(wrong), 'CTM_DATABASE_TOKEN_MISMATCH');
-  t.equal((await two.database.observe(soon())).epoch, 2, 'the attempt was accepted as the newest');
+  t.match(await two.database.observe(soon()), { epoch: 2, recordedEpoch: 1 }, 'the attempt was accepted as the newest, and is no promotion');
   t.equal(code(await two.database.promote({ ...request, token }, soon())), 'ok');
 
   await two.kill();
   const later = { epoch: epoch(3), region: two.region };
   t.equal(code(await two.database.promote({ ...later, token }, soon())), 'ok', 'its history file says that it branched off there');
+});
+
+test('a primary that crashed before its first checkpoint is asked where it branched off, for its control file does not know yet', async (t) => {
+  const { one, two, close } = await startPair({ synchronous: true });
+  t.teardown(close);
+  // Its checkpointer stands still: what it does next is in the log alone.
+  const checkpointer = processes(two, 'checkpointer');
+  const token = expectOk(await one.database.demote({ epoch: epoch(1) }, soon()));
+  signalAll(checkpointer, 'SIGSTOP');
+  const session = control(two);
+  t.teardown(session.close);
+  await session.query(soon(), 'SELECT pg_promote(true)');
+  await two.kill();
+  const asked = (at: number, changes: Partial<DemotionToken> = {}) =>
+    two.database.promote({ epoch: epoch(at), region: two.region, token: { ...token, ...changes } }, soon());
+  t.equal(code(await asked(2, { checkpointLsn: lsn('0/1000028') })), 'CTM_DATABASE_TOKEN_MISMATCH', 'another history');
+  t.match(await two.database.observe(soon()), { role: 'primary', epoch: 2, recordedEpoch: 1 }, 'it runs, and was not proved');
+  await two.kill();
+  t.equal(code(await asked(2)), 'ok');
+});
+
+test('what was proved under an epoch may have served since: started again under it, it needs no other proof', async (t) => {
+  const { one, close } = await startPair({ synchronous: true });
+  t.teardown(close);
+  const token = expectOk(await one.database.demote({ epoch: epoch(1) }, soon()));
+  const giver = (at: number, changes: Partial<DemotionToken> = {}) =>
+    one.database.promote({ epoch: epoch(at), region: one.region, token: { ...token, ...changes } }, soon());
+  t.equal(code(await giver(2)), 'ok', 'the giver, given back its own');
+  t.equal((await (await one.client()).query(INSERT, ['r1'])).rowCount, 1);
+  await one.kill();
+  t.equal(code(await giver(2)), 'ok', 'after a crash');
+  t.equal(code(await giver(3)), 'ok', 'running, on the timeline of the token and past it');
+  expectOk(await one.database.demote({ epoch: epoch(3) }, soon()));
+  t.equal(code(await giver(4)), 'ok', 'stopped, on the timeline of the token and past it');
+  t.equal(code(await giver(5, { checkpointLsn: lsn('F/0') })), 'CTM_DATABASE_TOKEN_MISMATCH', 'it never was there');
 });
 
 test('a standby that is down is started and promoted', async (t) => {

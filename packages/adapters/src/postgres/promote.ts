@@ -21,8 +21,10 @@ export async function promote(member: Member, request: PromoteRequest, signal: A
   const { context, control } = member;
   await acceptInStore(context, request.epoch, 0);
   const running = (await findPostmaster(context)) !== null;
-  if (running) await ensureRunning(context, signal);
-  else await startForPromotion(member, request, signal);
+  const proved = running ? false : await provedByDirectory(member, request, signal);
+  if (!running) member.step('starting the server');
+  // It comes up with the standbys that it had: nobody is acknowledged without them before the epoch is checked.
+  await ensureRunning(context, signal);
 
   member.step('reading the state before the promotion');
   const before = await readServerState(control, signal);
@@ -30,7 +32,8 @@ export async function promote(member: Member, request: PromoteRequest, signal: A
   if (running && !before.standby && before.epoch === request.epoch) return confirm(member, request, before, signal);
 
   if (before.standby) await promoteStandby(member, request, before, signal);
-  else if (request.token !== null) await assertBranchedAt(member, request.token, before);
+  // Recorded under this very epoch, it proved the token then, and may have served since.
+  else if (request.token !== null && !proved && before.epoch !== request.epoch) await assertHasRun(member, request.token, before);
 
   // Before the record: a call that is cut off in between is not taken for complete when it is repeated.
   member.step('making commits wait for nobody');
@@ -45,16 +48,20 @@ async function confirm(member: Member, request: PromoteRequest, state: ServerSta
   return { timeline: state.timeline, lsn };
 }
 
-async function startForPromotion(member: Member, request: PromoteRequest, signal: AbortSignal): Promise<void> {
+/** What the directory of a server that is down says of the token. False: only the running server can say. */
+async function provedByDirectory(member: Member, { token }: PromoteRequest, signal: AbortSignal): Promise<boolean> {
   const { context } = member;
   const shape = await shapeOf(context);
   if (shape === 'empty') {
     throw new DatabaseProblem('CTM_DATABASE_EMPTY', `${context.dataDir} holds no usable cluster: rejoin this region first`);
   }
-  if (shape === 'primary' && request.token !== null) await assertEndsAt(member, request.token, signal);
-  // It comes up with the standbys that it had: nobody is acknowledged without them before the epoch is checked.
-  member.step('starting the server');
-  await ensureRunning(context, signal);
+  if (shape === 'standby' || token === null) return false;
+  const data = await readControlData(context, signal);
+  assertSameCluster(token, data?.systemIdentifier ?? 'none');
+  // A crash may have left the control file on the timeline before the last promotion, and at an older checkpoint.
+  if (data?.state !== 'shut down') return false;
+  assertContains(token, data.timeline, data.checkpointLsn, (await localHistory(context, data.timeline)).at(-1));
+  return true;
 }
 
 async function promoteStandby(member: Member, request: PromoteRequest, before: ServerState, signal: AbortSignal): Promise<void> {
@@ -102,24 +109,17 @@ async function replayExactly(member: Member, token: DemotionToken, before: Serve
   throw mismatch(token, `this member has replayed timeline ${timeline}`);
 }
 
-/** Down and primary-shaped: it is the member that gave the token, and nothing happened to it since. */
-async function assertEndsAt(member: Member, token: DemotionToken, signal: AbortSignal): Promise<void> {
-  const data = await readControlData(member.context, signal);
-  assertSameCluster(token, data?.systemIdentifier ?? 'none');
-  if (data?.state === 'shut down' && data.timeline === token.timeline && data.checkpointLsn === token.checkpointLsn) return;
-  // A crash between promotion and record: the history file shows where this member branched off.
-  const last = (await localHistory(member.context, data?.timeline ?? 0)).at(-1);
-  assertBranch(token, last);
-}
-
-async function assertBranchedAt(member: Member, token: DemotionToken, state: ServerState): Promise<void> {
+async function assertHasRun(member: Member, token: DemotionToken, state: ServerState): Promise<void> {
   assertSameCluster(token, state.systemIdentifier);
-  assertBranch(token, (await localHistory(member.context, state.timeline)).at(-1));
+  assertContains(token, state.timeline, state.lsn, (await localHistory(member.context, state.timeline)).at(-1));
 }
 
-function assertBranch(token: DemotionToken, last: { timeline: number; endLsn: Lsn } | undefined): void {
-  if (last === undefined || last.timeline !== token.timeline || bytes(last.endLsn) <= bytes(token.checkpointLsn)) {
-    throw mismatch(token, last === undefined ? 'this member never branched off' : `it branched off ${last.timeline} at ${last.endLsn}`);
+/** A primary's history holds the token: it is the one that gave it, still on its own timeline, or it branched off right there. */
+function assertContains(token: DemotionToken, timeline: number, end: Lsn | null, last: { timeline: number; endLsn: Lsn } | undefined): void {
+  const position = bytes(token.checkpointLsn);
+  if (timeline === token.timeline && position >= bytes(last?.endLsn ?? null) && bytes(end) >= position) return;
+  if (last === undefined || last.timeline !== token.timeline || bytes(last.endLsn) <= position) {
+    throw mismatch(token, last === undefined ? `this member ends at ${end} of timeline ${timeline}` : `it branched off ${last.timeline} at ${last.endLsn}`);
   }
   assertNothingAfter(token, last.endLsn);
 }

@@ -44,6 +44,7 @@ const database: fc.Arbitrary<DatabaseObservation> = fc.record({
   replayLsn: fc.constantFrom(lsn('0/100'), null),
   receiver: fc.option(fc.record({ streaming: fc.boolean(), source: fc.constantFrom(databases.r1, databases.r2, null), messageAgeMs: fc.constant(10) })),
   epoch: fc.constantFrom(0, 4, 5, 6),
+  recordedEpoch: fc.constantFrom(null, 4, 5, 6),
 }).map((drawn) => ({ ...primary, ...drawn }));
 
 const known = fc.record({

@@ -37,6 +37,7 @@ const primary: DatabaseObservation = {
   standbys: [],
   synchronous: [],
   epoch: 0,
+  recordedEpoch: 0,
   problem: null,
 };
 const free: LeaseView = {

@@ -241,7 +241,7 @@ test('nobody else is counted on while the database is not proved a primary', asy
   const state = promotingContender({ view: { ...taken, inSync: [r1, r2] } });
   t.same(command(state), { kind: 'setInSync', ...theirs, epoch: 6, inSync: [r2] });
   t.equal(command(promotingContender()), null, 'alone already');
-  t.equal(command({ ...state, database: { ...primary, epoch: 6 } }), null, 'proved');
+  t.equal(command({ ...state, database: { ...primary, epoch: 6, recordedEpoch: 6 } }), null, 'proved');
   t.equal(command({ ...state, database: null }), null, 'not known');
   t.equal(command({ ...state, phase: { kind: 'fenced' } }), null);
 });
@@ -334,12 +334,14 @@ test('a database is promoted under a grant, alone in the in-sync set, with the g
   t.match(database(promotingContender()), { action: promote, timeoutMs: timings.promoteBudgetMs });
   t.match(database(promotingContender({ view: { ...taken, handover } })), { action: { ...promote, token } });
   t.match(database(promotingContender({ view: { ...taken, handover }, phase: { ...promoting, returnable: false } })), { action: promote }, 'it served already: it is not that history any more');
+  t.match(database(promotingContender({ view: { ...taken, handover }, phase: { ...promoting, returnable: null } })), { action: { ...promote, token } }, 'whether it served is not known');
   t.match(database(promotingContender({ view: { ...taken, handover: { ...handover, to: r3 } } })), { action: promote }, 'handed over to another');
+  t.match(database(promotingContender({ database: { ...primary, epoch: 6 } })), { action: promote }, 'an epoch in the store is no promotion');
   for (const [name, changes] of [
     ['others may still be counted on', { view: { ...taken, inSync: [r1, r2] } }],
     ['only another is', { view: { ...taken, inSync: [r1] } }],
     ['the register is at another epoch', { view: { ...taken, epoch: epoch(7) } }],
-    ['it is proved already', { database: { ...primary, epoch: 6 } }],
+    ['it is proved already', { database: { ...primary, epoch: 6, recordedEpoch: 6 } }],
     ['nothing is known of it', { database: null }],
     ['no grant', { grant: null }],
     ['run out', { grant: { epoch: epoch(6), validUntilMs: start.monoMs } }],
@@ -351,7 +353,7 @@ test('a database is promoted under a grant, alone in the in-sync set, with the g
     ['the other region is not dark', { policy: withFallback, fallback: { ...promotingContender().fallback, takenFrom: r1 } }],
   ] as const satisfies readonly (readonly [string, Partial<ControllerState>])[]) t.equal(database(promotingContender(changes)), null, name);
   t.match(database(promotingContender({ database: { ...primary, epoch: 5 } })), { action: promote }, 'a primary of an older epoch');
-  t.match(database(promotingContender({ database: { ...standby, epoch: 6 } })), { action: promote }, 'a standby that knows the epoch');
+  t.match(database(promotingContender({ database: { ...standby, epoch: 6, recordedEpoch: 6 } })), { action: promote }, 'a standby that knows the epoch');
 });
 
 test('an active holder makes commits wait for all that the register promises, and for all that stream steadily', async (t) => {
@@ -448,7 +450,7 @@ test('weights follow the holder: this region once it is active, another as soon 
   const traffic = (state: ControllerState, ms = 0) => only(actionsOf(state, ms), 'traffic')[0]?.weights ?? null;
   t.same(traffic(contender({ weights: null })), { epoch: 5, weights: { r1: 100, r2: 0 } });
   t.same(traffic(holder({ weights: null })), { epoch: 5, weights: { r1: 100, r2: 0 } });
-  const won = { ...promotingContender({ phase: { kind: 'active' }, promotedEpoch: 6, database: { ...primary, epoch: 6 } }) };
+  const won = { ...promotingContender({ phase: { kind: 'active' }, promotedEpoch: 6, database: { ...primary, epoch: 6, recordedEpoch: 6 } }) };
   t.same(traffic(won), { epoch: 6, weights: { r1: 0, r2: 100 } });
   t.same(traffic(holder({ weights: { epoch: epoch(5), weights: { r1: 0, r2: 100 } } })), { epoch: 5, weights: { r1: 100, r2: 0 } });
   for (const [name, state] of [

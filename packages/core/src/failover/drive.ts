@@ -234,7 +234,7 @@ function mustPromote(draft: Draft): boolean {
   const { state } = draft;
   const database = freshDatabase(draft);
   if (state.grant === null || database === null) return false;
-  return !(database.role === 'primary' && database.epoch === state.grant.epoch);
+  return !(database.role === 'primary' && database.recordedEpoch === state.grant.epoch);
 }
 
 function driveDatabase(draft: Draft): void {
@@ -248,7 +248,7 @@ function driveDatabase(draft: Draft): void {
   if (phase.kind === 'promoting') {
     const alone = view.inSync.length === 1 && view.inSync[0] === policy.region;
     if (!mustPromote(draft) || !alone || view.epoch !== epoch || isVetoed(draft)) return;
-    const token = view.handover?.to === policy.region && phase.returnable === true ? view.handover.token : null;
+    const token = view.handover?.to === policy.region && phase.returnable !== false ? view.handover.token : null;
     return draft.run({ kind: 'promote', epoch, token }, policy.timings.promoteBudgetMs);
   }
   if (phase.kind === 'active') {

@@ -37,6 +37,7 @@ const primary: DatabaseObservation = {
   standbys: [{ region: 'r2', state: 'streaming', replayLagBytes: 0 } as DatabaseObservation['standbys'][number]],
   synchronous: ['r2'],
   epoch: 5,
+  recordedEpoch: 5,
   problem: null,
 };
 const standby: DatabaseObservation = { ...primary, role: 'standby', shape: 'standby', replayLsn: lsn('0/100'), receiver: { source: databases.r1, streaming: true } as DatabaseObservation['receiver'] };

@@ -33,7 +33,7 @@ import {
 } from '../../testing/controller.ts';
 import type { LeaseView } from '../lease/types.ts';
 import type { DatabaseObservation } from '../replication/observation.ts';
-import { epoch, monoMs } from '../types.ts';
+import { epoch, lsn, monoMs } from '../types.ts';
 import { decide } from './decide.ts';
 import { deriveFallback } from './fallback.ts';
 import type { ControllerState, Phase } from './state.ts';
@@ -74,7 +74,7 @@ test('starting: nothing is decided before both the lease and the database are kn
     ['a primary of an older epoch: fenced, and then made to follow', fresh({ database: primary }), { kind: 'rejoining' }],
     ['a primary that nobody leads', fresh({ database: unreachable, view: { ...released, inSync: [r1] } }), { kind: 'fenced' }],
     ['granted while starting', fresh({ grant }), promoting(true)],
-    ['granted while starting, a primary of an older epoch', fresh({ grant, database: { ...primary, epoch: 4 } }), promoting(false)],
+    ['granted while starting, a primary of an older epoch', fresh({ grant, database: { ...primary, epoch: 4, recordedEpoch: 4 } }), promoting(false)],
     ['granted while starting, and proved', fresh({ grant, database: primary }), { kind: 'active' }],
   ]);
 });
@@ -91,7 +91,7 @@ test('starting: a controller that finds itself named waits for a renewal, as lon
 test('idle: a grant is used, whatever rested here', async (t) => {
   each(t, [
     ['standby', contender({ grant }), promoting(true)],
-    ['a primary of an older epoch', contender({ phase: { kind: 'fenced' }, grant, database: { ...primary, epoch: 4 } }), promoting(false)],
+    ['a primary of an older epoch', contender({ phase: { kind: 'fenced' }, grant, database: { ...primary, epoch: 4, recordedEpoch: 4 } }), promoting(false)],
     ['not known', contender({ phase: { kind: 'fenced' }, grant, database: null }), promoting(null)],
   ]);
 });
@@ -166,12 +166,12 @@ test('acquiring: until granted, while the lease is free and the conditions hold,
 });
 
 test('promoting: done when the database was seen, or was made, a primary under this epoch', async (t) => {
-  const promoted = { ...primary, epoch: 6 };
+  const promoted = { ...primary, epoch: 6, recordedEpoch: 6 };
   each(t, [
     ['seen', promotingContender({ database: promoted }), { kind: 'active' }],
     ['made', promotingContender({ promotedEpoch: 6 }), { kind: 'active' }],
     ['a primary of an older epoch', promotingContender({ database: { ...primary, epoch: 5 } }), promoting(true)],
-    ['a standby that knows the epoch', promotingContender({ database: { ...standby, epoch: 6 } }), promoting(true)],
+    ['a standby that knows the epoch', promotingContender({ database: { ...standby, epoch: 6, recordedEpoch: 6 } }), promoting(true)],
     ['seen too long ago', promotingContender({ database: promoted, databaseMs: longAgoMs }), promoting(true)],
     ['its validity is over', promotingContender({ promotedEpoch: 6, database: primary }), { kind: 'fenced' }, timings.ttlMs - timings.guardMs],
     ['its validity is over before it was proved', promotingContender({ database: primary }), { kind: 'fenced' }, timings.ttlMs - timings.guardMs],
@@ -221,7 +221,7 @@ test('active: fenced at its validity; promoted anew under a new epoch, or when i
     ['its database is not reached', holder({ database: unreachable }), { kind: 'active' }],
     ['it was down too long ago to say', holder({ database: down, databaseMs: longAgoMs }), { kind: 'active' }],
   ]);
-  const renewed = settle(holder({ grant: { ...grant, epoch: epoch(6) }, database: { ...primary, epoch: 6 } }));
+  const renewed = settle(holder({ grant: { ...grant, epoch: epoch(6) }, database: { ...primary, epoch: 6, recordedEpoch: 6 } }));
   t.match(renewed.state, { phase: { kind: 'active' }, promotedEpoch: 6 }, 'the database knew it already');
   t.equal(settle(holder({ database: down })).state.promotedEpoch, 0, 'what comes up again must be proved again');
 });
@@ -399,7 +399,7 @@ test('a region that the world still sees serve gets its lease back before anythi
 
 test('a database that became a primary by a promotion of earlier proves the history of the giver, before it serves or the lease goes back', async (t) => {
   const handover = { id: 's2', from: r1, to: r2, token };
-  const late: DatabaseObservation = { ...primary, timeline: token.timeline + 1, epoch: 5 };
+  const late: DatabaseObservation = { ...primary, timeline: token.timeline + 1 };
   const granted = (database: DatabaseObservation, view: LeaseView = { ...taken, handover }): Phase => {
     const state = promotingContender({ phase: { kind: 'fenced' }, database, view });
     return settle(state).phase;
@@ -408,6 +408,25 @@ test('a database that became a primary by a promotion of earlier proves the hist
   t.match(granted({ ...late, timeline: token.timeline }), { kind: 'promoting', returnable: false }, 'the giver, given back its own');
   t.match(granted(late, { ...taken, handover: null }), { kind: 'promoting', returnable: false }, 'no hand-over');
   t.match(granted(late, { ...taken, handover: { ...handover, to: r1 } }), { kind: 'promoting', returnable: false }, 'of another region');
-  t.match(granted({ ...late, role: 'down' }), { kind: 'promoting', returnable: false }, 'its epoch is not known: it may have served');
-  t.match(granted({ ...late, epoch: 6 }), { kind: 'active' }, 'promoted under this very grant');
+  t.match(granted({ ...late, epoch: 6, recordedEpoch: 6 }), { kind: 'active' }, 'promoted under this very grant');
+  t.match(granted({ ...late, epoch: 6 }), { kind: 'promoting', returnable: true }, 'tried under this grant and refused: an epoch in the store is no promotion');
+  t.match(granted({ ...down, shape: 'empty' }), { kind: 'promoting', returnable: false }, 'nothing is there to prove');
+});
+
+test('a database that is down and would come up as a primary: its store says whether anything was tried under the grant', async (t) => {
+  const handed = { ...taken, handover: { id: 's2', from: r1, to: r2, token } };
+  const late: DatabaseObservation = { ...down, timeline: token.timeline + 1 };
+  const restarted = (database: DatabaseObservation, changes: Partial<ControllerState> = {}) =>
+    settle(contender({ phase: { kind: 'starting' }, view: handed, grant: promotingContender().grant, database, ...changes }));
+  t.match(restarted(late).phase, { kind: 'promoting', returnable: true }, 'nothing was: it proves the history of the giver, or goes back');
+  t.match(restarted({ ...late, epoch: 6 }).phase, { kind: 'promoting', returnable: null }, 'something was: it may have served');
+  t.match(restarted({ ...late, role: 'unknown', epoch: 0 }).phase, { kind: 'promoting', returnable: null }, 'a server that hangs tells no epoch');
+  t.match(restarted({ ...down, lsn: token.checkpointLsn }).phase, { kind: 'promoting', returnable: false }, 'the giver as it stopped');
+  t.match(restarted({ ...down, lsn: lsn('0/80') }).phase, { kind: 'promoting', returnable: true }, 'on its timeline, and not as far');
+  const unknown = promotingContender({ phase: promoting(null), view: handed, database: { ...late, epoch: 6 } });
+  t.same(settle(unknown).phase, promoting(null));
+  t.match(settle({ ...unknown, database: { ...primary, timeline: 2, epoch: 6 } }).phase, promoting(true), 'it runs, and was never proved');
+  t.match(settle({ ...unknown, database: { ...primary, timeline: 2, epoch: 6, recordedEpoch: 6 } }).phase, { kind: 'active' });
+  const overdue = settle({ ...unknown, databaseMs: monoMs(START_MS + timings.promoteBudgetMs) }, timings.promoteBudgetMs);
+  t.match(overdue.phase, { kind: 'releasing' }, 'it may have served: it is not handed back');
 });

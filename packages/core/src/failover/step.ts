@@ -90,19 +90,20 @@ function promoting(draft: Draft, phase: Extract<Phase, { kind: 'promoting' }>): 
   if (grant === null || !holdsGrant(draft)) return { kind: 'fenced' };
   if (state.promotedEpoch === grant.epoch) return { kind: 'active' };
   const database = freshDatabase(draft);
-  if (database?.role === 'primary' && database.epoch === grant.epoch) {
+  if (database?.role === 'primary' && database.recordedEpoch === grant.epoch) {
     state.promotedEpoch = grant.epoch;
     return { kind: 'active' };
   }
   // It was not known what the database was when the grant came (it was being restarted): the first sight of it says.
-  if (phase.returnable === null && database !== null) return { ...phase, returnable: isReturnable(draft) };
+  const returnable = phase.returnable ?? isReturnable(draft);
+  if (returnable !== phase.returnable) return { ...phase, returnable };
   if (isTakenFromSeen(draft)) return { kind: 'releasing', reason: `region ${state.fallback.takenFrom} is still seen serving` };
   if (!draft.due(addMs(phase.sinceMs, state.policy.timings.promoteBudgetMs))) return null;
   if (state.databaseAction !== null) return null;
   const handover = state.view?.handover ?? null;
-  if (handover !== null && phase.returnable !== false && handover.to === state.policy.region) {
-    // Given up, the lease would come back here without the token, and with it the proof would be gone.
-    if (phase.returnable === null) return null;
+  // Given up, the lease would come back here without the token, and with it the proof would be gone.
+  if (handover?.to === state.policy.region && database === null && returnable === null) return null;
+  if (handover?.to === state.policy.region && returnable === true) {
     const { id, from, token } = handover;
     return { kind: 'handing-over', id, to: from, step: 'returning', token, deadlineMs: grant.validUntilMs };
   }
@@ -200,20 +201,31 @@ function promote(draft: Draft): Phase {
   return { kind: 'promoting', sinceMs: draft.nowMs, returnable: isReturnable(draft) };
 }
 
-/** By its shape, not by whether it runs: a target that restarts meanwhile must still prove the giver's history. Null: not known. */
+/**
+ * By its shape, not by whether it runs: a target that restarts meanwhile must still prove the giver's history. Null: not known; then
+ * the proof is asked for, and the lease is not handed back as one that nobody served under.
+ */
 function isReturnable(draft: Draft): boolean | null {
   const database = freshDatabase(draft);
-  return database === null ? null : database.shape === 'standby' || isPromotedUnproved(draft, database);
+  if (database === null) return null;
+  return database.shape === 'standby' ? true : isPromotedUnproved(draft, database);
 }
 
 /**
  * A promotion that was given up may take effect much later, in the middle of the next hand-over: the server is a primary then,
  * and nobody has proved that it branched off where the giver ended. The giver itself, given back its own, is on its own timeline.
+ * Down, its log cannot be asked. Its store can: an epoch is accepted there before anything is tried under it. Once something was,
+ * by a controller that has restarted since, only the start says whether it served: the database port judges by both.
  */
-function isPromotedUnproved({ state }: Draft, database: DatabaseObservation): boolean {
+function isPromotedUnproved({ state }: Draft, database: DatabaseObservation): boolean | null {
   const { view } = state;
-  if (database.role !== 'primary' || view?.handover?.to !== state.policy.region) return false;
-  return database.epoch < view.epoch && database.timeline !== view.handover.token.timeline;
+  if (database.shape !== 'primary' || view?.handover?.to !== state.policy.region) return false;
+  const { timeline, checkpointLsn } = view.handover.token;
+  const { recordedEpoch } = database;
+  if (recordedEpoch !== null) return recordedEpoch < view.epoch && database.timeline !== timeline;
+  if (database.role !== 'down') return null;
+  if (database.timeline === timeline && database.lsn === checkpointLsn) return false;
+  return database.epoch < view.epoch ? true : null;
 }
 
 /** Where a region without the lease rests: fenced while its database is, or would come up as, a primary. */

@@ -23,6 +23,7 @@ const PRIMARY: DatabaseObservation = {
   standbys: [FOLLOWER],
   synchronous: ['r2'],
   epoch: 0,
+  recordedEpoch: 0,
   problem: null,
 };
 const STANDBY: DatabaseObservation = {

@@ -18,6 +18,7 @@ const MEMBER: DatabaseObservation = {
   standbys: [],
   synchronous: [],
   epoch: 0,
+  recordedEpoch: 0,
   problem: null,
 };
 

@@ -43,8 +43,10 @@ export type DatabaseObservation = {
   readonly standbys: readonly StandbyView[];
   /** Regions in `synchronous_standby_names` as in force now; empty when commits wait for nobody. */
   readonly synchronous: readonly string[];
-  /** Highest epoch that this database has accepted, from its own store; 0 when none. */
+  /** Highest epoch that this database has accepted, from its own store; 0 when none. An attempt raises it, also one that was refused. */
   readonly epoch: number;
+  /** Epoch of the last promotion that was proved, as the log itself says, here or where the log came from. Null: nobody could be asked. */
+  readonly recordedEpoch: number | null;
   /** Why the role is `unknown` or `down`, for status; null otherwise. */
   readonly problem: string | null;
 };

@@ -80,7 +80,7 @@ export async function databaseContract(t: Test, subject: DatabaseSubject): Promi
 }
 
 async function lifeOf(t: Test, { one, two }: DatabasePair): Promise<void> {
-  t.match(await look(one), { role: 'down', shape: 'primary', epoch: 0, standbys: [], synchronous: [], replayLsn: null });
+  t.match(await look(one), { role: 'down', shape: 'primary', epoch: 0, recordedEpoch: null, standbys: [], synchronous: [], replayLsn: null });
   t.match(await look(two), { role: 'down', shape: 'empty', epoch: 0, systemIdentifier: null, timeline: null, lsn: null });
   t.equal(code(await promote(two, 1)), 'CTM_DATABASE_EMPTY', 'nothing can be promoted where nothing is');
 
@@ -159,6 +159,7 @@ async function wrongTokens({ t, one, two }: Scene): Promise<void> {
   t.equal(code(waiting), 'CTM_DATABASE_TIMEOUT', 'log that never comes is waited for, within the signal');
   value(await promote(two, 2, token));
   t.equal(code(await promote(two, 3, { ...token, checkpointLsn: lsn('0/1000028') })), 'CTM_DATABASE_TOKEN_MISMATCH', 'also once promoted');
+  t.match(await look(two), { role: 'primary', epoch: 3, recordedEpoch: 2 }, 'what was refused is not recorded as a promotion');
   t.equal(code(await promote(one, 2, { ...token, timeline: 7 })), 'CTM_DATABASE_TOKEN_MISMATCH', 'also while down');
 }
 

@@ -2,7 +2,8 @@
 // its deadline may still have its effect later, as a promotion in a real server does.
 
 import type { DatabaseAction, DemotionToken } from '@continuum/core';
-import { append, branchOf, canStream, contains, lsnOf } from './history.ts';
+import { append, branchOf, canStream, contains, entryOf, lsnOf } from './history.ts';
+import type { LogEntry } from './history.ts';
 import type { Database } from './database.ts';
 
 export type OperationResult =
@@ -100,10 +101,10 @@ export class DatabaseOperator {
       const message = 'the server refused to promote';
       return this.#later(operation, times.promoteMs, () => operation.done(failed('CTM_DATABASE_PROMOTE_FAILED', message)));
     }
-    if (token !== null && !this.#matches(token)) {
+    if (token !== null && !this.#proves(token, epoch)) {
       const startedMs = sim.nowMs;
       const again = (): void => {
-        if (this.#matches(token)) return this.#promoteNow(operation, epoch);
+        if (this.#proves(token, epoch)) return this.#promoteNow(operation, epoch);
         if (sim.nowMs - startedMs > timeoutMs / 2) {
           return operation.done(failed('CTM_DATABASE_TOKEN_MISMATCH', `the history does not end at ${token.checkpointLsn}`));
         }
@@ -114,11 +115,14 @@ export class DatabaseOperator {
     this.#promoteNow(operation, epoch);
   }
 
-  #matches(token: DemotionToken): boolean {
-    const { head, replayed, role } = this.#database;
+  #proves(token: DemotionToken, epoch: number): boolean {
+    const { head, replayed, shape, role } = this.#database;
     if (head === null || replayed === null) return false;
-    const at = role === 'standby' ? replayed : head.timeline === token.timeline ? head : branchOf(head);
-    return at !== null && at.timeline === token.timeline && lsnOf(at) === token.checkpointLsn;
+    const is = (at: LogEntry | null): boolean => at !== null && at.timeline === token.timeline && lsnOf(at) === token.checkpointLsn;
+    if (shape === 'standby') return is(role === 'standby' ? replayed : head);
+    // Recorded under this very epoch, it proved the token then; the giver itself may have been started since.
+    if (head.epoch === epoch || is(branchOf(head))) return true;
+    return head.timeline === token.timeline && is(entryOf(head, token.checkpointLsn));
   }
 
   #promoteNow(operation: Operation, epoch: number): void {

@@ -350,7 +350,10 @@ export class Database {
     if (this.faults.hung && this.role !== 'down') return nothingKnown('unknown', shape, 'the query was not answered in time');
     const running = this.process.alive && (this.role === 'primary' || this.role === 'standby');
     if (!running || head === null) {
-      return nothingKnown(this.role === 'starting' ? 'starting' : 'down', shape, 'no server answers');
+      // The store beside the directory and the directory's control file can be read all the same.
+      const onDisk = head === null ? {} : { systemIdentifier: head.systemIdentifier, timeline: head.timeline, lsn: lsnOf(head) };
+      const known = { ...nothingKnown(this.role === 'starting' ? 'starting' : 'down', shape, 'no server answers'), epoch: this.epoch };
+      return known.role === 'down' && shape !== 'empty' ? { ...known, ...onDisk } : known;
     }
     const primary = this.role === 'primary';
     return {
@@ -364,7 +367,8 @@ export class Database {
       replayPaused: primary ? null : this.faults.replayPaused,
       standbys: primary ? this.#standbys(head) : [],
       synchronous: this.synchronous,
-      epoch: head.epoch,
+      epoch: this.epoch,
+      recordedEpoch: head.epoch,
       problem: null,
     };
   }
@@ -400,6 +404,7 @@ function nothingKnown(role: 'unknown' | 'starting' | 'down', shape: DatabaseShap
     standbys: [],
     synchronous: [],
     epoch: 0,
+    recordedEpoch: null,
     problem,
   };
 }

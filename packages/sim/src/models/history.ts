@@ -3,7 +3,7 @@
 // model keeps both, so that a mistake that the numbers hide is still seen.
 
 import type { Lsn } from '@continuum/core';
-import { lsn } from '@continuum/core';
+import { lsn, lsnBytes } from '@continuum/core';
 
 export type LogEntry = {
   readonly parent: LogEntry | null;
@@ -47,6 +47,11 @@ export function entryAt(head: LogEntry, index: number): LogEntry | null {
   let entry: LogEntry | null = head;
   while (entry !== null && entry.index > index) entry = entry.parent;
   return entry;
+}
+
+/** The entry of this chain at that position; null when there is none. */
+export function entryOf(head: LogEntry, position: Lsn): LogEntry | null {
+  return entryAt(head, Number(lsnBytes(position) ?? 0n) / BYTES_PER_ENTRY);
 }
 
 export function contains(head: LogEntry, entry: LogEntry): boolean {
