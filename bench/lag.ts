@@ -16,7 +16,7 @@ import type { Prober } from '../test/rig/prober.ts';
 import { runFolder, signalAll, start, waitFor } from '../test/rig/process.ts';
 import { startExporter } from './lag-peer.ts';
 import type { Exporter } from './lag-peer.ts';
-import { cpuMs, residentMegabytes } from './process-cost.ts';
+import { anonymousMegabytes, cpuMs, residentMegabytes } from './process-cost.ts';
 import { machine, median, quantile, row } from './report.ts';
 import type { BenchReport, BenchRow } from './report.ts';
 
@@ -183,11 +183,12 @@ async function benchFleet(pair: LagPair, say: Say, notes: string[]): Promise<Ben
   const clusters = Array.from({ length: CLUSTERS }, (_, index) =>
     index < REAL_CLUSTERS ? clusterOf(`real-${index}`, pair) : { name: `far-${index}`, ends: [far('r1', ports.primary), far('r2', ports.standby)] },
   );
+  const floor = await benchFloor(clusters.slice(0, 1));
   const prober = await startProber({ intervalMs: INTERVAL_MS, clusters });
   try {
     await waitFor('every cluster to be promotable', async () => !/verdict="(unknown|notPromotable)"/.test(await prober.metrics()), { timeoutMs: 60_000, everyMs: 1_000 });
     await delay(WARM_UP_MS);
-    const [cores, resident]: [number[], number[]] = [[], []];
+    const [cores, resident, own]: [number[], number[], number[]] = [[], [], []];
     const looksBefore = await looksOf(prober);
     const startedMs = performance.now();
     for (let count = 0; count < 5; count++) {
@@ -195,19 +196,35 @@ async function benchFleet(pair: LagPair, say: Say, notes: string[]): Promise<Ben
       await delay(4_000);
       cores.push((cpuMs(prober.process.pid) - before) / (performance.now() - beforeMs));
       resident.push(residentMegabytes(prober.process.pid));
+      own.push(anonymousMegabytes(prober.process.pid));
     }
-    const rate = ((await looksOf(prober)) - looksBefore) / ((performance.now() - startedMs) / 1_000);
+    const looks = (await looksOf(prober)) - looksBefore;
+    const seconds = (performance.now() - startedMs) / 1_000;
     notes.push(`${CLUSTERS} clusters: ${REAL_CLUSTERS} of them at the real pair, ${CLUSTERS - REAL_CLUSTERS} at a responder that speaks the protocol; every one has two connections of its own`);
     notes.push(`measured ${WARM_UP_MS / 1_000} s after the start, as the README of daemons/lag-prober starts it (heap options, compile cache warm)`);
     return [
       row(`${CLUSTERS} clusters: processor`, 'cores', cores, median, '<= 0.3', { [PEER]: null }),
+      row(`${CLUSTERS} clusters: CPU of one look at a pair (whole process)`, 'ms', [((median(cores) ?? 0) * 2_000) / (looks / seconds)], median, null, {}),
       row(`${CLUSTERS} clusters: memory`, 'MB', resident, (values) => quantile(values, 1), '<= 120', { [PEER]: null }),
-      row(`${CLUSTERS} clusters: looks done`, '1/s', [rate], median, `>= ${Math.floor(CLUSTERS * 2 * 0.98)}`, { [PEER]: null }),
+      row(`${CLUSTERS} clusters: memory that is its own, not mapped from files`, 'MB', own, (values) => quantile(values, 1), null, { [PEER]: null }),
+      row('one cluster: memory (below this no number of clusters comes)', 'MB', floor, (values) => quantile(values, 1), null, { [PEER]: null }),
+      row(`${CLUSTERS} clusters: looks done`, '1/s', [looks / seconds], median, `>= ${Math.floor(CLUSTERS * 2 * 0.98)}`, { [PEER]: null }),
     ];
   } finally {
     await prober.process.stop();
     await responder.stop();
   }
+}
+
+/** What the process takes for itself: Node, the daemon's modules, one cluster. */
+async function benchFloor(clusters: readonly object[]): Promise<number[]> {
+  // The first start fills the compile cache.
+  await (await startProber({ intervalMs: INTERVAL_MS, clusters })).process.stop();
+  const prober = await startProber({ intervalMs: INTERVAL_MS, clusters });
+  await delay(5_000);
+  const resident = residentMegabytes(prober.process.pid);
+  await prober.process.stop();
+  return [resident];
 }
 
 const clusterOf = (name: string, pair: LagPair): object => ({ name, ends: [endConfig('r1', pair.probeOptions(pair.one)), endConfig('r2', pair.probeOptions(pair.two))] });

@@ -12,6 +12,12 @@ export function cpuMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
+/** Of what is resident now: its own. The rest is mapped from files, most of it Node's, and is there once for all processes. */
+export function anonymousMegabytes(pid: number): number {
+  const match = /^Anonymous:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'));
+  return Number(match?.[1] ?? Number.NaN) / 1_024;
+}
+
 /** Resident now. */
 export function residentMegabytes(pid: number): number {
   const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));

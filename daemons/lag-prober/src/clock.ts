@@ -1,8 +1,8 @@
 // The prober's clock. What the machine slept must count in every age, but asking the kernel for it reads a file, and a prober
 // of a thousand clusters asks for the time many thousand times a second: the sleep is looked for every so often.
 
-import { monoMs } from '@continuum/core';
-import type { MonoMs } from '@continuum/core';
+import { monoMs } from '@continuum/core/types';
+import type { MonoMs } from '@continuum/core/types';
 
 export type ClockSources = {
   /** Stands still while the machine sleeps. */

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { serve } from '@hono/node-server';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
-import { systemClock } from '@continuum/runtime';
+import { systemClock } from '@continuum/runtime/clock';
 import { formatProblems } from '@continuum/wire/config-file';
 import { createApi } from './api.ts';
 import { createProberClock } from './clock.ts';

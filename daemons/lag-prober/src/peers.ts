@@ -3,7 +3,6 @@
 
 import type { MonoMs } from '@continuum/core';
 import { ownerOf } from '@continuum/core/replication/index';
-import { Agent, request } from 'undici';
 import { z } from 'zod';
 import type { ProberConfig } from './config.ts';
 
@@ -31,7 +30,8 @@ export function createPeers(config: ProberConfig['peers'], token: () => string |
   if (config === undefined) return { self: null, mine: () => true, ownerUrl: () => null, living: () => [], close: () => undefined };
   const { self, members } = config;
   const heard = new Map<string, Heard>();
-  const agent = new Agent({ connections: 1, maxResponseSize: ANSWER_BYTES_MAX });
+  // Loaded for who has peers: it is a megabyte of source.
+  const client = import('undici').then(({ Agent, request }) => ({ request, agent: new Agent({ connections: 1, maxResponseSize: ANSWER_BYTES_MAX }) }));
   const others = members.filter((one) => one.name !== self);
 
   const living = (): string[] => [self, ...others.map((one) => one.name).filter((name) => now() - (heard.get(name)?.atMs ?? Number.NEGATIVE_INFINITY) < GONE_MS)];
@@ -39,6 +39,7 @@ export function createPeers(config: ProberConfig['peers'], token: () => string |
     try {
       const bearer = token();
       const headers = bearer === null ? {} : { authorization: `Bearer ${bearer}` };
+      const { request, agent } = await client;
       const { statusCode, body } = await request(new URL('/v1/peer', url), { dispatcher: agent, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
       const parsed = answer.safeParse(await body.json());
       if (statusCode === 200 && parsed.success && parsed.data.self === name) heard.set(name, { atMs: now(), known: new Set(parsed.data.known) });
@@ -76,7 +77,7 @@ export function createPeers(config: ProberConfig['peers'], token: () => string |
     close: () => {
       stopped = true;
       clearTimeout(timer);
-      void agent.destroy().catch(() => undefined);
+      void client.then(({ agent }) => agent.destroy()).catch(() => undefined);
     },
   };
 }

@@ -4,8 +4,8 @@
 // machine that its host stops counts that in neither; there the core still compares the wall clock.)
 
 import { uptime } from 'node:os';
-import type { Now } from '@continuum/core';
-import { monoMs, wallMs } from '@continuum/core';
+import type { Now } from '@continuum/core/types';
+import { monoMs, wallMs } from '@continuum/core/types';
 
 export type Clock = { readonly now: () => Now };
 

@@ -1,7 +1,7 @@
 // Looks at one CloudNativePG instance through its exporter. Bounded in time by the signal and in bytes by a limit.
 
 import type { ProbeOutcome } from '@continuum/core/replication/sample';
-import { Agent, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { readExporter } from './parse.ts';
 
 export type ExporterProbe = {
@@ -11,11 +11,18 @@ export type ExporterProbe = {
 
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 
-export function createExporterProbe({ url }: { readonly url: string }): ExporterProbe {
+/** Loaded with the first exporter: most probers have none, and it is a megabyte of source. */
+async function createGet(): Promise<{ readonly get: (url: string, signal: AbortSignal) => Promise<Dispatcher.ResponseData>; readonly close: () => Promise<void> }> {
+  const { Agent, request } = await import('undici');
   const agent = new Agent({ connections: 1, maxResponseSize: ANSWER_BYTES_MAX });
+  return { get: (url, signal) => request(url, { dispatcher: agent, signal }), close: () => agent.destroy() };
+}
+
+export function createExporterProbe({ url }: { readonly url: string }): ExporterProbe {
+  const client = createGet();
   const look: ExporterProbe['look'] = async (signal) => {
     try {
-      const { statusCode, body } = await request(url, { dispatcher: agent, signal });
+      const { statusCode, body } = await (await client).get(url, signal);
       const text = await body.text();
       if (statusCode !== 200) return { ok: false, code: 'CTM_EXPORTER_REFUSED', message: `${url} answered ${statusCode}` };
       const sample = readExporter(text);
@@ -27,5 +34,5 @@ export function createExporterProbe({ url }: { readonly url: string }): Exporter
       throw error;
     }
   };
-  return { look, close: () => void agent.destroy().catch(() => undefined) };
+  return { look, close: () => void client.then(({ close }) => close()).catch(() => undefined) };
 }

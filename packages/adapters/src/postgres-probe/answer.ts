@@ -1,8 +1,8 @@
 // Reads what a server answered to the one question. A server is not trusted: what is not of the expected kind makes the
 // whole answer senseless. Written by hand because a prober reads thousands of these a second; a schema took a tenth of it.
 
-import { lsnDiffBytes } from '@continuum/core';
-import type { Lsn } from '@continuum/core';
+import { lsnDiffBytes } from '@continuum/core/types';
+import type { Lsn } from '@continuum/core/types';
 import type { PrimarySample, Slot, StandbySample, Walsender } from '@continuum/core/replication/sample';
 
 export type EndAnswer = {
