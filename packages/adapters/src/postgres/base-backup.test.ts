@@ -1,4 +1,4 @@
-// When only a new copy helps, and what a copy or a rewind that was cut off leaves behind.
+// When only a new copy helps, and what a copy that was cut off leaves behind.
 
 import { mkdir, open, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -6,8 +6,6 @@ import { epoch } from '@continuum/core';
 import { test } from 'tap';
 import { createPair, diverge, expectOk, FORGETFUL, forgetLog, insert, sameRows, soon, startPair } from '../../../../test/rig/postgres-pair.ts';
 import type { PairMember } from '../../../../test/rig/postgres-pair.ts';
-import { rewindMarker } from './cluster.ts';
-import { resolveOptions } from './options.ts';
 
 /** Within the random bytes for authentication: only the checksum notices. */
 const PG_CONTROL_NONCE_OFFSET = 280;
@@ -55,18 +53,6 @@ test('a standby that fell too far behind is copied anew, and nothing is kept of 
   t.same(expectOk(await rejoin(two, one, 1)), { method: 'base-backup', discarded: null, keptAt: null });
   t.same((await readdir(dirname(two.options.dataDir))).filter((name) => /diverged|replaced|incoming/.test(name)), []);
   await sameRows(one, two);
-});
-
-test('a rewind that was cut off leaves no cluster: nothing starts it, and a base backup replaces it', async (t) => {
-  const pair = await startPair({ synchronous: false });
-  t.teardown(pair.close);
-  const { one, two } = pair;
-  await diverge(pair);
-  await writeFile(rewindMarker(resolveOptions(one.options)), '');
-  t.match(await one.database.observe(soon()), { role: 'down', shape: 'empty' });
-  t.equal(code(await promote(one, 3)), 'CTM_DATABASE_EMPTY');
-  t.match(expectOk(await rejoin(one, two, 3)), { method: 'base-backup', keptAt: /diverged-3$/ });
-  t.match(await one.database.observe(soon()), { role: 'standby', shape: 'standby' });
 });
 
 test('a base backup that was cut off is begun anew, also between the two renames', async (t) => {

@@ -1,5 +1,13 @@
 // The last way: a new copy of the source. It is made beside the data directory and takes its place by rename, so a crash
-// leaves the old cluster, or none, and never a half one that looks whole.
+// leaves the old cluster, or none, and never a half one that looks whole. What a crash finds after each step:
+//
+//   1. the copy is made and configured   the old cluster, with a rewind's mark if it had one
+//   2. the old cluster is moved away     none, perhaps marked: it is whole under its new name, and no later call moves it
+//   3. the mark is taken away            none
+//   4. the copy is moved into place      the copy: a standby without a mark, so it is never taken for a cluster to keep
+//   5. what nobody needs is removed      the copy; the next replacement removes the rest
+//
+// The mark goes in step 3 because it speaks of the directory's place: in step 4 it would belie the copy.
 
 import { chown, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -14,14 +22,17 @@ import type { SourceAddress } from './source.ts';
 import { lastWords, runTool } from './tools.ts';
 
 /**
- * Returns where the replaced cluster is kept, or null. It may hold commits that nobody else has; a standby that only
- * fell behind holds nothing of its own and is not kept.
+ * The cluster that is replaced. `diverged`: it has log of its own, perhaps commits that nobody else has. `worthless`: a standby
+ * that only fell behind. `unknown`: what is there is no cluster.
  */
+export type Replaced = 'diverged' | 'worthless' | 'unknown';
+
+/** Returns where the replaced cluster is kept, or null. */
 export async function takeBaseBackup(
   member: Member,
   request: { readonly epoch: Epoch; readonly source: SourceAddress },
   configure: (directory: string) => Promise<void>,
-  keep: boolean,
+  replaced: Replaced,
   signal: AbortSignal,
 ): Promise<string | null> {
   const { context } = member;
@@ -37,15 +48,25 @@ export async function takeBaseBackup(
   }
   await configure(incoming);
   member.step('putting the base backup in place');
-  const name = keep ? `${context.dataDir}.diverged-${request.epoch}` : `${context.dataDir}.replaced`;
+  const diverged = `${context.dataDir}.diverged-${request.epoch}`;
+  const name = await placeFor(context, replaced, diverged);
   const moved = await moveAway(context, name);
+  await unmarkRewinding(context);
   await rename(incoming, context.dataDir);
   await syncDirectory(dirname(context.dataDir));
-  await unmarkRewinding(context);
-  if (!keep) await rm(name, { recursive: true, force: true });
-  if (!keep || !moved) return null;
-  await dropOlderKept(context, name);
+  if (replaced === 'worthless') await rm(name, { recursive: true, force: true });
+  if (replaced === 'worthless' || !moved) return null;
+  if (name === diverged) await dropOlderKept(context, name);
   return name;
+}
+
+/**
+ * The first that diverged in an epoch stays: what is replaced after it is a copy of that epoch's primary. That, and what
+ * nobody can judge, is set aside, the newest only.
+ */
+async function placeFor(context: PostgresContext, replaced: Replaced, diverged: string): Promise<string> {
+  if (replaced === 'worthless') return `${context.dataDir}.replaced`;
+  return replaced === 'diverged' && !(await exists(diverged)) ? diverged : `${context.dataDir}.set-aside`;
 }
 
 /** False when there was nothing in the place of the data directory. */

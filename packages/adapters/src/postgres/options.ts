@@ -11,7 +11,7 @@ export type PostgresOptions = {
   readonly env: Readonly<Record<string, string>>;
   /**
    * The data directory. Its parent must be writable: the accepted epoch, a base backup under way and a divergent cluster that
-   * was kept stand beside it (`<dataDir>.epoch`, `.rewinding`, `.incoming-*`, `.diverged-<epoch>`). Not a mount point itself.
+   * was kept stand beside it (`<dataDir>.epoch`, `.rewinding`, `.incoming-*`, `.diverged-<epoch>`, `.set-aside`). Not a mount point itself.
    */
   readonly dataDir: string;
   readonly host: string;

@@ -4,7 +4,9 @@
 import type { Epoch, RegionId } from '@continuum/core';
 import type { RejoinReport } from '@continuum/ports';
 import { takeBaseBackup } from './base-backup.ts';
-import { assertParentUsable, localHistory, markStandby, readControlData, shapeOf } from './cluster.ts';
+import type { Replaced } from './base-backup.ts';
+import { assertParentUsable, localHistory, markStandby, readControlData, rewindMarker, shapeOf } from './cluster.ts';
+import { exists } from './files.ts';
 import { acceptInStore } from './fence.ts';
 import { followRunning, pointTo } from './follow.ts';
 import type { FollowOutcome } from './follow.ts';
@@ -131,13 +133,18 @@ async function replace(task: Task, discarded: Discarded): Promise<RejoinReport> 
   const { member, request, signal } = task;
   const { context } = member;
   const configure = (directory: string) => configureStandby(member, request.source, directory);
-  const keep = discarded !== null || (await shapeOf(member.context)) !== 'standby';
-  const keptAt = await takeBaseBackup(member, request, configure, keep, signal);
+  const keptAt = await takeBaseBackup(member, request, configure, await judge(context, discarded), signal);
   member.step('starting the new copy');
   await ensureRunning(context, signal);
   const outcome = await follow(task);
   if (outcome.kind === 'streaming') return { method: 'base-backup', discarded, keptAt };
   throw new DatabaseProblem('CTM_DATABASE_START_FAILED', `a fresh base backup does not stream (${outcome.kind}): see ${context.logFile}`);
+}
+
+/** A rewind begins only where the histories are known to part. */
+async function judge(context: Member['context'], discarded: Discarded): Promise<Replaced> {
+  if (discarded !== null || (await exists(rewindMarker(context)))) return 'diverged';
+  return (await shapeOf(context)) === 'standby' ? 'worthless' : 'unknown';
 }
 
 const follow = ({ member, request, source, signal }: Task): Promise<FollowOutcome> =>
