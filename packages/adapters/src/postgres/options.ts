@@ -26,6 +26,7 @@ export type PostgresOptions = {
   readonly passFile: string;
   /** As root: the unprivileged user that owns the data directory. Null: PostgreSQL runs as this process's user. */
   readonly runAs: { readonly uid: number; readonly gid: number } | null;
+  /** What the server says. Rotated at a start past 32 MiB; while it runs, by you: logrotate with `copytruncate`. */
   readonly logFile: string;
   /** How soon a standby asks again for log that it could not get. Default 100. */
   readonly walRetrieveRetryIntervalMs?: number;

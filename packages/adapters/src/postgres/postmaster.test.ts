@@ -141,6 +141,13 @@ test('the server log does not grow without end', async (t) => {
   expectOk(await promote(one, 1));
   t.ok((await stat(logFile)).size < 1024 * 1024);
   t.equal((await stat(`${logFile}.1`)).size, 33 * 1024 * 1024);
+
+  await truncate(logFile, 0);
+  const client = await one.client();
+  await client.query('SELECT no_such_column').catch(() => undefined);
+  await client.end();
+  await waitFor('the server to write on', async () => (await readFile(logFile, 'utf8')).includes('no_such_column'));
+  t.notOk((await readFile(logFile, 'utf8')).includes('\0'), 'it appends, so logrotate may truncate the file under it');
 });
 
 test('the roles are no superusers, and their secrets are nowhere but in the password file', async (t) => {

@@ -140,7 +140,7 @@ async function clearForeignLock(context: PostgresContext): Promise<void> {
   if (processesIn(realpathSync(context.dataDir)).length === 0) await rm(lockFile(context), { force: true });
 }
 
-/** Keeps the server's log bounded; returns where this start's part begins. */
+/** At a start only: while the server runs its log is the operator's to rotate (README). Returns where this start's part begins. */
 async function rotateLog(path: string): Promise<number> {
   const size = await sizeOf(path);
   if (size <= LOG_BYTES_MAX) return size;
