@@ -273,6 +273,7 @@ export class World {
         const { failovers, switchovers } = this.lease;
         this.lease.applied(before, after, command, reply);
         watchVersions(this, { failovers, switchovers });
+        this.outside?.checker.granted(before, after, command, this.lease.stranger);
         this.validity.applied(command, reply, this.options.timings.guardMs);
       },
       lostReply: (command, reply) => {

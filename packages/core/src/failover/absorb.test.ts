@@ -145,6 +145,17 @@ test('whose lease it was matters only when it was another region that nobody ove
   t.equal(takenFrom({ ...commands.acquire, force }, r2), null, 'forced');
 });
 
+test('a grant that is asked for again before anything was promoted was still taken from whom it was taken first', async (t) => {
+  const again = (seen: typeof r1 | null, request: LeaseCommand = commands.acquire) => {
+    const state = holder({ view: { ...held, remainingMs: 0 }, grant: null, fallback: { ...holder().fallback, takenFrom: r2 } });
+    return take(asking(state, request, seen), answer(mine)).state.fallback.takenFrom;
+  };
+  t.equal(again(r1), r2, 'it ran out here');
+  t.equal(again(null), r2, 'it was given back');
+  t.equal(again(r3), r3, 'another one had it meanwhile');
+  t.equal(again(r1, { ...commands.acquire, force: { reason: 'r2 burns', estimatedLoss: 'none' } }), null, 'forced');
+});
+
 test('what was held or handed on ends the grant at once', async (t) => {
   const gone = take(asking(holder(), commands.release), answer({ ...released, revision: 12 }));
   t.equal(gone.state.grant, null);
@@ -250,6 +261,19 @@ test('a takeover starts the hold-down; a hand-over, the first grant and a return
   t.equal(until(null, taken), longAgoMs, 'first heard of');
   t.equal(until(held, released), longAgoMs, 'given back: nobody took it yet');
   t.equal(until(held, { ...held, revision: 11, epoch: epoch(6) }), longAgoMs, 'the same holder anew');
+});
+
+test('whose lease it was is also learned from the register alone: the answer to the request may be lost', async (t) => {
+  const force = { reason: 'r1 burns', estimatedLoss: 'none' };
+  const told = (given: typeof force | null) => ({ kind: 'takeover', force: given, atMs: start.monoMs }) as const;
+  const from = (before: LeaseView | null, view: LeaseView, operator: ControllerState['operator'] = null) => take(contender({ view: before, operator }), pushed(view)).state.fallback.takenFrom;
+  t.equal(from(held, taken), r1);
+  t.equal(from(held, taken, told(null)), r1, 'an approval overrules nobody');
+  t.equal(from(held, taken, told(force)), null, 'forced');
+  t.equal(from(held, { ...taken, handover: { id: 's1', from: r1, to: r2, token } }), null, 'planned');
+  t.equal(from(held, { ...taken, holder: r3 }), null, 'taken by another one');
+  t.equal(from(released, taken), null, 'it was free');
+  t.equal(from(null, taken), null, 'first heard of');
 });
 
 test('a newer epoch ends the grant at once; its own does not', async (t) => {

@@ -9,7 +9,7 @@ import type { MonoMs } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 import type { Draft } from './draft.ts';
 import { quorumAnswered } from './fallback.ts';
-import { acceptedEpoch, memberLimits } from './facts.ts';
+import { acceptedEpoch, isForced, memberLimits } from './facts.ts';
 import type { ControllerEvent, ControllerState, DatabaseAction, PendingRequest } from './state.ts';
 
 /** A standby that was just started gets this long to stream before it is rebuilt. */
@@ -111,9 +111,10 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
     if (request.kind === 'acquire') {
       state.grant = null;
       state.operator = null;
-      const from = pending.holderSeen ?? state.fallback.takenFrom;
-      const takenFrom = request.force === null && from !== state.policy.region ? from : null;
-      state.fallback = { ...state.fallback, takenFrom };
+      const { holderSeen } = pending;
+      // Asked for again, its own or nobody's, it is still the lease of whoever it was taken from before anything was promoted.
+      const from = holderSeen === null || holderSeen === state.policy.region ? state.fallback.takenFrom : holderSeen;
+      state.fallback = { ...state.fallback, takenFrom: request.force === null ? from : null };
       draft.record('granted', { epoch: view.epoch, inSyncBefore: pending.inSyncSeen, force: request.force, ...measuredLoss(draft, request.force !== null) });
     } else if (request.epoch !== view.epoch) {
       return;
@@ -167,6 +168,8 @@ function seeLease(draft: Draft, view: LeaseView, atMs: MonoMs): void {
   const changedHands = before !== null && view.epoch > before.epoch && before.holder !== view.holder;
   if (changedHands && before.holder !== null && view.handover === null) {
     state.holdDownUntilMs = addMs(atMs, state.policy.timings.holdDownMs);
+    // However it was learned: the answer to the request for it may be lost, or slept through.
+    if (view.holder === state.policy.region && !isForced(state)) state.fallback = { ...state.fallback, takenFrom: before.holder };
   }
   if (before === null || view.epoch !== before.epoch || view.holder !== before.holder) {
     const { epoch, holder, inSync, handover } = view;

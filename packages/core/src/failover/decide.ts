@@ -99,6 +99,8 @@ function dropAfterSuspend(draft: Draft, last: Now): void {
 /** A short sleep is time that has passed: several of them must not add up to one that nobody counted. */
 function countSleep(draft: Draft, sleptMs: number): void {
   const { state } = draft;
+  // A wall clock that was set back hides the sleep before it: what was seen of another region may be older than it looks.
+  if (sleptMs <= -SLEEP_MS_MIN) return forgetRounds(state);
   if (sleptMs < SLEEP_MS_MIN) return;
   if (state.grant !== null) state.grant = { ...state.grant, validUntilMs: addMs(state.grant.validUntilMs, -sleptMs) };
   if (state.request !== null) state.request = { ...state.request, sentMs: addMs(state.request.sentMs, -sleptMs) };

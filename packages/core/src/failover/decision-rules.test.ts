@@ -65,7 +65,7 @@ test('a short sleep is time that has passed; less than 20 ms lies between two re
   t.match(decide(contender(), tick, later(0, 20)).state, { grant: null, request: null });
 });
 
-test('after a sleep nothing of the resolvers counts', async (t) => {
+test('after a sleep, or what may hide one, nothing of the resolvers counts', async (t) => {
   const fallback = {
     ...contender().fallback,
     last: { target: r1, outcome: { kind: 'dark' }, startedMs: start.monoMs },
@@ -74,6 +74,8 @@ test('after a sleep nothing of the resolvers counts', async (t) => {
   } as const;
   const state = contender({ policy: { ...policy, region: r2, fallback: deriveFallback(timings.ttlMs, []) }, fallback });
   t.match(decide(state, tick, later(10, 5_000)).state.fallback, { last: null, darkness: null, pending: null });
+  t.match(decide(state, tick, later(10, -19)).state.fallback, fallback, 'less than 20 ms lies between two readings');
+  t.match(decide(state, tick, later(10, -20)).state.fallback, { last: null, darkness: null, pending: null }, 'a wall clock that was set back may hide one');
 });
 
 test('an operator\'s word is acted upon within a minute or not at all', async (t) => {

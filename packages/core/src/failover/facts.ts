@@ -47,6 +47,11 @@ export function otherHolder(state: ControllerState): RegionId | null {
   return holder === null || holder === state.policy.region ? null : holder;
 }
 
+/** An operator has said that this region shall take over whatever it costs. */
+export function isForced({ operator }: ControllerState): boolean {
+  return operator?.kind === 'takeover' && operator.force !== null;
+}
+
 /** What was observed of the database lately enough to act on; null is unknown. */
 export function freshDatabase(draft: Draft): ControllerState['database'] {
   const { database, databaseMs, policy } = draft.state;

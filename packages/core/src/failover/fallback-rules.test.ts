@@ -273,11 +273,11 @@ test('darkness of another region than the one that is asked about is forgotten; 
   t.same(rounds(over({ darkness: darkness(500) }, { view: held })).state.fallback.darkness, darkness(500), 'the answer that says whose lease it was may still come');
 });
 
-test('whose lease it was is kept until this region is promoted, or is not the holder any more', async (t) => {
+test('whose lease it was is kept until this region serves, or is not the holder any more', async (t) => {
   const kept = (change: Partial<ControllerState>) => rounds(promotingContender({ policy: { ...policy, region: r2, fallback }, fallback: { ...base, takenFrom: r1 }, ...change })).state.fallback.takenFrom;
   t.equal(kept({}), r1);
-  t.equal(kept({ promotedEpoch: 6 }), null);
-  t.equal(kept({ promotedEpoch: 5 }), r1);
+  t.equal(kept({ phase: { kind: 'active' }, promotedEpoch: 6 }), null);
+  t.equal(kept({ phase: { kind: 'releasing', reason: 'r1 is still seen serving' }, promotedEpoch: 6 }), r1, 'promoted while it was given back already');
   t.equal(kept({ view: { ...taken, holder: r1, instance: 'a' } }), null);
   t.equal(kept({ view: { ...taken, instance: 'other' } }), null);
   t.equal(kept({ grant: null }), r1, 'its validity ran out, the register still names it');

@@ -307,6 +307,7 @@ test('one attested or undecided round, or a gap, starts the window anew', async 
       readAgain(scene);
     },
     sleep: (scene) => scene.jump(1, 60_000),
+    'sleep that a clock hides': (scene) => scene.jump(1, -60_000),
     late: (scene) => {
       scene.pass(roundMs);
       const startedMs = scene.now();
@@ -353,6 +354,34 @@ test('the witness pushes the grant before it answers: what was seen of the darkn
   t.notOk(scene.taken().some((action) => action.kind === 'database'), 'the news alone is no grant');
   scene.answer(granted);
   t.ok(scene.taken().some((action) => action.kind === 'database' && action.action.kind === 'promote'), 'promoted at once');
+});
+
+test('a grant whose answer was lost, or slept through, is not acted upon before the other region was looked at again', async (t) => {
+  const granted = { ...held, revision: 12, epoch: epoch(6), holder: r2, instance: 'b', inSync: [r2] };
+  const promotes = (scene: Scene): boolean => scene.taken().some((action) => action.kind === 'database' && action.action.kind === 'promote');
+  const lost: Record<string, (scene: Scene) => void> = {
+    lost: (scene) => scene.fail(),
+    'slept through': (scene) => {
+      scene.jump(1, 2_000);
+      scene.answer(granted);
+    },
+  };
+  for (const [name, losing] of Object.entries(lost)) {
+    const scene = contender(1);
+    scene.pass(1);
+    scene.round(dark);
+    untilAcquire(scene);
+    scene.feed({ kind: 'lease-pushed', event: 'granted', view: granted });
+    losing(scene);
+    scene.pass(roundMs);
+    scene.round(nobody);
+    t.match(scene.state().request?.request, { kind: 'renew', epoch: 6 }, name);
+    scene.answer({ ...granted, revision: 13 });
+    t.match(scene.state(), { phase: { kind: 'promoting' }, grant: { epoch: 6 } }, name);
+    t.notOk(promotes(scene), name);
+    darken(scene, windowMs + 2 * roundMs);
+    t.ok(promotes(scene), `${name}, and then a whole window`);
+  }
 });
 
 test('a region that reappears between the grant and the promotion gets it back', async (t) => {

@@ -20,7 +20,7 @@ import { CLOCK_RATE_ERROR, FENCE_MS } from '../policy.ts';
 import type { MonoMs, RegionId } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 import type { Draft } from './draft.ts';
-import { holdsGrant, isLeaseFree, isLeaseOverdue, isNamedHolder, otherHolder } from './facts.ts';
+import { holdsGrant, isForced, isLeaseFree, isLeaseOverdue, isNamedHolder, otherHolder } from './facts.ts';
 import type { ControllerEvent, ControllerState, Fallback, FallbackState, Precondition } from './state.ts';
 
 /** Rounds in one `holdMs`. */
@@ -64,10 +64,10 @@ export function driveFallback(draft: Draft): void {
   if (fallback === undefined) return;
   const before = state.fallback;
   endHold(draft);
-  const promoted = state.grant !== null && state.promotedEpoch === state.grant.epoch;
   // Given back, the lease is nobody's, and whoever was seen serving still has to be dark before it is asked for again.
   const passedOn = state.view !== null && state.view.holder !== null && !isNamedHolder(state);
-  const takenFrom = promoted || passedOn ? null : before.takenFrom;
+  // Promoted is not enough: a promotion may still end well while the lease is given back.
+  const takenFrom = state.phase.kind === 'active' || passedOn ? null : before.takenFrom;
   const lost = before.pending !== null && draft.due(addMs(before.pending.askedMs, LOST_ROUNDS * fallback.roundMs));
   const pending = lost ? null : before.pending;
   state.fallback = { ...state.fallback, takenFrom, pending };
@@ -98,7 +98,7 @@ export function quorumAnswered(draft: Draft, event: Extract<ControllerEvent, { k
   if (target === state.policy.region) extend(draft, outcome, startedMs);
 }
 
-/** After a sleep nothing that was asked or seen before it counts. */
+/** After a sleep, or what may hide one, nothing that was asked or seen before it counts. */
 export function forgetRounds(state: ControllerState): void {
   state.fallback = { ...state.fallback, pending: null, last: null, darkness: null };
 }
@@ -179,7 +179,7 @@ function mayHold(draft: Draft): boolean {
 function vetoTarget(draft: Draft): RegionId | null {
   const { state } = draft;
   if (state.policy.fallback === undefined || state.view === null || state.view.epoch === 0) return null;
-  if (state.operator?.kind === 'takeover' && state.operator.force !== null) return null;
+  if (isForced(state)) return null;
   return state.fallback.takenFrom ?? otherHolder(state);
 }
 

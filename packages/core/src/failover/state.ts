@@ -121,7 +121,7 @@ export type FallbackState = {
   readonly last: { readonly target: RegionId; readonly outcome: QuorumOutcome; readonly startedMs: MonoMs } | null;
   /** Unbroken darkness: when its first and its last round began. */
   readonly darkness: { readonly target: RegionId; readonly sinceMs: MonoMs; readonly lastMs: MonoMs } | null;
-  /** Whose lease had run out when this region was granted it; until this region's database is promoted, or another region is the holder. */
+  /** Whose lease had run out when this region was granted it; until this region serves under it, or another region is the holder. */
   readonly takenFrom: RegionId | null;
   readonly holding: boolean;
 };

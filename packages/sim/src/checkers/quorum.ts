@@ -7,7 +7,7 @@
 // (two resolvers that lie alike, a path on which each question has a fate of its own, a view that opens for less than a sampling
 // interval) makes a grant that rests on that darkness doubtful. Two regions may serve then; the epochs still stand.
 
-import type { AttestationQuestion, ControllerEvent, ControllerState, Fallback, QuorumOutcome } from '@continuum/core';
+import type { AttestationQuestion, ControllerEvent, ControllerState, Fallback, LeaseCommand, LeaseRecord, QuorumOutcome } from '@continuum/core';
 import type { Machine } from '../machine.ts';
 import type { Marks } from '../marks.ts';
 import type { Brought, Round } from '../models/quorum.ts';
@@ -33,8 +33,10 @@ export class QuorumChecker {
   /** By nonce: a question that a path doubled is answered twice. */
   readonly #signed = new Map<string, Signed[]>();
   readonly #holds = new Map<string, Hold>();
+  /** What a round came to, by the outcome that its region's controller may yet have in its mailbox: it cannot act on it before. */
+  readonly #ended = new WeakMap<QuorumOutcome, { readonly round: Round; readonly real: Outcome }>();
   readonly #dark = new Map<string, Dark>();
-  /** Whose expired lease each region was granted, and under which epoch. */
+  /** Whose expired lease the register granted to each region, and under which epoch; until it is active, or nobody could know. */
   readonly #takenFrom = new Map<string, { readonly region: string; readonly epoch: number }>();
   /** What the register said to each region: its last word, and its last word that was one. */
   readonly #heard = new Map<string, { last: Heard; said: Heard }>();
@@ -71,7 +73,7 @@ export class QuorumChecker {
       if (control !== null) this.#signed.delete(control.question.nonce);
     }
     this.#takeHold(round, real);
-    this.#takeDark(round, real);
+    this.#ended.set(outcome, { round, real });
   }
 
   /** The end of what the attestations of a region carry, on its own clock; null when there are none of that epoch. */
@@ -91,14 +93,29 @@ export class QuorumChecker {
     this.#holds.delete(region);
   }
 
+  /** The register has granted an epoch. A region's own lease, or nobody's, is still that of whom it was taken from before. */
+  granted(before: LeaseRecord, after: LeaseRecord, command: LeaseCommand, byStranger: boolean): void {
+    const region = after.holder;
+    if (region === null || after.epoch === before.epoch) return;
+    const last = this.#takenFrom.get(region)?.region;
+    const from = before.holder === null || before.holder === region ? last : before.holder;
+    this.#takenFrom.clear();
+    const byItself = command.kind === 'acquire' && command.force === null && !byStranger;
+    if (byItself && from !== undefined) this.#takenFrom.set(region, { region: from, epoch: after.epoch });
+  }
+
   decided(before: ControllerState, after: ControllerState, event: ControllerEvent, machine: Machine): void {
     const { region } = after.policy;
     this.#listen(region, before, event);
-    if (after.phase.kind === 'active') this.#takenFrom.delete(region);
+    this.#learn(before, event);
+    // Whose lease it was is not known to who first sees the register with it granted, and does not matter to an operator who forces.
+    const firstSight = before.view === null && after.view?.holder === region;
+    const forced = after.operator?.kind === 'takeover' && after.operator.force !== null;
+    if (after.phase.kind === 'active' || firstSight || forced) this.#takenFrom.delete(region);
     const doing = after.databaseAction;
-    if (doing !== null && doing.id !== before.databaseAction?.id && doing.action.kind === 'promote') this.#promotes(region, after);
+    if (doing !== null && doing.id !== before.databaseAction?.id && doing.action.kind === 'promote') this.#promotes(after, machine);
     const asked = after.request;
-    if (asked !== null && asked.id !== before.request?.id && asked.request.kind === 'acquire') this.#looked(region, after, asked.request.force !== null);
+    if (asked !== null && asked.id !== before.request?.id && asked.request.kind === 'acquire') this.#looked(after, asked.request.force !== null, machine);
     const [was, is] = [before.grant, after.grant];
     const nowMono = machine.now().monoMs;
     if (event.kind !== 'quorum-answered' || is === null || is.validUntilMs <= nowMono) return;
@@ -111,14 +128,14 @@ export class QuorumChecker {
     this.#marks.set('validity-held-by-quorum');
   }
 
+  #learn({ fallback }: ControllerState, event: ControllerEvent): void {
+    if (event.kind !== 'quorum-answered' || fallback.pending?.id !== event.id) return;
+    const ended = this.#ended.get(event.outcome);
+    if (ended !== undefined) this.#takeDark(ended.round, ended.real);
+  }
+
   #listen(region: string, before: ControllerState, event: ControllerEvent): void {
     if (event.kind !== 'register-answered' || before.request?.id !== event.id) return;
-    const { request, holderSeen } = before.request;
-    if (request.kind === 'acquire' && event.answer.ok && event.answer.reply.outcome.ok) {
-      const { epoch } = event.answer.reply.view;
-      if (request.force === null && holderSeen !== null && holderSeen !== region) this.#takenFrom.set(region, { region: holderSeen, epoch });
-      else this.#takenFrom.delete(region);
-    }
     const heard = this.#heard.get(region) ?? { last: 'agreed', said: 'agreed' };
     const silent = !event.answer.ok && (event.answer.code === 'CTM_REGISTER_TIMEOUT' || event.answer.code === 'CTM_REGISTER_UNREACHABLE');
     const last: Heard = silent ? 'unheard' : event.answer.ok && event.answer.reply.outcome.ok ? 'agreed' : 'refused';
@@ -126,26 +143,31 @@ export class QuorumChecker {
     this.#heard.set(region, { last, said: event.answer.ok ? last : heard.said });
   }
 
-  #looked(region: string, { view }: ControllerState, forced: boolean): void {
+  #looked({ policy: { region }, view }: ControllerState, forced: boolean, machine: Machine): void {
     this.#asked.set(region, this.#dark.get(region)?.doubtful === true);
     if (forced || view === null || view.holder === null || view.holder === region || view.epoch === 0) return;
     const dark = this.#dark.get(region);
     const { holdMs, roundMs } = this.#fallback;
     const spanMs = dark === undefined || dark.target !== view.holder ? 0 : dark.lastMs - dark.sinceMs;
-    const ageMs = dark === undefined ? 0 : this.#sim.nowMs - dark.lastMs;
+    const ageMs = dark === undefined ? 0 : this.#ageMs(dark, machine);
     if (spanMs < holdMs * RATE_SHARE) this.#sim.violate('VETO', `${region} asks for the lease of ${view.holder} after ${Math.round(spanMs)} ms of darkness`);
     if (ageMs > 4 * roundMs + UNSEEN_MS) this.#sim.violate('VETO', `${region} asks for the lease of ${view.holder} on darkness of ${Math.round(ageMs)} ms ago`);
     this.#marks.set('takeover-after-darkness');
   }
 
   /** The second look: who was granted another region's lease promotes only while that region is still dark. */
-  #promotes(region: string, { fallback, grant }: ControllerState): void {
+  #promotes({ policy: { region }, fallback, grant }: ControllerState, machine: Machine): void {
     const from = this.#takenFrom.get(region);
     if (from === undefined || from.epoch !== grant?.epoch) return;
     const dark = this.#dark.get(region);
-    const ageMs = dark === undefined || dark.target !== from.region ? Number.POSITIVE_INFINITY : this.#sim.nowMs - dark.lastMs;
+    const ageMs = dark === undefined || dark.target !== from.region ? Number.POSITIVE_INFINITY : this.#ageMs(dark, machine);
     if (ageMs <= 4 * this.#fallback.roundMs + UNSEEN_MS) return;
     this.#sim.violate('VETO', `${region} promotes on the lease of ${from.region}, which is not known to be dark now (${fallback.last?.outcome.kind})`);
+  }
+
+  /** As its clocks could tell. */
+  #ageMs({ lastMs, round }: Dark, machine: Machine): number {
+    return this.#sim.nowMs - lastMs - hiddenSleepMs(round, machine);
   }
 
   /** Whether what this region last saw of the other one may not be what the other one saw of itself. */
@@ -215,11 +237,13 @@ export class QuorumChecker {
   }
 }
 
-/** A wall clock that is set back hides a sleep: no clock of the machine shows it (README, "Honest limits"). */
-function hiddenSleepMs(before: Round, after: Round): number {
+type Clocks = { readonly suspendedMs: number; readonly wallOffsetMs: number };
+
+/** A wall clock that is set back by just as much hides a sleep: no clock of the machine shows it (README, "Honest limits"). */
+function hiddenSleepMs(before: Clocks, after: Clocks): number {
   const sleptMs = after.suspendedMs - before.suspendedMs;
   const shownMs = sleptMs + after.wallOffsetMs - before.wallOffsetMs;
-  return sleptMs > 0 && shownMs <= UNSEEN_MS ? sleptMs : 0;
+  return sleptMs > 0 && Math.abs(shownMs) <= UNSEEN_MS ? sleptMs : 0;
 }
 
 /** Nothing came, or something that says that nothing is there. */
