@@ -37,9 +37,11 @@ function overUdp(question: Question, { address, port }: Endpoint, deadlineMs: nu
       const reading = readAnswer(bytes, question);
       if (reading.kind !== 'not-ours') settle(reading);
     });
-    socket.connect(port, address, () => {
+    // No callback for both: it would be called for a failure as well, and `send` on what is not connected throws past every handler.
+    socket.once('connect', () => {
       if (!over) socket.send(question.bytes);
     });
+    socket.connect(port, address);
   });
 }
 

@@ -93,6 +93,11 @@ test('silence counts only where the control name is answered', async (t) => {
   t.match(await voteBy(t, target(good), { port: 9 }), { kind: 'abstain', reason: /ECONNREFUSED/ });
 });
 
+test('a resolver that the kernel has no way to is a voter that abstains, and ends nothing', async (t) => {
+  // Loopback's broadcast address is refused at once, as every address is while a machine has no route.
+  t.match(await voteBy(t, target(good), { address: '127.255.255.255' }), { kind: 'abstain', reason: /control name: E[A-Z]+/ });
+});
+
 test('what answers and is odd is an abstention, not darkness', async (t) => {
   const abstains = async (reason: string | RegExp, behave: Behaviour): Promise<void> => {
     t.match(await voteBy(t, target(behave)), { kind: 'abstain', reason }, String(reason));
