@@ -2,7 +2,8 @@
 // comes from elsewhere), TCP when the answer is cut, HTTPS with HTTP/2 as a second way to the same resolver.
 
 import { createSocket } from 'node:dgram';
-import { createConnection } from 'node:net';
+import type { LookupOptions } from 'node:dns';
+import { createConnection, isIP } from 'node:net';
 import { Agent, request } from 'undici';
 import { readAnswer } from './question.ts';
 import type { Question, Reading } from './question.ts';
@@ -20,7 +21,7 @@ export async function askPlain(question: Question, at: Endpoint, deadlineMs: num
 
 function overUdp(question: Question, { address, port }: Endpoint, deadlineMs: number): Promise<Settled | { kind: 'truncated' }> {
   return new Promise((resolve) => {
-    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+    const socket = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', lookup: asGiven });
     let over = false;
     const settle = (reading: Settled | { kind: 'truncated' }): void => {
       if (over) return;
@@ -105,6 +106,11 @@ export function httpsAgent(ca: string | undefined): Agent {
     keepAliveTimeout: 30_000,
     connect: { ...(ca === undefined ? {} : { ca }), timeout: 5_000 },
   });
+}
+
+/** A resolver is named by its address: there is nothing to look up, and nobody to ask. */
+function asGiven(address: string, _: LookupOptions, found: (error: null, address: string, family: number) => void): void {
+  found(null, address, isIP(address));
 }
 
 /** On a stream there is one answer: one that is not ours is somebody's mistake or worse. */

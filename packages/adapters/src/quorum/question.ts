@@ -4,6 +4,7 @@
 
 import { assert } from '@continuum/core';
 import { Packet } from 'dns2';
+import { plainText } from './plain-answer.ts';
 
 export const EDNS_BYTES = 1_232;
 const HEADER_BYTES = 12;
@@ -16,6 +17,10 @@ const { TYPE, CLASS, RCODE } = Packet;
 const QUESTION_HEADER = Buffer.from([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
 const EDNS_RECORD = Buffer.from([0, 0, TYPE.EDNS, EDNS_BYTES >> 8, EDNS_BYTES & 255, 0, 0, 0, 0, 0, 0]);
 const LABEL_LENGTH_MAX = 63;
+const LETTER_A = 97;
+const LETTER_Z = 122;
+/** From a letter to the same in upper case. */
+const UPPER_CASE = 32;
 
 export type Question = {
   readonly id: number;
@@ -38,22 +43,24 @@ export type Reading =
 export function makeQuestion(name: string, random: Uint8Array, overHttps = false): Question {
   // RFC 8484: over HTTPS the identifier is 0, and TLS says whose answer it is.
   const id = overHttps ? 0 : ((random[0] ?? 0) << 8) | (random[1] ?? 0);
-  const mixed = Array.from(name, (letter, index) => {
-    const bit = ((random[2 + (index >> 3)] ?? 0) >> (index & 7)) & 1;
-    return bit === 1 ? letter.toUpperCase() : letter;
-  }).join('');
   // On the wire a name takes two bytes more than its text; a type and a class follow it.
-  const questionEnd = HEADER_BYTES + mixed.length + 2 + 4;
+  const questionEnd = HEADER_BYTES + name.length + 2 + 4;
   const bytes = Buffer.alloc(questionEnd + EDNS_RECORD.length);
   bytes.writeUInt16BE(id);
   QUESTION_HEADER.copy(bytes, 2);
-  let at = HEADER_BYTES;
-  for (const label of mixed.split('.')) {
-    assert(label.length >= 1 && label.length <= LABEL_LENGTH_MAX, 'QUESTION_LABEL', mixed);
-    at = bytes.writeUInt8(label.length, at);
-    at += bytes.write(label, at, 'latin1');
+  const textAt = HEADER_BYTES + 1;
+  bytes.write(name, textAt, 'latin1');
+  mixCase(bytes.subarray(textAt, textAt + name.length), random.subarray(2));
+  const mixed = bytes.toString('latin1', textAt, textAt + name.length);
+  // Each label's length stands where the dot before it does in the text.
+  for (let from = 0; from <= mixed.length; ) {
+    const dot = mixed.indexOf('.', from);
+    const length = (dot < 0 ? mixed.length : dot) - from;
+    assert(length >= 1 && length <= LABEL_LENGTH_MAX, 'QUESTION_LABEL', mixed);
+    bytes[HEADER_BYTES + from] = length;
+    from += length + 1;
   }
-  bytes.writeUInt32BE((TYPE.TXT << 16) | CLASS.IN, at + 1);
+  bytes.writeUInt32BE((TYPE.TXT << 16) | CLASS.IN, questionEnd - 4);
   EDNS_RECORD.copy(bytes, questionEnd);
   return { id, name: mixed, bytes, questionEnd };
 }
@@ -61,6 +68,12 @@ export function makeQuestion(name: string, random: Uint8Array, overHttps = false
 /** Never throws, whatever the bytes are. */
 export function readAnswer(bytes: Buffer, asked: Question): Reading {
   if (bytes.length < asked.questionEnd || bytes.length > RESPONSE_BYTES_MAX || !answersTo(bytes, asked)) return { kind: 'not-ours' };
+  const text = plainText(bytes, asked.questionEnd);
+  return text === null ? readByLibrary(bytes, asked) : { kind: 'text', text };
+}
+
+/** What `readAnswer` makes of an answer to this question, in whatever shape it comes. */
+export function readByLibrary(bytes: Buffer, asked: Question): Exclude<Reading, { kind: 'not-ours' }> {
   if (((bytes[2] ?? 0) & TRUNCATED) !== 0) return { kind: 'truncated' };
   const answers = bytes.readUInt16BE(6);
   if (answers > 1) return { kind: 'unusable', reason: `${answers} records` };
@@ -74,6 +87,14 @@ export function readAnswer(bytes: Buffer, asked: Question): Reading {
   return readRecord(packet, asked);
 }
 
+function mixCase(letters: Buffer, random: Uint8Array): void {
+  for (let index = 0; index < letters.length; index++) {
+    const letter = letters[index] ?? 0;
+    const bit = ((random[index >> 3] ?? 0) >> (index & 7)) & 1;
+    if (bit === 1 && letter >= LETTER_A && letter <= LETTER_Z) letters[index] = letter - UPPER_CASE;
+  }
+}
+
 function answersTo(bytes: Buffer, { id, bytes: question, questionEnd }: Question): boolean {
   if (bytes.readUInt16BE(0) !== id || ((bytes[2] ?? 0) & QR_AND_OPCODE) !== QR) return false;
   if (bytes.readUInt16BE(4) !== 1) return false;
@@ -81,7 +102,7 @@ function answersTo(bytes: Buffer, { id, bytes: question, questionEnd }: Question
   return bytes.subarray(HEADER_BYTES, questionEnd).equals(question.subarray(HEADER_BYTES, questionEnd));
 }
 
-function readRecord({ header, answers: [answer] }: Packet, asked: Question): Reading {
+function readRecord({ header, answers: [answer] }: Packet, asked: Question): Exclude<Reading, { kind: 'not-ours' }> {
   const { rcode } = header;
   if (rcode === RCODE.SERVFAIL) return { kind: 'nothing', reason: 'SERVFAIL' };
   if (rcode === RCODE.REFUSED) return { kind: 'nothing', reason: 'REFUSED' };

@@ -79,8 +79,9 @@ async function find(
 ): Promise<Finding> {
   const { https } = voter;
   const ask = async (transport: (question: ReturnType<typeof makeQuestion>) => Promise<Settled>, overHttps: boolean): Promise<Finding> => {
-    const question: AttestationQuestion = { ...asked, nonce: randomBytes(NONCE_BYTES).toString('hex') };
-    const answer = await transport(makeQuestion(attestationName(question, zone), randomBytes(RANDOM_BYTES), overHttps));
+    const random = randomBytes(NONCE_BYTES + RANDOM_BYTES);
+    const question: AttestationQuestion = { ...asked, nonce: random.toString('hex', 0, NONCE_BYTES) };
+    const answer = await transport(makeQuestion(attestationName(question, zone), random.subarray(NONCE_BYTES), overHttps));
     return answer.kind === 'text' ? judge(answer.text, question, proves) : answer;
   };
   const plain = ask((question) => askPlain(question, voter, deadlineMs), false);
