@@ -11,8 +11,9 @@ export class AssertionError extends Error {
   }
 }
 
-export function assert(condition: boolean, code: string, detail = ''): asserts condition {
-  if (!condition) throw new AssertionError(`CTM_ASSERT_${code}`, detail);
+/** `detail` as a function is only called when the rule is broken: a time as text costs more than the rest of a decision's check. */
+export function assert(condition: boolean, code: string, detail: string | (() => string) = ''): asserts condition {
+  if (!condition) throw new AssertionError(`CTM_ASSERT_${code}`, typeof detail === 'string' ? detail : detail());
 }
 
 /** For a `switch` that must name every member of a union. */

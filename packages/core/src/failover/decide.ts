@@ -72,8 +72,8 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
 }
 
 export function decide(before: ControllerState, event: ControllerEvent, now: Now): Decision {
-  assert(now.monoMs >= before.now.monoMs, 'CLOCK_MONOTONE', `${before.now.monoMs} -> ${now.monoMs}`);
-  const draft = new Draft({ ...before, now });
+  assert(now.monoMs >= before.now.monoMs, 'CLOCK_MONOTONE', () => `${before.now.monoMs} -> ${now.monoMs}`);
+  const draft = new Draft(before, now);
   dropAfterSuspend(draft, before.now);
   forgetOldWord(draft);
   absorb(draft, event);

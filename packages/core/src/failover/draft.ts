@@ -1,7 +1,7 @@
 // One decision in the making: a private copy of the state, the actions so far, and the earliest deadline that anybody
 // looked at. A deadline that was compared with the clock has registered itself: no wake-up can be forgotten.
 
-import type { MonoMs } from '../types.ts';
+import type { MonoMs, Now } from '../types.ts';
 import { addMs } from '../types.ts';
 import type { Action, ControllerState, DatabaseAction, Phase, RegisterRequest } from './state.ts';
 
@@ -15,9 +15,9 @@ export class Draft {
   readonly actions: Action[] = [];
   wakeMs: MonoMs;
 
-  constructor(before: ControllerState) {
-    this.state = { ...before };
-    this.wakeMs = addMs(before.now.monoMs, IDLE_MS);
+  constructor(before: ControllerState, now: Now = before.now) {
+    this.state = { ...before, now };
+    this.wakeMs = addMs(now.monoMs, IDLE_MS);
   }
 
   get nowMs(): MonoMs {

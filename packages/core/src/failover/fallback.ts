@@ -88,7 +88,7 @@ export function quorumAnswered(draft: Draft, event: Extract<ControllerEvent, { k
   const { pending, last } = state.fallback;
   const { fallback } = state.policy;
   if (fallback === undefined || pending === null || pending.id !== event.id) return;
-  assert(event.startedMs >= pending.askedMs, 'ROUND_BEFORE_ASKED', `${event.startedMs} < ${pending.askedMs}`);
+  assert(event.startedMs >= pending.askedMs, 'ROUND_BEFORE_ASKED', () => `${event.startedMs} < ${pending.askedMs}`);
   const { target } = pending;
   const late = draft.nowMs - event.startedMs > GAP_ROUNDS_MAX * fallback.roundMs;
   const outcome: QuorumOutcome = late ? { kind: 'abstain', reasons: [{ voter: 'all', reason: 'the round ended after its deadline' }] } : event.outcome;

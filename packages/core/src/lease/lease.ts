@@ -117,7 +117,7 @@ export function leaseDeadlines(record: LeaseRecord): { overdueAtMs: WallMs; expi
 export function checkTransition(before: LeaseRecord, after: LeaseRecord): void {
   assert(after.epoch >= before.epoch, 'EPOCH_MONOTONE', `${before.epoch} -> ${after.epoch}`);
   assert(after.epoch <= before.epoch + 1, 'EPOCH_STEP', `${before.epoch} -> ${after.epoch}`);
-  assert(after.clockMs >= before.clockMs, 'CLOCK_MONOTONE', `${before.clockMs} -> ${after.clockMs}`);
+  assert(after.clockMs >= before.clockMs, 'CLOCK_MONOTONE', () => `${before.clockMs} -> ${after.clockMs}`);
   const granted = after.holder !== null && after.holder !== before.holder;
   assert(!granted || after.epoch === before.epoch + 1, 'GRANT_NEEDS_EPOCH', `epoch ${after.epoch}`);
   assert(after.epoch === before.epoch || after.holder !== null, 'EPOCH_NEEDS_HOLDER', `epoch ${after.epoch}`);
