@@ -192,7 +192,7 @@ function nextInSync(draft: Draft): readonly RegionId[] | null {
   const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
   const proven = add.filter((region) => isProvenFollower(draft, region) && objection(draft, region) === null);
   const next = [...keep, ...(stable ? proven : [])].sort();
-  return next.join() === [...view.inSync].sort().join() ? null : next;
+  return sameRegions(next, view.inSync) ? null : next;
 }
 
 /** Standbys in the in-sync set that have been missed for long enough. */
@@ -289,13 +289,19 @@ function nextSynchronous(draft: Draft): readonly RegionId[] | null {
   if (view === null || synchronous === null || freshDatabase(draft) === null) return null;
   const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
   // A region that has left the specification is waited for until the register has let it go.
-  const want = [...new Set([...policy.regions, ...view.inSync])].filter(
+  const known = [...policy.regions, ...view.inSync.filter((region) => !policy.regions.includes(region))];
+  const want = known.filter(
     (region) =>
       region !== policy.region &&
       (view.inSync.includes(region) || (maySynchronize(draft, region) && (stable || synchronous.includes(region)))),
   );
   const proven = want.every((region) => view.inSync.includes(region) || caughtUp.includes(region));
-  return proven && [...want].sort().join() === [...synchronous].sort().join() ? null : want;
+  return proven && sameRegions(want, synchronous) ? null : want;
+}
+
+/** The same set, in whatever order. `once` names no region twice. */
+function sameRegions(once: readonly string[], others: readonly string[]): boolean {
+  return once.length === others.length && once.every((region) => others.includes(region));
 }
 
 /** Commits that wait for a standby which does not move would wait for ever. */
@@ -310,10 +316,10 @@ function driveTraffic(draft: Draft): void {
   if (view === null || view.epoch === 0 || state.trafficPending !== null) return;
   const target = phase.kind === 'active' ? policy.region : otherHolder(state);
   if (target === null || (state.weights !== null && state.weights.epoch > view.epoch)) return;
-  const entries = policy.regions.map((region) => [region, region === target ? 100 : 0] as const);
-  const weights = { epoch: view.epoch, weights: Object.fromEntries(entries) };
   if (state.weights?.epoch === view.epoch && state.weights.weights[target] === 100) return;
   if (!draft.due(state.retryTrafficMs)) return;
+  const entries = policy.regions.map((region) => [region, region === target ? 100 : 0] as const);
+  const weights = { epoch: view.epoch, weights: Object.fromEntries(entries) };
   const id = draft.takeId();
   state.trafficPending = { id, weights };
   draft.actions.push({ kind: 'traffic', id, weights });

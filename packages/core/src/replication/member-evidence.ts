@@ -58,7 +58,8 @@ function judgeFollowers(before: MemberEvidence['followers'], observation: Databa
   // Not asked in time: nothing was seen of them.
   if (role === 'unknown' || role === 'starting') return before;
   if (role !== 'primary') return {};
-  const names = [...new Set([...Object.keys(before), ...standbys.map((one) => one.region)])];
+  const names = Object.keys(before);
+  for (const { region } of standbys) if (!names.includes(region)) names.push(region);
   return Object.fromEntries(names.map((name) => [name, judgeOne(name, before[name] ?? null, connectionOf(standbys, name), atMs, limits)]));
 }
 
