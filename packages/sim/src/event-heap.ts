@@ -1,7 +1,8 @@
 // What happens next. Events at the same time happen in the order in which they were asked for, so that a run depends on
 // nothing but its seed.
 
-export type ScheduledEvent = { readonly atMs: number; readonly sequence: number; readonly run: () => void };
+/** Times are whole numbers of grains: the engine keeps those in the event itself, where a fraction would be an object of its own. */
+export type ScheduledEvent = { readonly atGrains: number; readonly sequence: number; readonly run: () => void };
 
 export class EventHeap {
   readonly #items: ScheduledEvent[] = [];
@@ -15,9 +16,9 @@ export class EventHeap {
     return this.#items[0];
   }
 
-  push(atMs: number, run: () => void): void {
+  push(atGrains: number, run: () => void): void {
     const items = this.#items;
-    const item: ScheduledEvent = { atMs, sequence: this.#sequence++, run };
+    const item: ScheduledEvent = { atGrains, sequence: this.#sequence++, run };
     let index = items.length;
     items.push(item);
     while (index > 0) {
@@ -52,5 +53,5 @@ export class EventHeap {
 }
 
 function before(a: ScheduledEvent, b: ScheduledEvent): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
+  return a.atGrains < b.atGrains || (a.atGrains === b.atGrains && a.sequence < b.sequence);
 }

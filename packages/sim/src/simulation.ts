@@ -25,6 +25,7 @@ export class Simulation {
   readonly prng: Prng;
   readonly trace: TraceLine[] | null;
   nowMs = 0;
+  #nowGrains = 0;
   events = 0;
   #heap = new EventHeap();
   #hash = 0x811c9dc5;
@@ -36,8 +37,8 @@ export class Simulation {
 
   /** Rounds up to the grain: an event never comes before its time. */
   at(atMs: number, run: () => void): void {
-    const wanted = Math.ceil(atMs * GRAINS_PER_MS) / GRAINS_PER_MS;
-    this.#heap.push(wanted > this.nowMs ? wanted : this.nowMs, run);
+    const wanted = Math.ceil(atMs * GRAINS_PER_MS);
+    this.#heap.push(wanted > this.#nowGrains ? wanted : this.#nowGrains, run);
   }
 
   after(delayMs: number, run: () => void): void {
@@ -45,22 +46,27 @@ export class Simulation {
   }
 
   runUntil(untilMs: number): void {
-    const endMs = Math.ceil(untilMs * GRAINS_PER_MS) / GRAINS_PER_MS;
+    const endGrains = Math.ceil(untilMs * GRAINS_PER_MS);
     for (;;) {
       const next = this.#heap.peek();
-      if (next === undefined || next.atMs > endMs) break;
+      if (next === undefined || next.atGrains > endGrains) break;
       this.#heap.pop();
-      this.nowMs = next.atMs;
+      this.#reach(next.atGrains);
       this.events++;
       next.run();
     }
-    this.nowMs = endMs;
+    this.#reach(endGrains);
+  }
+
+  #reach(grains: number): void {
+    this.#nowGrains = grains;
+    this.nowMs = grains / GRAINS_PER_MS;
   }
 
   /** Takes a fact of this run into its hash. */
   mix(value: number): void {
     this.#hash = Math.imul(this.#hash ^ value, 0x01000193);
-    this.#hash = Math.imul(this.#hash ^ (this.nowMs * GRAINS_PER_MS), 0x01000193);
+    this.#hash = Math.imul(this.#hash ^ this.#nowGrains, 0x01000193);
   }
 
   get hash(): string {

@@ -66,6 +66,7 @@ export class World {
   onAction: ((controller: Controller, action: Action) => void) | null = null;
   /** For those who count what a client sees. */
   onWriteEnded: ((outcome: WriteOutcome) => void) | null = null;
+  readonly #controllers: readonly Controller[];
   #intents = 0;
 
   constructor(options: WorldOptions) {
@@ -81,6 +82,7 @@ export class World {
     this.witnessMachine = new Machine(this.sim, 'w', options.rateErrors[0], 0);
     this.witness = this.#witness();
     this.regions = REGIONS.map((name, index) => this.#region(name, options.rateErrors[index + 1] ?? 0));
+    this.#controllers = this.regions.map(({ controller }) => controller);
     this.#wire();
     const fallback = fallbackFor(options);
     this.outside =
@@ -310,12 +312,13 @@ export class World {
     this.databases.set(name, database);
     const operator = new DatabaseOperator(database, this.databases);
     operator.fenced = options.defences.databaseFence;
+    const gateStore = `${name}/gate`;
     const gate = new Gate(sim, machine, firstVersion(options), name, options.askMs, {
       allowed: (which) => {
         this.validity.allowed(which, this.witness);
         this.history.verified(which.region, which.state.instruction?.epoch ?? 0);
       },
-      epochTaken: (which, epoch) => this.resources.accepted(`${which.region}/gate`, epoch),
+      epochTaken: (_gate, epoch) => this.resources.accepted(gateStore, epoch),
       staleRefused: () => this.marks.set('stale-instruction-rejected'),
       released: () => this.#released(name),
       weightsTaken: (region, weights) => this.resources.weights(region, weights),
@@ -365,7 +368,7 @@ export class World {
       hooks: {
         decided: (controller, event, before, actions) => {
           this.#mixState(controller.state, actions.length);
-          this.validity.believers(this.regions.map((region) => region.controller));
+          this.validity.believers(this.#controllers);
           this.resources.decided(controller, actions);
           this.register.decided(before, controller.state, event);
           const { grant } = controller.state;

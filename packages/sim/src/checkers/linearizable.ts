@@ -59,9 +59,12 @@ function earliestReturn(sorted: readonly RegisterCall[], done: readonly boolean[
   return least;
 }
 
+/** Which calls are done: all before the first number, and from there to the last one that is, call by call. */
 function bits(done: readonly boolean[]): string {
-  let text = '';
-  for (const one of done) text += one ? '1' : '0';
+  const first = done.indexOf(false);
+  const last = done.lastIndexOf(true);
+  let text = `${first}/`;
+  for (let index = first; index <= last; index++) text += done[index] === true ? '1' : '0';
   return text;
 }
 

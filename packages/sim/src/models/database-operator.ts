@@ -2,7 +2,7 @@
 // its deadline may still have its effect later, as a promotion in a real server does.
 
 import type { DatabaseAction, DemotionToken } from '@continuum/core';
-import { append, branchOf, canStream, contains, entryOf, lsnOf } from './history.ts';
+import { append, branchOf, canStream, contains, entryOf } from './history.ts';
 import type { LogEntry } from './history.ts';
 import type { Database } from './database.ts';
 
@@ -118,7 +118,7 @@ export class DatabaseOperator {
   #proves(token: DemotionToken, epoch: number): boolean {
     const { head, replayed, shape, role } = this.#database;
     if (head === null || replayed === null) return false;
-    const is = (at: LogEntry | null): boolean => at !== null && at.timeline === token.timeline && lsnOf(at) === token.checkpointLsn;
+    const is = (at: LogEntry | null): boolean => at !== null && at.timeline === token.timeline && at.lsn === token.checkpointLsn;
     if (shape === 'standby') return is(role === 'standby' ? replayed : head);
     // Recorded under this very epoch, it proved the token then; the giver itself may have been started since.
     if (head.epoch === epoch || is(branchOf(head))) return true;
@@ -197,7 +197,7 @@ export class DatabaseOperator {
   #giveToken(operation: Operation): void {
     const { head } = this.#database;
     if (head === null) return;
-    const token = { systemIdentifier: head.systemIdentifier, timeline: head.timeline, checkpointLsn: lsnOf(head) };
+    const token = { systemIdentifier: head.systemIdentifier, timeline: head.timeline, checkpointLsn: head.lsn };
     operation.done({ ok: true, token, detail: `ends at ${token.checkpointLsn}` });
   }
 

@@ -7,7 +7,7 @@ import type { Link } from '../network.ts';
 import { Process } from '../machine.ts';
 import type { Machine } from '../machine.ts';
 import type { Simulation } from '../simulation.ts';
-import { append, canStream, contains, lagBytes, lsnOf, newHistory } from './history.ts';
+import { append, canStream, contains, lagBytes, newHistory } from './history.ts';
 import type { LogEntry } from './history.ts';
 
 export type DatabaseRole = 'primary' | 'standby' | 'down' | 'starting';
@@ -361,8 +361,8 @@ export class Database {
       shape,
       systemIdentifier: head.systemIdentifier,
       timeline: head.timeline,
-      lsn: lsnOf(head),
-      replayLsn: primary || this.faults.lagMissing ? null : lsnOf(this.replayed ?? head),
+      lsn: head.lsn,
+      replayLsn: primary || this.faults.lagMissing ? null : (this.replayed ?? head).lsn,
       receiver: primary ? null : { streaming: this.receiver !== null, source: this.source?.address ?? null, messageAgeMs: null },
       replayPaused: primary ? null : this.faults.replayPaused,
       standbys: primary ? this.#standbys(head) : [],
@@ -378,7 +378,7 @@ export class Database {
       region: stream.standby.region,
       state: 'streaming',
       syncState: this.synchronous.includes(stream.standby.region) ? 'sync' : 'async',
-      replayLsn: lsnOf(stream.replayed),
+      replayLsn: stream.replayed.lsn,
       replayLagBytes: this.faults.lagMissing ? null : lagBytes(head, stream.replayed),
     }));
   }

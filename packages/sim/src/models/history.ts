@@ -14,27 +14,27 @@ export type LogEntry = {
   /** The client write that this entry commits; 0 for none. */
   readonly writeId: number;
   readonly systemIdentifier: string;
+  /** Where it lies, as PostgreSQL prints it: every look at a member asks for it. */
+  readonly lsn: Lsn;
 };
 
 const BYTES_PER_ENTRY = 0x100;
 
 export function newHistory(systemIdentifier: string): LogEntry {
-  return { parent: null, index: 1, timeline: 1, epoch: 0, writeId: 0, systemIdentifier };
+  return { parent: null, index: 1, timeline: 1, epoch: 0, writeId: 0, systemIdentifier, lsn: lsnAt(1) };
 }
 
 export function append(parent: LogEntry, change: { timeline?: number; epoch?: number; writeId?: number }): LogEntry {
+  const index = parent.index + 1;
   return {
     parent,
-    index: parent.index + 1,
+    index,
     timeline: change.timeline ?? parent.timeline,
     epoch: change.epoch ?? parent.epoch,
     writeId: change.writeId ?? 0,
     systemIdentifier: parent.systemIdentifier,
+    lsn: lsnAt(index),
   };
-}
-
-export function lsnOf(entry: LogEntry): Lsn {
-  return lsn(`0/${(entry.index * BYTES_PER_ENTRY).toString(16).toUpperCase()}`);
 }
 
 export function lagBytes(ahead: LogEntry, behind: LogEntry): number {
@@ -81,4 +81,8 @@ export function canStream(source: LogEntry, standby: LogEntry): boolean {
   if (source.systemIdentifier !== standby.systemIdentifier) return false;
   const same = entryAt(source, standby.index);
   return same !== null && same.timeline === standby.timeline;
+}
+
+function lsnAt(index: number): Lsn {
+  return lsn(`0/${(index * BYTES_PER_ENTRY).toString(16).toUpperCase()}`);
 }

@@ -35,6 +35,9 @@ export class NameServer {
   readonly #probe: Probe;
   readonly #hooks: NameServerHooks;
   readonly #failures = new Map<string, number>();
+  readonly #failuresNeeded: number;
+  readonly #is50: boolean;
+  readonly #is51: boolean;
   /** Probes of the last round that were not answered yet. */
   #waiting = new Set<string>();
   #isProbing = false;
@@ -50,6 +53,9 @@ export class NameServer {
     this.version = options.version;
     this.#record = readLuaRecord(options.content);
     this.#addresses = this.#record.groups.flat();
+    this.#is50 = knows(this.version, '5.0');
+    this.#is51 = knows(this.version, '5.1');
+    this.#failuresNeeded = this.#is50 ? Number(this.#record.options.get('minimumFailures') ?? 1) : 1;
     this.#intervalMs = options.intervalMs;
     this.#probe = options.probe;
     this.#hooks = hooks;
@@ -77,14 +83,14 @@ export class NameServer {
     if (!this.#isProbing) this.#beginProbing();
     const option = (name: string): string | undefined => this.#record.options.get(name);
     const isComplete = this.#addresses.every((address) => this.probed.has(address));
-    if (knows(this.version, '5.0') && option('failOnIncompleteCheck') === 'true' && !isComplete) return null;
+    if (this.#is50 && option('failOnIncompleteCheck') === 'true' && !isComplete) return null;
     for (const group of this.#record.groups) {
       const up = group.filter((address) => this.probed.get(address) === true);
       if (up.length > 0) return this.#select(option('selector'), up);
     }
-    const backup = knows(this.version, '5.1') ? (this.#record.groups[0] ?? []) : this.#addresses;
+    const backup = this.#is51 ? (this.#record.groups[0] ?? []) : this.#addresses;
     const selector = option('backupSelector');
-    return selector === 'empty' && knows(this.version, '5.1') ? [] : this.#select(selector, backup);
+    return selector === 'empty' && this.#is51 ? [] : this.#select(selector, backup);
   }
 
   #select(selector: string | undefined, from: readonly string[]): readonly string[] {
@@ -96,7 +102,7 @@ export class NameServer {
 
   #beginProbing(): void {
     this.#isProbing = true;
-    if (knows(this.version, '5.1')) this.#round();
+    if (this.#is51) this.#round();
     else this.process.after(this.#sim.prng.between(0, this.#intervalMs), () => this.#round());
   }
 
@@ -120,8 +126,7 @@ export class NameServer {
   #learn(address: string, isActive: boolean): void {
     const failures = isActive ? 0 : (this.#failures.get(address) ?? 0) + 1;
     this.#failures.set(address, failures);
-    const needed = knows(this.version, '5.0') ? Number(this.#record.options.get('minimumFailures') ?? 1) : 1;
-    if (isActive || failures >= needed || !this.probed.has(address)) this.probed.set(address, isActive);
+    if (isActive || failures >= this.#failuresNeeded || !this.probed.has(address)) this.probed.set(address, isActive);
   }
 }
 

@@ -46,7 +46,7 @@ export class Witness {
   readonly #sim: Simulation;
   readonly #hooks: WitnessHooks;
   readonly #watchers: readonly Watcher[];
-  #alarmFor = '';
+  #alarm: { readonly epoch: number; readonly expiresAtMs: number } | null = null;
 
   constructor(sim: Simulation, machine: Machine, core: CoreVersion, name: string, watchers: readonly Watcher[], hooks: WitnessHooks) {
     this.#sim = sim;
@@ -116,18 +116,19 @@ export class Witness {
   #arm(): void {
     const deadlines = this.core.leaseDeadlines(this.record);
     if (deadlines === null) return;
-    const key = `${this.record.epoch}/${this.record.expiresAtMs}`;
-    if (key === this.#alarmFor) return;
-    this.#alarmFor = key;
+    const { epoch, expiresAtMs } = this.record;
+    if (this.#alarm?.epoch === epoch && this.#alarm.expiresAtMs === expiresAtMs) return;
+    const alarm = { epoch, expiresAtMs };
+    this.#alarm = alarm;
     const nowMs = this.process.machine.now().wallMs;
     for (const [event, atMs] of [['overdue', deadlines.overdueAtMs], ['expired', deadlines.expiresAtMs]] as const) {
-      this.#sim.after(Math.max(0, atMs - nowMs) + 1, () => this.#alarm(key, event));
+      this.#sim.after(Math.max(0, atMs - nowMs) + 1, () => this.#ring(alarm, event));
     }
   }
 
-  #alarm(key: string, event: LeaseEventKind): void {
+  #ring(alarm: object, event: LeaseEventKind): void {
     const { alarmDelayMs } = this.faults;
-    if (key !== this.#alarmFor || this.faults.down) return;
+    if (alarm !== this.#alarm || this.faults.down) return;
     if (alarmDelayMs === 0) return this.#push(event);
     this.#hooks.alarmLate();
     this.#sim.after(this.#sim.prng.between(0, alarmDelayMs), () => this.#push(event));
