@@ -351,7 +351,7 @@ export class Database {
     const running = this.process.alive && (this.role === 'primary' || this.role === 'standby');
     if (!running || head === null) {
       // The store beside the directory and the directory's control file can be read all the same.
-      const onDisk = head === null ? {} : { systemIdentifier: head.systemIdentifier, timeline: head.timeline, lsn: lsnOf(head) };
+      const onDisk = head === null ? {} : { systemIdentifier: head.systemIdentifier, timeline: head.timeline, lsn: head.lsn };
       const known = { ...nothingKnown(this.role === 'starting' ? 'starting' : 'down', shape, 'no server answers'), epoch: this.epoch };
       return known.role === 'down' && shape !== 'empty' ? { ...known, ...onDisk } : known;
     }
