@@ -1,30 +1,119 @@
 // The mutation score of packages/core: a line of a decision is made wrong, and some unit test must notice. Runs under the
 // pinned Node (scripts/run.mjs starts it). Long: what was tried before is remembered in .cache/mutation and not tried again
-// until the line or a test that reaches it changes.
+// until the line or a test of the room that noticed it changes.
 //
-//   mutation.mjs [FOLDER...]   folders of packages/core/src, for example `lease failover`; without any, all
+//   mutation.mjs [PART...]   folders or files of packages/core/src, for example `lease dns/lua.ts`, and `root` for the files
+//                            beside the folders; without any, all
+//
+// Stryker's tap runner starts a process for each mutant and each test file that reaches it, and nearly all of its time is
+// starting. So the tests of a room are one file here, and the room that was mutated is asked first. The runner ends it at
+// its first failure. (TAP_BAIL would end it sooner, but then a failure without a report counts as an error, not as noticed.)
 
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from './bootstrap/cache.mjs';
 
 const CORE = join(PROJECT_ROOT, 'packages/core');
+const SOURCE = join(CORE, 'src');
 const STRYKER = join(PROJECT_ROOT, 'node_modules/@stryker-mutator/core/bin/stryker.js');
+const CACHE = join(PROJECT_ROOT, '.cache/mutation');
+/** Inside the package, because Stryker copies the package and the tests import its copy. */
+const ENTRIES = '.cache/mutation';
+const NO_SHRINKING = 'no-shrinking.ts';
+const ROOT_ROOM = 'root';
 
-const folders = process.argv.slice(2);
-const unknown = folders.filter((folder) => !existsSync(join(CORE, 'src', folder)));
+/** @param {string} room */
+const folderOf = (room) => (room === ROOT_ROOM ? '.' : room);
+
+/** @returns {readonly string[]} */
+function roomNames() {
+  const entries = readdirSync(SOURCE, { withFileTypes: true });
+  return [...entries.filter((entry) => entry.isDirectory()).map(({ name }) => name), ROOT_ROOM];
+}
+
+/** @param {string} folder */
+const filesUnder = (folder) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .toSorted();
+
+/** What the tests of every room share: when it changes, what they noticed must be asked again. */
+function sharedHash() {
+  const hash = createHash('sha256');
+  for (const file of filesUnder(join(CORE, 'testing'))) hash.update(readFileSync(join(CORE, 'testing', file)));
+  return hash.digest('hex');
+}
+
+/**
+ * One file that imports every test of a room. Stryker asks again when this file changes, so it names each test's content.
+ * @param {string} room
+ * @param {string} shared
+ */
+function writeEntry(room, shared) {
+  const folder = join(SOURCE, folderOf(room));
+  const tests = (room === ROOT_ROOM ? readdirSync(folder).toSorted() : filesUnder(folder)).filter((file) => file.endsWith('.test.ts'));
+  // What stands beside the code it tests is quick and exact; rules about the whole room are asked last.
+  const beside = (/** @type {string} */ file) => existsSync(join(folder, file.replace(/\.test\.ts$/, '.ts')));
+  const lines = [...tests.filter(beside), ...tests.filter((file) => !beside(file))].map((file) => {
+    const hash = createHash('sha256').update(readFileSync(join(folder, file))).digest('hex');
+    return `import '${join('../../src', folderOf(room), file)}'; // ${hash}`;
+  });
+  writeFileSync(join(CORE, entryOf(room)), [`import './${NO_SHRINKING}'; // ${shared}`, ...lines, ''].join('\n'));
+}
+
+/** @param {string} room */
+const entryOf = (room) => `${ENTRIES}/${room}.ts`;
+
+/** @param {string} part */
+const roomOf = (part) => (part.includes('/') ? (part.split('/', 1)[0] ?? '') : part);
+
+/** @param {string} part */
+function filesOf(part) {
+  if (part.endsWith('.ts')) return `src/${part}`;
+  return part === ROOT_ROOM ? 'src/*.ts' : `src/${part}/**/*.ts`;
+}
+
+/**
+ * @param {string} part
+ * @param {readonly string[]} rooms
+ * @returns {Promise<number>} Stryker's exit code
+ */
+function mutate(part, rooms) {
+  const base = JSON.parse(readFileSync(join(CORE, 'stryker.config.json'), 'utf8'));
+  const mutated = filesOf(part);
+  const room = roomOf(part);
+  const testFiles = [room, ...rooms.filter((other) => other !== room)].map(entryOf);
+  const config = join(CACHE, 'config.json');
+  writeFileSync(config, JSON.stringify({ ...base, mutate: [mutated, '!src/**/*.test.ts'], tap: { ...base.tap, testFiles } }));
+  const child = spawn(process.execPath, [STRYKER, 'run', config], {
+    cwd: CORE,
+    stdio: 'inherit',
+    // How long a room may take is for Stryker to say: tap's own 30 s would look like a test that failed.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(CACHE, 'compiled'), TAP_TIMEOUT: '0' },
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+const rooms = roomNames();
+const asked = process.argv.slice(2);
+const unknown = asked.filter((part) => !rooms.includes(roomOf(part)) || (part.includes('/') && !existsSync(join(SOURCE, part))));
 if (unknown.length > 0) {
-  process.stderr.write(`no such folder in packages/core/src: ${unknown.join(', ')}\n`);
+  process.stderr.write(`not in packages/core/src: ${unknown.join(', ')}; there are ${rooms.join(', ')} and what is in them\n`);
   process.exit(2);
 }
-const mutate = [...folders.map((folder) => `src/${folder}/**/*.ts`), '!src/**/*.test.ts'].join();
-const child = spawn(process.execPath, [STRYKER, 'run', 'stryker.config.json', ...(folders.length === 0 ? [] : ['--mutate', mutate])], {
-  cwd: CORE,
-  stdio: 'inherit',
-  // Every mutant starts a process for each test file that reaches it: half of that time is compiling the same sources.
-  env: { ...process.env, NODE_COMPILE_CACHE: join(PROJECT_ROOT, '.cache/mutation/compiled') },
-});
-child.once('exit', (code) => {
-  process.exitCode = code ?? 1;
-});
+mkdirSync(CACHE, { recursive: true });
+rmSync(join(CORE, ENTRIES), { recursive: true, force: true });
+mkdirSync(join(CORE, ENTRIES), { recursive: true });
+// Whether a property failed is all that is asked: its smallest counterexample is not looked for.
+writeFileSync(join(CORE, ENTRIES, NO_SHRINKING), "import fc from 'fast-check';\n\nfc.configureGlobal({ endOnFailure: true });\n");
+const shared = sharedHash();
+for (const room of rooms) writeEntry(room, shared);
+for (const part of asked.length === 0 ? rooms : asked) {
+  const code = await mutate(part, rooms);
+  if (code !== 0) process.exitCode = code;
+}

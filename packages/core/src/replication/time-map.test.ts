@@ -65,6 +65,18 @@ t.test('what is no position has no age, and a map that counts no transactions no
   t.equal(commitAgeMs(map, 11), 0, 'a commit after the newest look has no negative age');
 });
 
+t.test('a clock that is 1 % fast or slow and 20 ms off was not stepped; 1 ms more, and it was', async (t) => {
+  const first = { systemIdentifier: '1', timeline: 1, lsn: at(100), nextXid: 1, clockMs: 500_000, sentMs: monoMs(0), receivedMs: monoMs(1_000) };
+  const after = (advancedMs: number) => extendMap(extendMap(null, first), { ...first, clockMs: 500_000 + advancedMs, sentMs: monoMs(11_000), receivedMs: monoMs(12_000) });
+  // Between the two reads of the clock passed 10 s at least and 12 s at most.
+  for (const advancedMs of [9_880, 12_140]) t.match(after(advancedMs), { offsetMs: 0, unsteppedSinceMs: Number.NEGATIVE_INFINITY });
+  for (const advancedMs of [9_879, 12_141]) t.match(after(advancedMs), { offsetMs: 12_000 - advancedMs, unsteppedSinceMs: 500_000 + advancedMs });
+  const stepped = after(3_600_000);
+  if (stepped === null) throw new Error('no map');
+  t.equal(commitAgeMs(stepped, 4_099_999), null, 'before the step the clock told another time');
+  t.equal(commitAgeMs(stepped, 4_100_000), 0, 'from the step on it is believed again');
+});
+
 t.test('a map without an entry is none', async (t) => {
   const map = { ...build([{ bytes: 100, ms: 0 }]), recent: [] };
   t.throws(() => latestMs(map), { code: 'CTM_ASSERT_MAP_EMPTY' });
