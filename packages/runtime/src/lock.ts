@@ -5,6 +5,8 @@
 import { chmodSync, existsSync, readFileSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 
+/** A holder that was killed just now has threads which are still ending. */
+const HOLDER_ENDS_MS_MAX = 500;
 /** `SQLITE_BUSY`. */
 const BUSY = 5;
 /** A handle that nobody refers to would be closed, and its lock with it. */
@@ -23,7 +25,7 @@ export class LockedError extends Error {
  * guards, in words. Returns the release. */
 export function takeLock(file: string, what = 'state directory'): () => void {
   const isNew = !existsSync(file);
-  const database = attempt(file, () => new DatabaseSync(file, { timeout: 0 }));
+  const database = attempt(file, () => new DatabaseSync(file, { timeout: HOLDER_ENDS_MS_MAX }));
   try {
     attempt(file, () => database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE'));
   } catch (error) {
