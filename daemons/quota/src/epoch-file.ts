@@ -1,10 +1,10 @@
 // Remembers the highest epoch that this gate has accepted, across restarts: without it a restarted gate would believe a
 // controller of the past (I2). It is on disk, and the folder knows it, before an instruction of that epoch counts.
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { Epoch } from '@continuum/core';
 import { epoch } from '@continuum/core';
+import { replaceFile } from '@continuum/runtime/state-file';
 import { z } from 'zod';
 
 const content = z.strictObject({ epoch: z.number().int().nonnegative() });
@@ -29,22 +29,7 @@ export function readEpoch(file: string): EpochRead {
 
 /** Returns when the value survives a crash; throws when the disk refuses. A crash leaves the old or the new file. */
 export function writeEpoch(file: string, value: Epoch): void {
-  const next = `${file}.next`;
-  const handle = openSync(next, 'w', 0o600);
-  try {
-    // Not writeSync: on a disk that is filling up one call may write a part, and that is no error.
-    writeFileSync(handle, `${JSON.stringify({ epoch: value })}\n`);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-  renameSync(next, file);
-  const folder = openSync(dirname(file), 'r');
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
+  replaceFile(file, `${JSON.stringify({ epoch: value })}\n`);
 }
 
 function unreadable(file: string, what: string): EpochRead {

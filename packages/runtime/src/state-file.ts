@@ -21,7 +21,11 @@ export class StateFileError extends Error {
 /** Durable when it returns. Throws when the disk refuses: the caller must not go on. */
 export function writeStateFile(file: string, value: unknown): void {
   const body = JSON.stringify(value);
-  const text = `${JSON.stringify({ sha256: digest(body), body })}\n`;
+  replaceFile(file, `${JSON.stringify({ sha256: digest(body), body })}\n`);
+}
+
+/** All of `text` is in `file` and survives a crash when it returns; throws when the disk refuses. A crash leaves the old or the new file. */
+export function replaceFile(file: string, text: string): void {
   const next = `${file}.next`;
   const descriptor = openSync(next, 'w', 0o600);
   try {
