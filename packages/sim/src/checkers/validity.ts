@@ -13,6 +13,9 @@ import type { Simulation } from '../simulation.ts';
 /** What the cores promise: less than this is not told from a wall clock that was set. */
 const SUSPEND_UNSEEN_MS = 1_000;
 
+/** Validities that are kept of a region: the newest and the one before it, which a gate may not have been told of. */
+const VALIDITIES_KEPT = 2;
+
 type Validity = { readonly epoch: number; readonly untilMono: number; readonly suspendedMs: number; readonly wallOffsetMs: number };
 type Sent = { readonly mono: number; readonly suspendedMs: number; readonly wallOffsetMs: number };
 
@@ -30,7 +33,8 @@ export class ValidityChecker {
   readonly #marks: Marks;
   readonly #gates: Gate[] = [];
   readonly #sent = new Map<string, Sent>();
-  readonly #validity = new Map<string, Validity>();
+  /** Newest first. */
+  readonly #validities = new Map<string, readonly Validity[]>();
   #overlapSinceMs: number | null = null;
 
   constructor(sim: Simulation, marks: Marks) {
@@ -53,24 +57,27 @@ export class ValidityChecker {
     const sent = this.#sent.get(key);
     if (sent === undefined || (command.kind !== 'acquire' && command.kind !== 'renew') || !reply.outcome.ok) return;
     const untilMono = sent.mono + Math.min(command.ttlMs, reply.view.remainingMs) - guardMs;
-    const before = this.#validity.get(command.region);
+    const before = this.#validities.get(command.region) ?? [];
     const { epoch } = reply.view;
-    if (before !== undefined && before.epoch === epoch && before.untilMono >= untilMono) return;
-    this.#validity.set(command.region, { epoch, untilMono, suspendedMs: sent.suspendedMs, wallOffsetMs: sent.wallOffsetMs });
+    if (before.some((one) => one.epoch === epoch && one.untilMono >= untilMono)) return;
+    const validity = { epoch, untilMono, suspendedMs: sent.suspendedMs, wallOffsetMs: sent.wallOffsetMs };
+    const others = before.filter((one) => one.epoch !== epoch);
+    this.#validities.set(command.region, [validity, ...others].slice(0, VALIDITIES_KEPT));
     if (this.#sent.size > 256) for (const old of [...this.#sent.keys()].slice(0, 128)) this.#sent.delete(old);
   }
 
   /** A new boot starts a new clock: what was valid on the old one is nothing now. */
   rebooted(region: string): void {
-    this.#validity.delete(region);
+    this.#validities.delete(region);
     for (const key of [...this.#sent.keys()]) if (key.startsWith(`${region}/`)) this.#sent.delete(key);
   }
 
   /** The gate let a request through to the local application. */
   allowed(gate: Gate, witness: Witness): void {
     const { machine } = gate.process;
-    const validity = this.#validity.get(gate.region);
     const epoch = gate.state.instruction?.epoch ?? 0;
+    const validities = this.#validities.get(gate.region) ?? [];
+    const validity = validities.find((one) => one.epoch === epoch) ?? validities[0];
     const heldMono = this.heldUntil(gate.region, epoch);
     // The register may have granted it more than it has heard of: what its attestations carry goes on.
     if (validity === undefined || (validity.epoch !== epoch && heldMono === null)) {
