@@ -8,7 +8,8 @@ import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMissing, readIfThere } from './files.ts';
 import { DatabaseProblem } from './problem.ts';
-import { processesIn, sendSignal, viewProcess, workingDirectory } from './proc.ts';
+import { isHidden, listProcesses, presenceIn, sendSignal, viewProcess } from './proc.ts';
+import { mayServe, namesDirectory } from './server-process.ts';
 import type { PostgresContext } from './options.ts';
 import { commandLineSettings } from './server-settings.ts';
 import { processOptions } from './tools.ts';
@@ -33,9 +34,16 @@ export async function findPostmaster(context: PostgresContext): Promise<Postmast
   const pid = Number(lines[0]);
   if (!Number.isInteger(pid) || pid <= 0) return null;
   const view = viewProcess(pid);
+  if (view === null && isHidden(pid)) throw unseen(context, pid);
   // Its children work in the same directory, but rename themselves to "postgres: ...".
   if (view === null || view.commandLine.startsWith('postgres:')) return null;
-  if (workingDirectory(pid) !== realpathSync(context.dataDir)) return null;
+  const directory = realpathSync(context.dataDir);
+  const presence = presenceIn(directory, pid);
+  if (presence === 'elsewhere') return null;
+  if (presence === 'unseen' && namesDirectory(view, directory) !== true) {
+    if (mayServe(view, directory)) throw unseen(context, pid);
+    return null;
+  }
   const word = (lines[7] ?? '').trim();
   const status = word === 'ready' || word === 'stopping' ? word : 'starting';
   return { pid, status, paused: view.state === 'T' || view.state === 't' };
@@ -75,11 +83,28 @@ export async function stopHard(context: PostgresContext, signal: AbortSignal): P
   }
   const directory = realpathSync(context.dataDir);
   await pollUntil(signal, POLL_MS, () => {
-    const left = processesIn(directory);
-    for (const pid of left) sendSignal(pid, 'SIGKILL');
+    const left = processesOf(directory);
+    // One that may be of another cluster is waited for: a child ends by itself when its postmaster is gone.
+    for (const pid of left) if (presenceIn(directory, pid) === 'inside') sendSignal(pid, 'SIGKILL');
     return left.length === 0 ? true : null;
   });
 }
+
+/** Every process that works in this directory, and each of a server of which nobody can know where it works. */
+function processesOf(directory: string): number[] {
+  return listProcesses().filter((pid) => {
+    const presence = presenceIn(directory, pid);
+    if (presence !== 'unseen') return presence === 'inside';
+    const view = viewProcess(pid);
+    return view !== null && mayServe(view, directory);
+  });
+}
+
+const unseen = (context: PostgresContext, pid: number): DatabaseProblem =>
+  new DatabaseProblem(
+    'CTM_DATABASE_SERVER_UNSEEN',
+    `process ${pid}, which ${lockFile(context)} names, may be the server of ${context.dataDir}, and this user may not look at it: run the controller as the user that the server runs as, or give it CAP_SYS_PTRACE`,
+  );
 
 const lockFile = (context: PostgresContext): string => join(context.dataDir, 'postmaster.pid');
 
@@ -95,7 +120,7 @@ async function startOnce(context: PostgresContext, signal: AbortSignal): Promise
   if (outcome === 'ready') return true;
   const log = await readFrom(context.logFile, logStart);
   if (/is still in use|lock file "postmaster\.pid" already exists/.test(log)) {
-    await pollUntil(signal, POLL_MS, () => (processesIn(realpathSync(context.dataDir)).length === 0 ? true : null));
+    await pollUntil(signal, POLL_MS, () => (processesOf(realpathSync(context.dataDir)).length === 0 ? true : null));
     return false;
   }
   if (/could not bind .*Address already in use/.test(log)) {
@@ -137,7 +162,7 @@ async function launch(context: PostgresContext): Promise<ChildProcess> {
 async function clearForeignLock(context: PostgresContext): Promise<void> {
   const pid = Number(((await readIfThere(lockFile(context))) ?? '').split('\n')[0]);
   if (!Number.isInteger(pid) || pid <= 0 || viewProcess(pid) === null) return;
-  if (processesIn(realpathSync(context.dataDir)).length === 0) await rm(lockFile(context), { force: true });
+  if (processesOf(realpathSync(context.dataDir)).length === 0) await rm(lockFile(context), { force: true });
 }
 
 /** At a start only: while the server runs its log is the operator's to rotate (README). Returns where this start's part begins. */

@@ -18,6 +18,8 @@ export type DatabaseProblemCode =
   /** The server says that the cluster itself cannot come up: only a new copy helps. */
   | 'CTM_DATABASE_DAMAGED'
   | 'CTM_DATABASE_PORT_IN_USE'
+  /** A process may be the server of this directory, and this user may not look at it: nothing is done. */
+  | 'CTM_DATABASE_SERVER_UNSEEN'
   | 'CTM_DATABASE_EMPTY'
   | 'CTM_DATABASE_NOT_PRIMARY'
   | 'CTM_DATABASE_NOT_CLEAN'

@@ -1,6 +1,6 @@
 // What Linux knows about processes. PostgreSQL's own lock file can lie (a crash leaves it behind, its pid is reused).
 
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 
 export type ProcessView = { readonly parent: number; readonly state: string; readonly commandLine: string };
 
@@ -17,24 +17,34 @@ export function viewProcess(pid: number): ProcessView | null {
   }
 }
 
-export function workingDirectory(pid: number): string | null {
+/** `unseen`: it is another user's, and this one may not look (also root, in a container without CAP_SYS_PTRACE). */
+export type Presence = 'inside' | 'elsewhere' | 'unseen';
+
+/** Whether a process works in this directory: a postmaster and its children do, also after the postmaster's death. */
+export function presenceIn(directory: string, pid: number): Presence {
   try {
-    return readlinkSync(`/proc/${pid}/cwd`);
+    return readlinkSync(`/proc/${pid}/cwd`) === directory ? 'inside' : 'elsewhere';
   } catch (error) {
-    if (isGone(error)) return null;
-    throw error;
+    if (!isGone(error)) throw error;
+    return ['EACCES', 'EPERM'].includes(String((error as NodeJS.ErrnoException).code)) ? 'unseen' : 'elsewhere';
   }
 }
 
-/** Every process that works in this directory: a postmaster and its children do, also after the postmaster's death. */
-export function processesIn(directory: string): number[] {
-  return listProcesses().filter((pid) => workingDirectory(pid) === directory);
+/** There is such a process, and /proc does not show it to this user (mounted with `hidepid`). */
+export function isHidden(pid: number): boolean {
+  if (existsSync(`/proc/${pid}/stat`)) return false;
+  try {
+    return sendSignal(pid, 0);
+  } catch (error) {
+    if (isGone(error)) return true;
+    throw error;
+  }
 }
 
 export const listProcesses = (): number[] => readdirSync('/proc').map(Number).filter(Number.isInteger);
 
 /** False when the process was gone already. */
-export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+export function sendSignal(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     process.kill(pid, signal);
     return true;
