@@ -4,12 +4,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
+import { waitFor } from '../../../test/rig/process.ts';
 import { LockedError, takeLock } from './lock.ts';
 
 const MODULE = new URL('./lock.ts', import.meta.url).href;
 const HOLDER = `import { takeLock } from '${MODULE}'; takeLock(process.argv[1]); process.stdout.write('held'); setInterval(() => {}, 1000);`;
+const SAYS_WHO = HOLDER.replace("'held'", 'String(process.pid)');
 const RACER = `import { takeLock } from '${MODULE}';
 process.stdin.once('data', () => {
   try { takeLock(process.argv[1]); process.stdout.write('held'); setInterval(() => {}, 1000); }
@@ -48,17 +49,13 @@ t.test('another process holds it while it lives, also while it stands still; kil
 t.test('a killed process that nobody has reaped holds nothing', async (t) => {
   const file = join(t.testdir(), 'lock');
   // The shell never waits for its child, which stays a zombie.
-  const holder = `"${process.execPath}" --input-type=module -e "$0" "$1" & echo $!; exec sleep 60`;
-  const parent = spawn('sh', ['-c', holder, HOLDER, file], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const holder = `"${process.execPath}" --input-type=module -e "$0" "$1" & exec sleep 60`;
+  const parent = spawn('sh', ['-c', holder, SAYS_WHO, file], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.teardown(() => parent.kill('SIGKILL'));
-  let said = '';
-  parent.stdout.setEncoding('utf8').on('data', (chunk: string) => (said += chunk));
-  for (let tries = 0; tries < 1_000 && !said.includes('held'); tries++) await delay(10);
+  const pid = Number(String((await once(parent.stdout, 'data'))[0]));
   t.throws(() => takeLock(file), LockedError);
-  const pid = Number.parseInt(said, 10);
   process.kill(pid, 'SIGKILL');
-  for (let tries = 0; tries < 500 && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1')); tries++) await delay(10);
-  t.match(readFileSync(`/proc/${pid}/stat`, 'latin1'), /\) Z /);
+  await waitFor('it to be a zombie', () => /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1')));
   takeLock(file)();
 });
 
