@@ -478,3 +478,17 @@ t.test('a record that breaks a promise ends the process instead of being stored'
     t.throws(() => checkTransition(record, { ...record, ...change }), { code: `CTM_ASSERT_${rule}`, message });
   }
 });
+
+t.test('a record that was damaged where it was stored is not carried on with', async (t) => {
+  const register = healthy();
+  register.record = { ...register.record, inSync: [] };
+  const renewal = { kind: 'renew', ...register.next(R1), epoch: epoch(1), ttlMs: TTL_MS, policyHash: 'p' } as const;
+  t.throws(() => applyCommand(register.record, renewal, wallMs(START_MS)), { code: 'CTM_ASSERT_IN_SYNC_EMPTY' });
+});
+
+t.test('a lease that nobody holds is free, whatever time stands beside it', async (t) => {
+  const register = healthy();
+  register.record = { ...register.record, holder: null };
+  t.equal(viewLease(register.record, R2, wallMs(START_MS)).remainingMs, 0);
+  t.equal(code(register.acquire(R2)), 'ok');
+});

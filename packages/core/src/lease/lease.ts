@@ -222,8 +222,7 @@ function requestSwitchover(record: LeaseRecord, command: Of<'requestSwitchover'>
   }
   if (pending !== null) {
     // Asked again after a lost reply: what the target has answered meanwhile stands, and so does the time it has.
-    const same = pending.from === from && pending.to === to;
-    return same ? { ok: true, record, events: [] } : refuse('switchover-pending', `switchover ${id} goes to ${pending.to}`);
+    return pending.to === to ? { ok: true, record, events: [] } : refuse('switchover-pending', `switchover ${id} goes to ${pending.to}`);
   }
   const expiresAtMs = wallMs(at + command.validForMs);
   const intent = { id, from, to, target: 'pending' as const, reasons: [], expiresAtMs };

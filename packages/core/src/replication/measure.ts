@@ -36,13 +36,13 @@ export function absorbProbe(state: ClusterState, probe: Probe): ClusterState {
   assert(before !== undefined, 'REPLICATION_END_UNKNOWN', probe.end);
   assert(probe.receivedMs >= probe.sentMs, 'REPLICATION_PROBE_TIMES', probe.end);
   if (before.seen !== null && probe.receivedMs < before.seen.receivedMs) return state;
-  let next = withEnd(state, seeEnd(before, probe));
-  next = choosePrimary(next, probe.receivedMs);
+  const end = seeEnd(before, probe);
+  let next = choosePrimary(withEnd(state, end), probe.receivedMs);
   const { outcome } = probe;
   if (outcome.ok && outcome.sample.role === 'primary' && next.primary === probe.end && !next.twoPrimaries) {
     next = seePrimary(next, outcome.sample, probe);
   }
-  if (outcome.ok && outcome.sample.role === 'standby') next = withEnd(next, seeProgress(next, probe.end, outcome.sample, probe.receivedMs));
+  if (outcome.ok && outcome.sample.role === 'standby') next = withEnd(next, seeProgress(next, end, outcome.sample, probe.receivedMs));
   return judge(next, probe);
 }
 
@@ -72,8 +72,7 @@ function choosePrimary(state: ClusterState, nowMs: MonoMs): ClusterState {
   const best = candidates.filter(({ timeline }) => timeline === newest);
   const [first] = best;
   const primary = first === undefined || best.some(({ name }) => name === state.primary) ? state.primary : first.name;
-  const twoPrimaries = best.length > 1;
-  return primary === state.primary && twoPrimaries === state.twoPrimaries ? state : { ...state, primary, twoPrimaries };
+  return { ...state, primary, twoPrimaries: best.length > 1 };
 }
 
 function seePrimary(state: ClusterState, sample: PrimarySample, { sentMs, receivedMs }: Probe): ClusterState {
@@ -82,8 +81,8 @@ function seePrimary(state: ClusterState, sample: PrimarySample, { sentMs, receiv
   const streaming = new Set(sample.walsenders.filter((one) => one.state === 'streaming').map((one) => one.name));
   const ends = Object.values(state.ends).map((end): [string, EndState] => {
     const { name, applicationName } = end.settings;
-    // Never of an end that is a primary itself: another server may use its name.
-    const here = streaming.has(applicationName) && name !== state.primary && end.seen?.sample.role !== 'primary';
+    // Never of an end that is a primary itself, as this one is: another server may use its name.
+    const here = streaming.has(applicationName) && end.seen?.sample.role !== 'primary';
     return [name, { ...end, progress: seeBehind(end, lsn, receivedMs), ...(here ? { linked: { systemIdentifier, timeline } } : {}) }];
   });
   return { ...state, map, ends: Object.fromEntries(ends) };
@@ -96,9 +95,7 @@ function seeBehind({ progress }: EndState, primaryLsn: Lsn, nowMs: MonoMs): EndS
 }
 
 /** Stalled: the primary has been further on for long enough, and meanwhile nothing at all has arrived. */
-function seeProgress(state: ClusterState, name: string, sample: StandbySample, nowMs: MonoMs): EndState {
-  const end = state.ends[name];
-  assert(end !== undefined, 'REPLICATION_END_UNKNOWN', name);
+function seeProgress(state: ClusterState, end: EndState, sample: StandbySample, nowMs: MonoMs): EndState {
   const primary = primaryOf(state);
   const received = receivedLsn(sample);
   if (primary === null || received === null) return { ...end, progress: null, stalled: false };
@@ -117,8 +114,7 @@ function judge(state: ClusterState, probe: Probe): ClusterState {
     const certain = evident !== null && isCertain(evident);
     if (name !== probe.end && !certain) return [name, end];
     const verdict = evident ?? judgeStandby(factsOf(state, name, probe.receivedMs));
-    const failed = name === probe.end && !probe.outcome.ok;
-    const look = certain ? 'certain' : verdict.kind === 'promotable' && !failed ? 'good' : 'bad';
+    const look = certain ? 'certain' : verdict.kind === 'promotable' && probe.outcome.ok ? 'good' : 'bad';
     return [name, { ...end, ...publish(end, verdict, look, thresholds, probe.receivedMs) }];
   });
   return { ...state, ends: Object.fromEntries(ends) };

@@ -18,17 +18,17 @@ function build(samples: readonly { readonly bytes: number; readonly ms: number }
   return map;
 }
 
-t.test('a hundred thousand samples fit in the same room, and every bound still holds', async (t) => {
-  const samples = Array.from({ length: 100_000 }, (_, index) => ({ bytes: index * 100, ms: index * 10 }));
+t.test('ten thousand samples fit in the same room, and every bound still holds', async (t) => {
+  const samples = Array.from({ length: 10_000 }, (_, index) => ({ bytes: index * 100, ms: index * 10 }));
   const map = build(samples);
   t.ok(entryCount(map) <= MAP_ENTRIES_MAX);
-  for (const index of [99_998, 99_900, 99_000, 90_000, 50_000, 100]) {
+  for (const index of [9_998, 9_900, 9_000, 5_000, 100]) {
     const found = behind(map, at(index * 100 + 50));
-    const trueMs = (99_999 - (index + 1)) * 10;
+    const trueMs = (9_999 - (index + 1)) * 10;
     t.ok(found !== null && found.msMax !== null && found.msMax >= trueMs && found.msMin <= trueMs, `${index}: ${found?.msMin}..${found?.msMax}, true ${trueMs}`);
     t.ok((found?.msMax ?? 0) <= trueMs * 1.25 + 10, 'and to within a quarter of itself');
   }
-  t.match(behind(map, at(99_998 * 100)), { bytes: 100, msMax: 10, commitsMax: 100 }, 'what is recent is kept exactly');
+  t.match(behind(map, at(9_998 * 100)), { bytes: 100, msMax: 10, commitsMax: 100 }, 'what is recent is kept exactly');
 });
 
 t.test('idle samples take no room', async (t) => {
