@@ -21,8 +21,32 @@ const STRYKER = join(PROJECT_ROOT, 'node_modules/@stryker-mutator/core/bin/stryk
 const CACHE = join(PROJECT_ROOT, '.cache/mutation');
 /** Inside the package, because Stryker copies the package and the tests import its copy. */
 const ENTRIES = '.cache/mutation';
-const NO_SHRINKING = 'no-shrinking.ts';
+const FIRST_FAILURE = 'first-failure.ts';
 const ROOT_ROOM = 'root';
+/**
+ * Whether anything failed is all that is asked: no smallest counterexample is looked for, and the process ends with the
+ * first line that says so. The runner would end it too, but only hears of a failure when its whole test is done. What is
+ * within a test is not told: the runner counts whole tests, and what it cannot read in time would be lost at the end.
+ */
+const UNTIL_THE_FIRST_FAILURE = `import fc from 'fast-check';
+
+fc.configureGlobal({ endOnFailure: true });
+const write = process.stdout.write.bind(process.stdout);
+let rest = '';
+process.stdout.write = (chunk: string) => {
+  const lines = (rest + chunk).split('\\n');
+  rest = lines.pop() ?? '';
+  for (const line of lines) {
+    if (/^ *not ok /.test(line)) {
+      process.stdout.write = () => true;
+      write('not ok - the first failure\\n');
+      process.exit(1);
+    }
+    if (!line.startsWith(' ')) write(line + '\\n');
+  }
+  return true;
+};
+`;
 
 /** @param {string} room */
 const folderOf = (room) => (room === ROOT_ROOM ? '.' : room);
@@ -60,11 +84,11 @@ function writeEntry(room, shared) {
     const hash = createHash('sha256').update(readFileSync(join(folder, file))).digest('hex');
     return `import '${join('../../src', folderOf(room), file)}'; // ${hash}`;
   });
-  writeFileSync(join(CORE, entryOf(room)), [`import './${NO_SHRINKING}'; // ${shared}`, ...lines, ''].join('\n'));
+  writeFileSync(join(CORE, entryOf(room)), [`import './${FIRST_FAILURE}'; // ${shared}`, ...lines, ''].join('\n'));
 }
 
 /** @param {string} room */
-const entryOf = (room) => `${ENTRIES}/${room}.ts`;
+const entryOf = (room) => `${ENTRIES}/${room}.mjs`;
 
 /** @param {string} part */
 const roomOf = (part) => (part.includes('/') ? (part.split('/', 1)[0] ?? '') : part);
@@ -86,7 +110,8 @@ function mutate(part, rooms) {
   const room = roomOf(part);
   const testFiles = [room, ...rooms.filter((other) => other !== room)].map(entryOf);
   const config = join(CACHE, 'config.json');
-  writeFileSync(config, JSON.stringify({ ...base, mutate: [mutated, '!src/**/*.test.ts'], tap: { ...base.tap, testFiles } }));
+  const buildCommand = [process.execPath, join(PROJECT_ROOT, 'scripts/bundle-tests.mjs'), ...rooms.map(entryOf)].map((word) => word.replaceAll(' ', '\\ ')).join(' ');
+  writeFileSync(config, JSON.stringify({ ...base, buildCommand, mutate: [mutated, '!src/**/*.test.ts'], tap: { ...base.tap, testFiles } }));
   const child = spawn(process.execPath, [STRYKER, 'run', config], {
     cwd: CORE,
     stdio: 'inherit',
@@ -109,8 +134,7 @@ if (unknown.length > 0) {
 mkdirSync(CACHE, { recursive: true });
 rmSync(join(CORE, ENTRIES), { recursive: true, force: true });
 mkdirSync(join(CORE, ENTRIES), { recursive: true });
-// Whether a property failed is all that is asked: its smallest counterexample is not looked for.
-writeFileSync(join(CORE, ENTRIES, NO_SHRINKING), "import fc from 'fast-check';\n\nfc.configureGlobal({ endOnFailure: true });\n");
+writeFileSync(join(CORE, ENTRIES, FIRST_FAILURE), UNTIL_THE_FIRST_FAILURE);
 const shared = sharedHash();
 for (const room of rooms) writeEntry(room, shared);
 for (const part of asked.length === 0 ? rooms : asked) {
