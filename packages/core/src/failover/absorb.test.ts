@@ -253,6 +253,16 @@ test('what is new in a view is recorded: who holds it, or who is in sync', async
   t.same(seen(held, { ...held, revision: 11, remainingMs: 1 }), [], 'a renewal');
 });
 
+test('a region that may be counted on is so until the register has taken the command that asked for it, or a later one', async (t) => {
+  const widening = { seq: 22, regions: [r2] };
+  const state = holder({ view: { ...held, inSync: [r1], seq: 21 }, widening });
+  const left = (view: LeaseView) => take(state, pushed(view)).state.widening;
+  t.same(left({ ...held, inSync: [r1], seq: 21, revision: 11 }), widening, 'a renewal before it was taken; it may be on its way');
+  t.same(left({ ...held, seq: 22, revision: 11 }), null, 'taken');
+  t.same(left({ ...held, inSync: [r1], seq: 23, revision: 11 }), null, 'another was, and it can come no more');
+  t.same(left({ ...held, inSync: [r1], seq: 23, revision: 9 }), widening, 'a view that is overtaken says nothing');
+});
+
 test('a takeover starts the hold-down; a hand-over, the first grant and a return of the same holder do not', async (t) => {
   const until = (before: LeaseView | null, view: LeaseView): number => take(contender({ view: before, holdDownUntilMs: longAgoMs }), pushed(view), 70).state.holdDownUntilMs;
   t.equal(until(held, taken), START_MS + 70 + timings.holdDownMs);

@@ -180,6 +180,7 @@ function seeLease(draft: Draft, view: LeaseView, atMs: MonoMs): void {
   }
   state.view = view;
   state.viewMs = atMs;
+  if (state.widening !== null && view.seq >= state.widening.seq) state.widening = null;
   if (state.grant !== null && view.epoch > state.grant.epoch) state.grant = null;
 }
 

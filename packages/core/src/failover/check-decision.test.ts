@@ -66,4 +66,7 @@ test('commits go on waiting for whom the register promises', async (t) => {
   t.throws(run(promised, { ...relax, standbys: [r2] }), refused('RELAX_BEFORE_NARROW', 'r2,r3'));
   t.doesNotThrow(run(promised, { ...relax, standbys: [r3, r2] }));
   t.throws(run(active({ view: null }), relax), refused('RELAX_BEFORE_NARROW', ''));
+  const widening = { seq: 22, regions: [r2] };
+  t.throws(run({ ...alone, widening }, relax), refused('RELAX_BEFORE_NARROW', 'r2'), 'and for whom it may promise');
+  t.throws(run({ ...alone, widening }, promote), refused('PROMOTE_NEEDS_NARROW_SET', ''));
 });

@@ -3,7 +3,7 @@
 
 import { assert } from '../assert.ts';
 import type { Draft } from './draft.ts';
-import { holdsGrant } from './facts.ts';
+import { holdsGrant, promised } from './facts.ts';
 
 /** What must hold of every decision, in production too (I2, I4, I8). */
 export function checkDecision(draft: Draft): void {
@@ -22,10 +22,11 @@ export function checkDecision(draft: Draft): void {
     if (asked.kind === 'promote' || asked.kind === 'demote' || asked.kind === 'set-synchronous') {
       assert(valid && grant?.epoch === asked.epoch, 'DATABASE_NEEDS_GRANT', asked.kind);
     }
-    if (asked.kind === 'promote') assert(view?.inSync.join() === policy.region, 'PROMOTE_NEEDS_NARROW_SET');
+    const counted = promised(state);
+    if (asked.kind === 'promote') assert(counted.join() === policy.region, 'PROMOTE_NEEDS_NARROW_SET');
     if (asked.kind === 'set-synchronous') {
-      const promised = view?.inSync.filter((region) => region !== policy.region);
-      assert(promised?.every((region) => asked.standbys.includes(region)) === true, 'RELAX_BEFORE_NARROW', promised?.join());
+      const others = counted.filter((region) => region !== policy.region);
+      assert(view !== null && others.every((region) => asked.standbys.includes(region)), 'RELAX_BEFORE_NARROW', others.join());
     }
   }
 }

@@ -54,6 +54,7 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
     streaming: { regions: [], sinceMs: now.monoMs },
     synchronous: null,
     caughtUp: [],
+    widening: null,
     gate: { connected: false, held: 0, mode: null, epoch: 0 },
     gateDirective: null,
     drainPending: null,

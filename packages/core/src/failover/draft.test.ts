@@ -1,7 +1,8 @@
 // A decision in the making: a private copy, numbered actions, and a wake-up for every deadline that was looked at.
 
 import { test } from 'tap';
-import { contender, draftOf, held, holder, only, policy, r1, START_MS, timings } from '../../testing/controller.ts';
+import { contender, draftOf, held, holder, only, policy, r1, r2, r3, START_MS, timings } from '../../testing/controller.ts';
+import type { RegionId } from '../types.ts';
 import { epoch, monoMs } from '../types.ts';
 
 test('the state before is not touched', async (t) => {
@@ -61,6 +62,21 @@ test('a request keeps what it was made on; only a command takes a sequence numbe
   blind.ask({ kind: 'read' });
   t.equal(blind.state.seq, 20);
   t.same(blind.state.request, { id: 100, request: { kind: 'read' }, sentMs: START_MS, inSyncSeen: [], holderSeen: null });
+});
+
+test('whom the register was asked to count on is remembered until it is known what came of it', async (t) => {
+  const narrow = { ...held, inSync: [r1] };
+  const ask = (draft: ReturnType<typeof draftOf>, seq: number, ...inSync: RegionId[]) => {
+    draft.ask({ kind: 'setInSync', region: r1, seq, instance: 'a', epoch: epoch(5), inSync });
+    return draft.state.widening;
+  };
+  const draft = draftOf(holder({ view: narrow }));
+  t.same(ask(draft, 21, r1), null, 'nobody new');
+  t.same(ask(draft, 22, r1, r2), { seq: 22, regions: [r2] });
+  t.same(ask(draft, 23, r1, r3), { seq: 23, regions: [r2, r3] }, 'two of them');
+  t.same(ask(draft, 24, r1), { seq: 24, regions: [r2, r3] }, 'taken back: which one the register took is not known either');
+  t.same(ask(draftOf(holder()), 21, r1, r2), null, 'counted on already');
+  t.same(ask(draftOf(holder({ view: null })), 21, r1), { seq: 21, regions: [r1] });
 });
 
 test('the database takes one action at a time, and rests after one that failed', async (t) => {

@@ -1,7 +1,7 @@
 // One decision in the making: a private copy of the state, the actions so far, and the earliest deadline that anybody
 // looked at. A deadline that was compared with the clock has registered itself: no wake-up can be forgotten.
 
-import type { MonoMs, Now } from '../types.ts';
+import type { MonoMs, Now, RegionId } from '../types.ts';
 import { addMs } from '../types.ts';
 import type { Action, ControllerState, DatabaseAction, Phase, RegisterRequest } from './state.ts';
 
@@ -55,8 +55,15 @@ export class Draft {
     const { state } = this;
     const id = this.takeId();
     if (request.kind !== 'read') state.seq = request.seq;
+    if (request.kind === 'setInSync') this.#widen(request.seq, request.inSync);
     state.request = { id, request, sentMs: this.nowMs, inSyncSeen: state.view?.inSync ?? [], holderSeen: state.view?.holder ?? null };
     this.actions.push({ kind: 'register', id, request, timeoutMs: state.policy.timings.commandMs });
+  }
+
+  #widen(seq: number, inSync: readonly RegionId[]): void {
+    const { state } = this;
+    const regions = new Set([...(state.widening?.regions ?? []), ...inSync.filter((region) => state.view?.inSync.includes(region) !== true)]);
+    if (regions.size > 0) state.widening = { seq, regions: [...regions] };
   }
 
   /** One database action at a time. */

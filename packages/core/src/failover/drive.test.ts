@@ -388,6 +388,19 @@ test('an active holder makes commits wait for all that the register promises, an
   t.equal(database(holder({ synchronous: [r2], view: narrow, ...young })), null, 'one that commits wait for already is not dropped for its youth');
 });
 
+test('a region that the register may count on is one that it counts on', async (t) => {
+  const widening = { seq: 22, regions: [r2] };
+  const narrow = { ...held, inSync: [r1] };
+  const gone = { streaming: { regions: [], sinceMs: longAgoMs } };
+  t.match(database(holder({ view: narrow, ...gone })), { action: { kind: 'set-synchronous', standbys: [] } });
+  t.equal(database(holder({ view: narrow, ...gone, widening })), null, 'commits go on waiting for it');
+  t.match(database(holder({ view: narrow, ...gone, widening, synchronous: [] })), { action: { kind: 'set-synchronous', standbys: [r2] } });
+  t.equal(command(holder({ view: narrow, ...gone, widening })), null, 'the next renewal will tell');
+  const proving = promotingContender({ widening: { seq: 22, regions: [r1] } });
+  t.equal(database(proving), null, 'nothing is promoted beside it');
+  t.same(command(proving), { kind: 'setInSync', ...theirs, epoch: 6, inSync: [r2] }, 'it is taken out');
+});
+
 test('a region that has left the specification leaves the in-sync set first, and commits wait for it until then', async (t) => {
   const left = (changes: Partial<ControllerState> = {}): ControllerState =>
     holder({ view: { ...held, inSync: [r1, r2, r3] }, synchronous: [r2, r3], caughtUp: [r2, r3], streaming: { regions: [r2, r3], sinceMs: longAgoMs }, ...changes });

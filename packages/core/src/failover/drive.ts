@@ -16,6 +16,7 @@ import {
   isProvenFollower,
   objection,
   otherHolder,
+  promised,
 } from './facts.ts';
 import { driveFallback, isHeldPastExpiry, isSeenActive, isVetoed } from './fallback.ts';
 import type { GateDirective } from './state.ts';
@@ -166,7 +167,7 @@ function holderCommand(draft: Draft, view: LeaseView, from: From): LeaseCommand 
       return { kind: 'transfer', ...from, epoch, id, to, token };
     }
   }
-  if (phase.kind === 'promoting' && mustPromote(draft) && view.inSync.length > 1) {
+  if (phase.kind === 'promoting' && mustPromote(draft) && promised(draft.state).length > 1) {
     return { kind: 'setInSync', ...from, epoch, inSync: only };
   }
   if (phase.kind !== 'active') return null;
@@ -246,7 +247,7 @@ function driveDatabase(draft: Draft): void {
   if (grant === null || !holdsGrant(draft) || !draft.databaseFree()) return;
   const { epoch } = grant;
   if (phase.kind === 'promoting') {
-    const alone = view.inSync.length === 1 && view.inSync[0] === policy.region;
+    const alone = promised(state).join() === policy.region;
     if (!mustPromote(draft) || !alone || view.epoch !== epoch || isVetoed(draft)) return;
     const token = view.handover?.to === policy.region && phase.returnable !== false ? view.handover.token : null;
     return draft.run({ kind: 'promote', epoch, token }, policy.timings.promoteBudgetMs);
@@ -289,13 +290,14 @@ function nextSynchronous(draft: Draft): readonly RegionId[] | null {
   if (view === null || synchronous === null || freshDatabase(draft) === null) return null;
   const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
   // A region that has left the specification is waited for until the register has let it go.
-  const known = [...policy.regions, ...view.inSync.filter((region) => !policy.regions.includes(region))];
+  const counted = promised(state);
+  const known = [...policy.regions, ...counted.filter((region) => !policy.regions.includes(region))];
   const want = known.filter(
     (region) =>
       region !== policy.region &&
-      (view.inSync.includes(region) || (maySynchronize(draft, region) && (stable || synchronous.includes(region)))),
+      (counted.includes(region) || (maySynchronize(draft, region) && (stable || synchronous.includes(region)))),
   );
-  const proven = want.every((region) => view.inSync.includes(region) || caughtUp.includes(region));
+  const proven = want.every((region) => counted.includes(region) || caughtUp.includes(region));
   return proven && sameRegions(want, synchronous) ? null : want;
 }
 

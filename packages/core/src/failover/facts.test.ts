@@ -16,6 +16,7 @@ import {
   memberLimits,
   objection,
   otherHolder,
+  promised,
 } from './facts.ts';
 
 test('a grant ends at its validity, and the decision is woken there', async (t) => {
@@ -72,6 +73,12 @@ test('who is in sync, as far as the register was heard', async (t) => {
   t.ok(isInSync(held, r2));
   t.notOk(isInSync(held, r3));
   t.notOk(isInSync(null, r1));
+});
+
+test('whom the register may count on', async (t) => {
+  t.same(promised(holder()), [r1, r2]);
+  t.same(promised(holder({ view: null })), []);
+  t.same(promised(holder({ widening: { seq: 22, regions: [r2, r3] } })), [r1, r2, r3], 'nobody twice');
 });
 
 test('the highest epoch accepted is the higher one of disk and database', async (t) => {

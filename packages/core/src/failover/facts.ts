@@ -80,6 +80,12 @@ export function isInSync(view: LeaseView | null, region: RegionId): boolean {
   return view !== null && view.inSync.includes(region);
 }
 
+/** The regions that the register counts on, and those that it may count on by now: the answer to the command that added them is missing. */
+export function promised({ view, widening }: ControllerState): readonly RegionId[] {
+  const inSync = view?.inSync ?? [];
+  return widening === null ? inSync : [...inSync, ...widening.regions.filter((region) => !inSync.includes(region))];
+}
+
 /** The highest epoch that this region's stores have accepted. */
 export function acceptedEpoch(state: ControllerState): number {
   return Math.max(state.persistedEpoch, state.database?.epoch ?? 0);

@@ -179,6 +179,8 @@ export type ControllerState = {
   synchronous: readonly string[] | null;
   /** The standbys that had all when commits began to wait for them. Being named is not enough: what was acknowledged before may be missing. */
   caughtUp: readonly string[];
+  /** Regions that the register was asked to count on, and the number of the last command that asked: until it has taken that one or a later one, it may. */
+  widening: { readonly seq: number; readonly regions: readonly RegionId[] } | null;
   gate: GateObservation;
   gateDirective: GateDirective | null;
   /** The wait for the requests in flight that runs now; what an earlier one says counts no more. */
