@@ -15,6 +15,8 @@ import { replicationRows } from './replication-text.ts';
 import { checkNames, checkServer, createLease, renderCommand } from './dns-cli.ts';
 import type { Outcome } from './dns-cli.ts';
 import type { Status, SwitchoverPlan } from './status.ts';
+import { auditFile, parseEnd, verdictText, verifyEvents } from './verify-events.ts';
+import type { Verdict } from './verify-events.ts';
 
 const USAGE = `continuum: keeps one of two regions active
 
@@ -27,6 +29,9 @@ const USAGE = `continuum: keeps one of two regions active
                                        take over although data may be lost; both texts are recorded, and what was
                                        measured of the loss. At a terminal it asks first, but for --yes
   continuum events [--follow]          what happened, newest last
+  continuum events --verify [--head SEQ:HASH]
+                                       whether the log on this machine's disk is whole: its chain, its end, and the entry that
+                                       you kept elsewhere ("audit" in the controller's log); asks no controller
   continuum lag [CLUSTER] [--watch]    what each standby misses, how sure that is, and since when (asks a lag prober)
   continuum dns render -f FILE --pdns VERSION [--explain]
                                        the records for a name server of that version, as a zone file has them
@@ -66,6 +71,8 @@ const options = {
   'estimated-loss': { type: 'string' },
   yes: { type: 'boolean', default: false },
   follow: { type: 'boolean', default: false },
+  verify: { type: 'boolean', default: false },
+  head: { type: 'string' },
   prober: { type: 'string', default: 'http://127.0.0.1:9188' },
   watch: { type: 'boolean', default: false },
   file: { type: 'string', short: 'f' },
@@ -100,6 +107,7 @@ async function main(): Promise<void> {
   if (values.output !== 'text' && values.output !== 'json') quit(EXIT.usage, `--output ${values.output}: use text or json`);
   if (command === 'check') return check(values);
   if (command === 'simulate') return simulated(values);
+  if (command === 'events' && values.verify) return verify(values);
   const api = findApi(values);
   if (command === 'status') return show(values, await call<Status>(api, 'GET', '/v1/status'), statusText);
   if (command === 'plan') return plan(api, values);
@@ -261,6 +269,24 @@ async function events(api: Api, values: Values): Promise<void> {
     }
     if (timer !== undefined) clearTimeout(timer);
     timer = values.follow ? undefined : quiet();
+  }
+}
+
+function verify(values: Values): void {
+  if (values.config === undefined) quit(EXIT.usage, 'events --verify needs --config FILE: the log is in its local.stateDir');
+  const known = values.head === undefined ? null : parseEnd(values.head);
+  if (values.head !== undefined && known === null) quit(EXIT.usage, `--head ${values.head}: use SEQ:HASH, a number and 64 hexadecimal digits`);
+  const file = auditFile(readConfig(values.config).local.stateDir);
+  const verdict = verifyOrQuit(file, known);
+  show(values, verdict, verdictText);
+  if (!verdict.ok) process.exitCode = EXIT.refused;
+}
+
+function verifyOrQuit(file: string, known: ReturnType<typeof parseEnd>): Verdict {
+  try {
+    return verifyEvents(file, known);
+  } catch (error) {
+    return quit(EXIT.usage, `the log ${file} cannot be read: ${(error as Error).message}`);
   }
 }
 

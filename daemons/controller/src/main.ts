@@ -22,6 +22,7 @@ import type { ContinuumConfig } from '@continuum/wire/spec';
 import { formatProblems, parseConfig } from '@continuum/wire/spec';
 import { z } from 'zod';
 import { createApi } from './api.ts';
+import { auditFile } from './verify-events.ts';
 import { createEffects } from './effects.ts';
 import { createMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
@@ -127,14 +128,16 @@ type Evidence = {
 };
 
 function openEvidence({ local }: ContinuumConfig, name: string): Evidence {
-  const audit = openAudit(join(local.stateDir, 'audit.jsonl'), local.region, clock.now());
-  const feed = createFeed();
+  const audit = openAudit(auditFile(local.stateDir), local.region, clock.now());
+  const feed = createFeed(audit.earlier);
   const metrics = createMetrics(name, local.region);
   const record: Evidence['record'] = (now, event, detail) => {
-    feed.publish(audit.append(now, event, detail));
+    const entry = audit.append(now, event, detail);
+    feed.publish(entry);
     metrics.recorded(event);
     metrics.auditLost(audit.lost());
-    log.info({ event, ...detail });
+    // Logs leave the machine: whoever rewrites the evidence here does not rewrite its hashes there.
+    log.info({ event, audit: `${entry.seq}:${entry.hash}`, ...detail });
   };
   return { feed, metrics, record };
 }
@@ -333,13 +336,13 @@ function createGateEffect(): {
   };
 }
 
-/** The last entries, and those who follow. */
-function createFeed(): {
+/** The last entries, those of an earlier run too, and those who follow. */
+function createFeed(earlier: readonly AuditEntry[]): {
   publish: (entry: AuditEntry) => void;
   recent: () => readonly AuditEntry[];
   follow: (listener: (entry: AuditEntry) => void) => () => void;
 } {
-  const recent: AuditEntry[] = [];
+  const recent: AuditEntry[] = earlier.slice(-RECENT_MAX);
   const listeners = new Set<(entry: AuditEntry) => void>();
   return {
     publish: (entry) => {

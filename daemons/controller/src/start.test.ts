@@ -212,6 +212,31 @@ t.test('a witness that cannot be reached keeps a controller from acting, not fro
   await controller.kill();
 });
 
+t.test('what an earlier run recorded is still shown, and can be proved whole, against the controller\'s own log too', async (t) => {
+  const config = configure('evidence');
+  for (const name of ['evidence-1', 'evidence-2']) {
+    const controller = await begin(config, name);
+    await waitFor('its API', async () => (await fetch(`http://${ADDRESS}:${apiPort}/healthz`)).ok);
+    const { stdout } = await run(CLI, 'events', '--config', config, '--output', 'json');
+    const starts = stdout.trimEnd().split('\n').map((line) => JSON.parse(line)).filter(({ event }) => event === 'started');
+    if (name === 'evidence-2') t.ok(starts.length >= 2, 'those of the run before too');
+    await controller.stop();
+  }
+  const verify = (...args: string[]) => run(CLI, 'events', '--verify', '--config', config, ...args);
+  const head = /"audit":"(\d+:[0-9a-f]{64})"/.exec(readFileSync(join(folder, 'evidence-2.log'), 'utf8'))?.[1] ?? '';
+  t.match(await verify('--head', head), { code: 0, stdout: /one chain, and none is missing at its end[\s\S]*for --head: \d+:/ });
+  t.match(await verify('--head', '7'), { code: 2, stderr: /^--head 7: use SEQ:HASH/ });
+  t.match(await verify('--head', `${Number.parseInt(head, 10)}:${'0'.repeat(64)}`), { code: 1, stdout: /NOT WHOLE: entry \d+ is not the one that was written/ });
+  const log = join(state, 'audit.jsonl');
+  const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
+  writeFileSync(log, `${lines.slice(0, -1).join('\n')}\n`);
+  t.match(await verify(), { code: 1, stdout: /NOT WHOLE: entry \d+ was written, and the log ends with entry \d+/ });
+  writeFileSync(log, lines.join('\n').replace('"started"', '"stopped"'));
+  t.match(JSON.parse((await verify('--output', 'json')).stdout), { ok: false, problems: [/does not follow from the one before/] });
+  rmSync(state, { recursive: true });
+  t.match(await verify(), { code: 1, stdout: /there is no entry/ });
+});
+
 t.test('the command line: wrong use is 2, nobody there is 3, a bad file is named', async (t) => {
   const config = configure('cli');
   t.match(await run(CLI, '--help'), { code: 0, stdout: /continuum switchover --to REGION/ });

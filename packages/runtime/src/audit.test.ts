@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { monoMs, wallMs } from '@continuum/core';
 import type { Now } from '@continuum/core';
-import { openAudit, readAudit } from './audit.ts';
+import { openAudit } from './audit.ts';
+import { readAudit } from './audit-chain.ts';
 
 const at = (ms: number): Now => ({ monoMs: monoMs(ms), wallMs: wallMs(1_700_000_000_000 + ms) });
 
@@ -83,10 +84,10 @@ t.test('a broken chain is kept beside, and the new one begins by naming it', asy
   const { entries, broken } = readAudit(file);
   t.equal(broken, null);
   const [first, second] = entries;
-  t.match(first, { seq: 1, event: 'audit-chain-broken', detail: { lastHash: JSON.parse(lines[1] ?? '').hash } });
-  t.match(second, { seq: 2, event: 'started' });
+  t.match(first, { seq: 5, event: 'audit-chain-broken', detail: { lastHash: JSON.parse(lines[1] ?? '').hash } });
+  t.match(second, { seq: 6, event: 'started' });
   t.equal(readFileSync(String(first?.detail['keptAt']), 'utf8'), torn, 'nothing of it is lost');
-  t.equal(readdirSync(folder).length, 2);
+  t.same(readdirSync(folder).length, 3, 'the chain, its end, and what was broken');
 });
 
 t.test('evidence that cannot be written is counted, and blocks nothing', async (t) => {

@@ -4,5 +4,6 @@ export * from './clock.ts';
 export * from './state-file.ts';
 export * from './lock.ts';
 export * from './audit.ts';
+export * from './audit-chain.ts';
 export * from './loop.ts';
 export * from './metrics-server.ts';
