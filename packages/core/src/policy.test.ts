@@ -77,6 +77,7 @@ test('each relation holds up to its limit and not beyond, and says what it needs
     checkTimings({ ...base, ...change }, rtoMs).map(({ field, value, problem }) => `${field} ${value}: ${problem}`);
   const low = { ttlMs: 300, guardMs: 53, renewMs: 123, commandMs: 123 };
   t.same(said(low), [], 'each at its limit');
+  t.same(said({ ...low, guardMs: 54 }), [], 'two renewals that fill the validity');
   t.same(said({ ...low, ttlMs: 299, renewMs: 120, commandMs: 120 }), ['ttlMs 299: must be at least 300 ms']);
   t.same(said({ ...low, guardMs: 52 }), ['guardMs 52: must be at least ttl x drift + time to fence = 53 ms']);
   t.same(said({ ...low, renewMs: 124 }), ['renewMs 124: two renewals must fit into the validity of 247 ms']);

@@ -11,7 +11,7 @@ t.test('a position is two words of one to eight hexadecimal digits', async (t) =
   for (const [position, bytes] of [['0/0', 0n], ['16/B374D848', 0x16b374d848n], ['ffffffff/FFFFFFFF', 2n ** 64n - 1n], ['1/00000000', 2n ** 32n]] as const) {
     t.equal(lsnBytes(position), bytes, position);
   }
-  for (const wrong of ['', '/', '0', '0/', '/0', '0/0/0', '0/123456789', '123456789/0', 'G/0', '0/:', '0/@', '0/`', '0/g', ' 0/0', '0/0\n', '-1/0', '0x1/0']) {
+  for (const wrong of ['', '/', '0', '0/', '/0', '0/0/0', '0/123456789', '123456789/0', 'G/0', '0/:', '0/@', '0/`', '0/g', ' 0/0', '0/0\n', '-1/0', '1-/0', '0x1/0']) {
     t.equal(lsnBytes(wrong), null, wrong);
     t.equal(lsnDiffBytes(wrong, '0/0'), null, wrong);
     t.equal(lsnDiffBytes('0/0', wrong), null, wrong);

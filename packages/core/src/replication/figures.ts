@@ -38,8 +38,7 @@ export function evidenceOf(state: ClusterState, name: string, nowMs: MonoMs): St
   const end = endOf(state, name);
   const primary = primaryOf(state);
   const standby = asRole(end.seen, 'standby');
-  const { systemIdentifier, timeline } = primary?.sample ?? { systemIdentifier: null, timeline: null };
-  const linked = end.linked !== null && end.linked.systemIdentifier === systemIdentifier && end.linked.timeline === timeline;
+  const linked = primary !== null && isLinked(end, primary.sample);
   const walsender = walsenderOf(primary, end);
   const slot = primary?.sample.slots.find((one) => one.name === end.settings.slot) ?? null;
   return {
@@ -54,6 +53,11 @@ export function evidenceOf(state: ClusterState, name: string, nowMs: MonoMs): St
     stalled: end.stalled,
     slotLost: slot?.walStatus === 'lost' || (end.settings.slot !== null && slot === null && primary !== null),
   };
+}
+
+/** It was seen streaming within this history. */
+function isLinked({ linked }: EndState, { systemIdentifier, timeline }: PrimarySample): boolean {
+  return linked?.systemIdentifier === systemIdentifier && linked.timeline === timeline;
 }
 
 function endOf(state: ClusterState, name: string): EndState {
@@ -78,7 +82,7 @@ export function figuresOf(state: ClusterState, name: string, nowMs: MonoMs): Fig
   const at = positionOf(state, end, primary, nowMs);
   if (at === null) return exporterFigures(state, end, nowMs) ?? allUnknown('the standby was not measured', null);
   const ageMs = Math.max(primaryAgeMs, at.ageMs);
-  const why = incomparable(state, end, primary);
+  const why = incomparable(state.map, end, primary.sample);
   if (why !== null) return allUnknown(why, ageMs);
   if (at.ageMs > evidenceAgeMaxMs) return allUnknown(`the standby was last measured ${Math.round(at.ageMs)} ms ago`, ageMs);
   if (primaryAgeMs > evidenceAgeMaxMs) return sincePrimarySilent(state.map, at, primaryAgeMs);
@@ -101,15 +105,13 @@ function positionOf(state: ClusterState, end: EndState, primary: Seen<PrimarySam
 }
 
 /** Positions may be compared only within one history. Null when they may. */
-function incomparable(state: ClusterState, end: EndState, primary: Seen<PrimarySample>): string | null {
-  const { systemIdentifier, timeline } = primary.sample;
+function incomparable(map: TimeMap, end: EndState, primary: PrimarySample): string | null {
+  const { systemIdentifier, timeline } = primary;
   const standby = asRole(end.seen, 'standby')?.sample ?? null;
   if (standby !== null && standby.systemIdentifier !== systemIdentifier) return 'another cluster: other system identifier';
   if (standby !== null && standby.timeline !== timeline) return `on timeline ${standby.timeline ?? 'unknown'}, the primary is on ${timeline}`;
-  if (end.linked?.systemIdentifier !== systemIdentifier || end.linked.timeline !== timeline) {
-    return 'never seen streaming from this primary on this timeline';
-  }
-  if (state.map?.timeline !== timeline || state.map.systemIdentifier !== systemIdentifier) return 'the primary changed its history';
+  if (!isLinked(end, primary)) return 'never seen streaming from this primary on this timeline';
+  if (map.timeline !== timeline || map.systemIdentifier !== systemIdentifier) return 'the primary changed its history';
   return null;
 }
 

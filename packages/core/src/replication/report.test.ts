@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { both, primary, settings, standby, watch } from '../../testing/pair.ts';
-import { monoMs } from '../types.ts';
+import { lsn, monoMs } from '../types.ts';
 import { newCluster } from './measure.ts';
 import { reading, unknownReading } from './reading.ts';
 import { lossText, reportCluster, summariseStandbys } from './report.ts';
@@ -57,6 +57,18 @@ t.test('an end that does not answer, and for how long', async (t) => {
   t.equal(ends[1]?.failure, null);
 });
 
+t.test('what an end says of itself, and its primary of it, is told as it was said', async (t) => {
+  const theirs = { name: 'slot_r9', active: true, walStatus: 'extended', retainedBytes: 7 };
+  const further = { ...primary, lsn: lsn('0/580'), nextXid: 104, slots: [theirs, ...primary.slots] };
+  const [report] = reportCluster(watch([...both(5), ...both(1, further, { ...standby, replayPaused: true, applyDelayMs: 60_000 }, 5_000)]), monoMs(6_000)).standbys;
+  t.hasStrict(report, { replayPaused: true, applyDelayMs: 60_000, syncState: 'sync', slot: { name: 'slot_r2', walStatus: 'reserved', retainedBytes: 16 } });
+  t.equal(report?.loss.text, 'at most 4 transactions, the last 1.0 s, measured 0.0 s ago; commits waited for this standby then');
+});
+
+t.test('a primary that follows now is no primary, and no other is known', async (t) => {
+  t.equal(reportCluster(watch([...both(3), { end: 'r1', atMs: 4_000, sample: standby }]), monoMs(4_000)).primary, null);
+});
+
 t.test('a verdict that grew old by itself is not the debounced one, and has no duration', async (t) => {
   const state = watch(both(5));
   t.match(reportCluster(state, monoMs(7_500)).standbys[0], { verdict: { kind: 'promotable' }, verdictForMs: 7_500 - 3_001 });
@@ -80,7 +92,7 @@ t.test('a summary says of each standby what the report says', async (t) => {
 
 t.test('an exporter has a role and no timeline; with two primaries both are looked at as standbys', async (t) => {
   const exporter = { role: 'exporter', inRecovery: true, receiverUp: true, walsenders: [] } as const;
-  t.match(reportCluster(watch(both(1, primary, exporter)), monoMs(1_000)).ends[1], { role: 'exporter', timeline: null });
+  t.hasStrict(reportCluster(watch(both(1, primary, exporter)), monoMs(1_000)).ends[1], { role: 'exporter', timeline: null });
   t.same(reportCluster(watch(both(1, primary, primary)), monoMs(1_000)).standbys.map(({ name }) => name), ['r1', 'r2']);
 });
 

@@ -4,6 +4,7 @@
 import type { MonoMs } from '../types.ts';
 import { factsOf } from './figures.ts';
 import type { Figures } from './figures.ts';
+import { nameOf } from './published.ts';
 import { asRole, primaryOf, walsenderOf } from './state.ts';
 import type { ClusterState, EndState } from './state.ts';
 import { judgeStandby } from './verdict.ts';
@@ -96,7 +97,7 @@ export function summariseStandbys(state: ClusterState, nowMs: MonoMs): StandbySu
 const standbysOf = (state: ClusterState): EndState[] => Object.values(state.ends).filter((end) => end.settings.name !== state.primary || state.twoPrimaries);
 
 /** Evidence that went stale without any look counts at once: nobody was there to feed the debouncer. */
-const verdictInForce = (end: EndState, newest: Verdict): Verdict => (newest.kind === 'unknown' && isAged(newest) ? newest : end.verdict);
+const verdictInForce = (end: EndState, newest: Verdict): Verdict => (['standby-silent', 'primary-silent'].includes(nameOf(newest)) ? newest : end.verdict);
 
 function reportStandby(state: ClusterState, end: EndState, nowMs: MonoMs): StandbyReport {
   const facts = factsOf(state, end.settings.name, nowMs);
@@ -123,8 +124,6 @@ function reportStandby(state: ClusterState, end: EndState, nowMs: MonoMs): Stand
     slot: slot === null ? null : { name: slot.name, walStatus: slot.walStatus, retainedBytes: slot.retainedBytes },
   };
 }
-
-const isAged = (verdict: Extract<Verdict, { kind: 'unknown' }>): boolean => ['standby-silent', 'primary-silent'].includes(verdict.reason);
 
 /** One sentence for `--estimated-loss`. Never says "nothing" of what it does not know. */
 export function lossText({ lossBytes, lossMs, lossCommits }: Pick<Figures, 'lossBytes' | 'lossMs' | 'lossCommits'>, syncState: string | null): string {

@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { lsn, monoMs } from '../types.ts';
+import { oldEntry } from './old-entries.ts';
 import { behind, commitAgeMs, commitRate, entryCount, extendMap, latestMs, MAP_ENTRIES_MAX } from './time-map.ts';
 import type { TimeMap } from './time-map.ts';
 
@@ -59,8 +60,10 @@ t.test('what is no position has no age, and a map that counts no transactions no
   const blind = counting(false, false);
   t.equal(commitRate(blind), null);
   t.same(behind(blind, at(150)), { bytes: 50, msMin: 0, msMax: 10, commitsMax: null });
-  t.equal(commitRate(counting(true, false)), null);
-  t.equal(commitRate(counting(false, true)), null);
+  for (const partly of [counting(true, false), counting(false, true)]) {
+    t.equal(commitRate(partly), null);
+    t.same(behind(partly, at(150)), { bytes: 50, msMin: 0, msMax: 10, commitsMax: null });
+  }
   t.equal(commitAgeMs(map, 4), 6);
   t.equal(commitAgeMs(map, 11), 0, 'a commit after the newest look has no negative age');
 });
@@ -75,6 +78,24 @@ t.test('a clock that is 1 % fast or slow and 20 ms off was not stepped; 1 ms mor
   if (stepped === null) throw new Error('no map');
   t.equal(commitAgeMs(stepped, 4_099_999), null, 'before the step the clock told another time');
   t.equal(commitAgeMs(stepped, 4_100_000), 0, 'from the step on it is believed again');
+  const next = extendMap(stepped, { ...first, clockMs: 4_101_000, sentMs: monoMs(13_000), receivedMs: monoMs(13_000) });
+  t.equal(next === null ? null : commitAgeMs(next, 4_100_400), 600);
+});
+
+t.test('what is recent is taken over nine at once, in the order of the log', async (t) => {
+  const samples = Array.from({ length: 200 }, (_, index) => ({ bytes: index * 100, ms: index * 10 }));
+  let map = build(samples);
+  let takenOver = 0;
+  for (let index = 200; index < 290; index++) {
+    const sample = { systemIdentifier: '1', timeline: 1, lsn: at(index * 100), nextXid: 1, clockMs: index * 10, sentMs: monoMs(index * 10), receivedMs: monoMs(index * 10) };
+    const next = extendMap(map, sample);
+    if (next === null) throw new Error('no map');
+    if (next.old !== map.old) takenOver += 1;
+    map = next;
+    const newestOld = oldEntry(map.old, map.old.count - 1)?.endBytes ?? 0n;
+    t.ok(newestOld < (map.recent[0]?.endBytes ?? 0n), `${index}`);
+  }
+  t.equal(takenOver, 10, 'a round copies what is old one time in nine');
 });
 
 t.test('a map without an entry is none', async (t) => {

@@ -84,14 +84,14 @@ export function behind(map: TimeMap, position: Lsn): Behind | null {
   const bytes = Number(newest.endBytes - positionBytes);
   if (bytes <= 0) return { bytes: 0, msMin: 0, msMax: 0, commitsMax: 0 };
   const above = firstAbove(map, positionBytes);
-  const [below, next] = [entryAt(map, above - 1), entryAt(map, above)];
-  assert(next !== undefined, 'MAP_INDEX');
+  const next = entryAt(map, above);
+  const below = above === 0 ? null : entryAt(map, above - 1);
   const nowMs = newest.lastMs;
   return {
     bytes,
     msMin: Math.max(0, nowMs - next.firstMs),
-    msMax: below === undefined ? null : nowMs - below.lastMs,
-    commitsMax: below === undefined || below.nextXid === null || newest.nextXid === null ? null : newest.nextXid - below.nextXid,
+    msMax: below === null ? null : nowMs - below.lastMs,
+    commitsMax: below === null || below.nextXid === null || newest.nextXid === null ? null : newest.nextXid - below.nextXid,
   };
 }
 
@@ -103,8 +103,8 @@ export function commitAgeMs(map: TimeMap, committedMs: number): number | null {
 
 /** Writing transactions per millisecond over the map's horizon; null when it is too short to tell. */
 export function commitRate(map: TimeMap): number | null {
-  const [first, last] = [entryAt(map, 0), newestOf(map)];
-  if (first === undefined || first.nextXid === null || last.nextXid === null) return null;
+  const [last, first] = [newestOf(map), entryAt(map, 0)];
+  if (first.nextXid === null || last.nextXid === null) return null;
   const spanMs = last.lastMs - first.firstMs;
   return spanMs <= 0 ? null : (last.nextXid - first.nextXid) / spanMs;
 }
@@ -141,7 +141,11 @@ function steady(map: TimeMap, sample: MapSample): Pick<TimeMap, 'offsetMs' | 'un
 
 export const entryCount = ({ old, recent }: TimeMap): number => old.count + recent.length;
 
-const entryAt = ({ old, recent }: TimeMap, index: number): MapEntry | undefined => (index < old.count ? oldEntry(old, index) : recent[index - old.count]);
+function entryAt({ old, recent }: TimeMap, index: number): MapEntry {
+  const entry = index < old.count ? oldEntry(old, index) : recent[index - old.count];
+  assert(entry !== undefined, 'MAP_INDEX', () => `${index}`);
+  return entry;
+}
 
 function newestOf({ recent }: TimeMap): MapEntry {
   const newest = recent.at(-1);
@@ -153,9 +157,7 @@ function firstAbove(map: TimeMap, position: bigint): number {
   let [low, high] = [0, entryCount(map)];
   while (low < high) {
     const middle = (low + high) >> 1;
-    const entry = entryAt(map, middle);
-    assert(entry !== undefined, 'MAP_INDEX');
-    if (entry.endBytes > position) high = middle;
+    if (entryAt(map, middle).endBytes > position) high = middle;
     else low = middle + 1;
   }
   return low;

@@ -1,7 +1,6 @@
 // May this standby be promoted, as far as measurement can tell? Three answers, never two: what is not known is `unknown`
 // and says why. The order of the questions is the order of their weight: the first that fails names the reason.
 
-import { assert } from '../assert.ts';
 import type { Reading } from './reading.ts';
 import type { EndSample, PrimarySample, StandbySample } from './sample.ts';
 
@@ -87,23 +86,7 @@ export function judgeStandby(facts: StandbyFacts): Verdict {
 
 /** What can be said without figures; every verdict that is certain is among it. */
 export function judgeBeforeFigures(evidence: StandbyEvidence): Verdict | null {
-  return judgeEvidence(evidence) ?? judgeHistory(evidence) ?? judgeStream(evidence);
-}
-
-/** Beyond doubt, or fatal when true: one look is enough to say so. */
-export function isCertain(verdict: Verdict): boolean {
-  switch (verdict.kind) {
-    case 'promotable':
-      return false;
-    case 'unknown':
-      return verdict.reason === 'two-primaries' || verdict.reason === 'history-unproven';
-    case 'notPromotable':
-      // The others may be one look's noise: a stream that reconnects, a lag that is just over its limit.
-      return !['not-streaming', 'loss-over-limit', 'replay-lag-over-limit'].includes(verdict.reason);
-  }
-}
-
-function judgeEvidence({ limits, primary, twoPrimaries, role, standby, problem }: StandbyEvidence): Verdict | null {
+  const { limits, primary, twoPrimaries, role, standby, problem } = evidence;
   if (twoPrimaries) return unknown('two-primaries', 'more than one end is a primary of the newest timeline');
   if (role === 'primary') return refuse('another-primary', 'it is a primary itself, of an older timeline');
   if (role === 'exporter') return unknown('weak-evidence-only', 'only an exporter can be read there');
@@ -112,12 +95,18 @@ function judgeEvidence({ limits, primary, twoPrimaries, role, standby, problem }
     return unknown('standby-silent', `last measured ${Math.round(standby.ageMs)} ms ago${problem === null ? '' : `: ${problem}`}`);
   }
   if (primary === null) return unknown('primary-never-seen', 'no end was seen as primary');
-  return null;
+  return judgeHistory(evidence, primary, standby.sample) ?? judgeStream(evidence, standby.sample);
 }
 
-function judgeHistory({ limits, primary, standby, linked }: StandbyEvidence): Verdict | null {
-  assert(primary !== null && standby !== null, 'VERDICT_NEEDS_EVIDENCE');
-  const [ours, theirs] = [standby.sample, primary.sample];
+/** Beyond doubt, or fatal when true: one look is enough to say so. */
+export function isCertain(verdict: Verdict): boolean {
+  if (verdict.kind === 'unknown') return verdict.reason === 'two-primaries' || verdict.reason === 'history-unproven';
+  // The others may be one look's noise: a stream that reconnects, a lag that is just over its limit.
+  return verdict.kind === 'notPromotable' && !['not-streaming', 'loss-over-limit', 'replay-lag-over-limit'].includes(verdict.reason);
+}
+
+function judgeHistory({ limits, linked }: StandbyEvidence, primary: NonNullable<StandbyEvidence['primary']>, ours: StandbySample): Verdict | null {
+  const theirs = primary.sample;
   if (ours.systemIdentifier !== theirs.systemIdentifier) {
     return refuse('foreign-cluster', `system identifier ${ours.systemIdentifier}, the primary's is ${theirs.systemIdentifier}`);
   }
@@ -132,10 +121,10 @@ function judgeHistory({ limits, primary, standby, linked }: StandbyEvidence): Ve
   return linked ? null : unknown('history-unproven', 'never seen streaming from this primary on this timeline');
 }
 
-function judgeStream({ streaming, slotLost, stalled, standby }: StandbyEvidence): Verdict | null {
+function judgeStream({ streaming, slotLost, stalled }: StandbyEvidence, ours: StandbySample): Verdict | null {
   if (!streaming) {
     if (slotLost) return refuse('slot-lost', 'its replication slot is lost: it needs log that the primary no longer has');
-    return refuse('not-streaming', standby?.sample.receiver === null ? 'it has no walreceiver' : 'the primary has no streaming walsender for it');
+    return refuse('not-streaming', ours.receiver === null ? 'it has no walreceiver' : 'the primary has no streaming walsender for it');
   }
   return stalled ? refuse('receiver-stalled', 'log that the primary had one look ago has not arrived, and nothing moves') : null;
 }
