@@ -6,8 +6,7 @@
 //                            beside the folders; without any, all
 //
 // Stryker's tap runner starts a process for each mutant and each test file that reaches it, and nearly all of its time is
-// starting. So the tests of a room are one file here, and the room that was mutated is asked first. The runner ends it at
-// its first failure. (TAP_BAIL would end it sooner, but then a failure without a report counts as an error, not as noticed.)
+// starting. So the tests of a room are one file here, and the room that was mutated is asked first.
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -90,28 +89,38 @@ function writeEntry(room, shared) {
 /** @param {string} room */
 const entryOf = (room) => `${ENTRIES}/${room}.mjs`;
 
-/** @param {string} part */
-const roomOf = (part) => (part.includes('/') ? (part.split('/', 1)[0] ?? '') : part);
-
-/** @param {string} part */
-function filesOf(part) {
-  if (part.endsWith('.ts')) return `src/${part}`;
-  return part === ROOT_ROOM ? 'src/*.ts' : `src/${part}/**/*.ts`;
-}
+/** @typedef {{ readonly room: string, readonly file: string }} Subject  `file`: below src */
 
 /**
  * @param {string} part
+ * @returns {readonly Subject[]} what has lines to make wrong
+ */
+function subjectsOf(part) {
+  if (part.endsWith('.ts')) return [{ room: part.includes('/') ? (part.split('/', 1)[0] ?? '') : ROOT_ROOM, file: part }];
+  const folder = folderOf(part);
+  const files = part === ROOT_ROOM ? readdirSync(SOURCE) : filesUnder(join(SOURCE, folder));
+  return files.filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).map((file) => ({ room: part, file: join(folder, file) }));
+}
+
+/**
+ * @param {Subject} subject
  * @param {readonly string[]} rooms
+ * @param {boolean} isLast
  * @returns {Promise<number>} Stryker's exit code
  */
-function mutate(part, rooms) {
+function mutate({ room, file }, rooms, isLast) {
   const base = JSON.parse(readFileSync(join(CORE, 'stryker.config.json'), 'utf8'));
-  const mutated = filesOf(part);
-  const room = roomOf(part);
   const testFiles = [room, ...rooms.filter((other) => other !== room)].map(entryOf);
+  const bundle = [process.execPath, join(PROJECT_ROOT, 'scripts/bundle-tests.mjs'), file.replace(/\.ts$/, ''), ...testFiles];
+  const given = {
+    buildCommand: bundle.map((word) => word.replaceAll(' ', '\\ ')).join(' '),
+    mutate: [`src/${file}`],
+    tap: { ...base.tap, testFiles },
+    // Each table is of all that is known by then.
+    reporters: base.reporters.filter((/** @type {string} */ name) => isLast || name !== 'clear-text'),
+  };
   const config = join(CACHE, 'config.json');
-  const buildCommand = [process.execPath, join(PROJECT_ROOT, 'scripts/bundle-tests.mjs'), ...rooms.map(entryOf)].map((word) => word.replaceAll(' ', '\\ ')).join(' ');
-  writeFileSync(config, JSON.stringify({ ...base, buildCommand, mutate: [mutated, '!src/**/*.test.ts'], tap: { ...base.tap, testFiles } }));
+  writeFileSync(config, JSON.stringify({ ...base, ...given }));
   const child = spawn(process.execPath, [STRYKER, 'run', config], {
     cwd: CORE,
     stdio: 'inherit',
@@ -126,7 +135,7 @@ function mutate(part, rooms) {
 
 const rooms = roomNames();
 const asked = process.argv.slice(2);
-const unknown = asked.filter((part) => !rooms.includes(roomOf(part)) || (part.includes('/') && !existsSync(join(SOURCE, part))));
+const unknown = asked.filter((part) => !rooms.includes(part) && !(part.endsWith('.ts') && existsSync(join(SOURCE, part))));
 if (unknown.length > 0) {
   process.stderr.write(`not in packages/core/src: ${unknown.join(', ')}; there are ${rooms.join(', ')} and what is in them\n`);
   process.exit(2);
@@ -137,7 +146,9 @@ mkdirSync(join(CORE, ENTRIES), { recursive: true });
 writeFileSync(join(CORE, ENTRIES, FIRST_FAILURE), UNTIL_THE_FIRST_FAILURE);
 const shared = sharedHash();
 for (const room of rooms) writeEntry(room, shared);
-for (const part of asked.length === 0 ? rooms : asked) {
-  const code = await mutate(part, rooms);
+// File by file: the tests beside it are asked first, and what was found is kept when the rest is broken off.
+const subjects = (asked.length === 0 ? rooms : asked).flatMap(subjectsOf);
+for (const [index, subject] of subjects.entries()) {
+  const code = await mutate(subject, rooms, index === subjects.length - 1);
   if (code !== 0) process.exitCode = code;
 }
