@@ -371,6 +371,8 @@ test('a forced takeover is recorded with what was measured of its cost, and noth
   const word = { kind: 'takeover', force: { reason: 'r2 burns', estimatedLoss: 'none' }, atMs: start.monoMs } as const;
   const measuredLoss = 'what would be lost is unknown: no lag prober reports to this controller';
   t.same(only(take(contender(), { kind: 'operator-asked', word }).actions, 'record')[0]?.detail, { ...word, measuredLoss });
+  const wish = { kind: 'switchover', id: 's1', to: r2, atMs: start.monoMs } as const;
+  t.same(only(take(contender(), { kind: 'operator-asked', word: wish }).actions, 'record')[0]?.detail, wish, 'a switchover loses nothing');
   const request = { ...commands.acquire, force: word.force };
   const granted = take(asking(holder({ view: released, grant: null }), request), answer(mine));
   t.same(only(granted.actions, 'record').at(-1)?.detail, { epoch: 6, inSyncBefore: ['r1', 'r2'], force: word.force, measuredLoss });

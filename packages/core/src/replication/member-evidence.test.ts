@@ -58,8 +58,8 @@ t.test('a follower counts after three good looks, and no longer after two bad on
 
 t.test('a follower that is gone, and one whose replay is not known', async (t) => {
   const good = looks(times(3, PRIMARY));
-  t.match(follower(looks(times(2, { ...PRIMARY, standbys: [] }), good, 300))?.verdict, { reason: 'not-streaming', detail: 'r2: not connected' });
-  t.match(follower(looks(times(2, with_({ replayLsn: null, replayLagBytes: null })), good, 300))?.verdict, { kind: 'unknown', reason: 'lag-unknown' });
+  t.match(follower(looks(times(2, { ...PRIMARY, standbys: [] }), good, 300))?.verdict, { kind: 'notPromotable', reason: 'not-streaming', detail: 'r2: not connected' });
+  t.hasStrict(follower(looks(times(2, with_({ replayLsn: null, replayLagBytes: null })), good, 300)), { verdict: { kind: 'unknown', reason: 'lag-unknown' }, progress: null });
 });
 
 t.test('a frozen follower looks alive in every way but that it does not move', async (t) => {
@@ -68,6 +68,7 @@ t.test('a frozen follower looks alive in every way but that it does not move', a
   const soon = looks(times(30, behind), good, 300);
   t.equal(follower(soon)?.verdict.kind, 'promotable', '2.9 s behind');
   t.match(follower(looks([behind], soon, 3_300))?.verdict, { kind: 'notPromotable', reason: 'replay-stalled', detail: /3000 ms/ }, 'without a second look: there is no doubt');
+  t.match(follower(looks(times(9, with_({ state: 'catchup', replayLagBytes: 0x80 })), soon, 3_300))?.verdict, { reason: 'not-streaming' }, 'one that does not stream is not called stalled');
   const moving = Array.from({ length: 100 }, (_, index) => with_({ replayLsn: `0/${(0x500 + index).toString(16)}` as Lsn, replayLagBytes: 0x80 }));
   t.equal(follower(looks(moving, good, 300))?.verdict.kind, 'promotable', 'a busy one is behind at every look');
   t.equal(follower(looks(times(100, PRIMARY), good, 300))?.verdict.kind, 'promotable', 'an idle one does not move either');

@@ -58,9 +58,8 @@ function judgeFollowers(before: MemberEvidence['followers'], observation: Databa
   // Not asked in time: nothing was seen of them.
   if (role === 'unknown' || role === 'starting') return before;
   if (role !== 'primary') return {};
-  const names = Object.keys(before);
-  for (const { region } of standbys) if (!names.includes(region)) names.push(region);
-  return Object.fromEntries(names.map((name) => [name, judgeOne(name, before[name] ?? null, connectionOf(standbys, name), atMs, limits)]));
+  const names = new Set<string>([...Object.keys(before), ...standbys.map(({ region }) => region)]);
+  return Object.fromEntries([...names].map((name) => [name, judgeOne(name, before[name] ?? null, connectionOf(standbys, name), atMs, limits)]));
 }
 
 /** The streaming one when it has several: an old connection may not have ended yet. */
@@ -76,8 +75,8 @@ function judgeOne(name: string, before: Follower | null, view: StandbyView | nul
   const { replayLsn, replayLagBytes } = view;
   const progress = replayLsn === null ? null : trackProgress(before?.progress ?? null, replayLsn, (replayLagBytes ?? 0) > 0, atMs);
   const verdict = judgeFollower(view);
-  const stillMs = standstillMs(progress, atMs);
-  const stalled = verdict.kind === 'promotable' && stillMs !== null && stillMs >= stallMinMs;
+  const stillMs = standstillMs(progress, atMs) ?? 0;
+  const stalled = verdict.kind === 'promotable' && stillMs >= stallMinMs;
   return { ...judged(before, stalled ? judgeStalled(name, stillMs) : verdict, atMs), progress };
 }
 

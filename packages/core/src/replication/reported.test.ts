@@ -42,7 +42,11 @@ t.test('every age grows, and what a silent prober said is not known any more', a
   t.match(later, { fresh: true, ageMs: 400, primary: { ageMs: 500 }, standbys: [{ verdict: { kind: 'promotable' }, verdictForMs: 5_400 }] });
   t.match(later.standbys[0], { lag: { bytes: { value: 640, ageMs: 500 }, milliseconds: { value: 40, ageMs: 500 } }, loss: { commits: { value: 12, ageMs: 500 } } });
   const silent = reportNow(given(), monoMs(20_000));
-  t.match(silent, { fresh: false, standbys: [{ verdict: { kind: 'unknown', reason: 'standby-silent' }, verdictForMs: null }] });
+  t.match(silent, { fresh: false, standbys: [{ verdict: { kind: 'unknown', reason: 'standby-silent', detail: 'the lag prober was last heard 10.0 s ago' }, verdictForMs: null }] });
+  t.same([12_499, 12_500].map((ms) => reportNow(given(), monoMs(ms)).fresh), [true, false]);
+  t.equal(reportNow(given({ verdictForMs: null }), monoMs(10_400)).standbys[0]?.verdictForMs, null, 'one that was never judged has no age');
+  const lost = { ...STANDBY.lag, bytes: unknownReading('bytes', 'the standby names no position', 100) };
+  t.same(reportNow(given({ lag: lost }), monoMs(20_000)).standbys[0]?.lag.bytes, unknownReading('bytes', 'the standby names no position', 10_100), 'what was unknown keeps its reason');
   const { lag, loss } = silent.standbys[0] ?? STANDBY;
   for (const figure of [lag.bytes, lag.milliseconds, loss.bytes, loss.milliseconds, loss.commits]) {
     t.match(figure, { value: null, confidence: 'none', ageMs: 10_100, reason: 'the lag prober was last heard 10.0 s ago' }, `${figure.unit} is unknown, not what it was`);
@@ -55,6 +59,8 @@ t.test('every age grows, and what a silent prober said is not known any more', a
 t.test('what a forced takeover would lose, in one sentence, and never nothing of what is not known', async (t) => {
   const at = monoMs(10_400);
   t.equal(lossSentence(given(), 'r2', at), 'would lose: at most 12 transactions, the last 1.5 s, measured 0.5 s ago (both-ends, bounded), says the lag prober, heard 0.4 s ago');
+  const told = { ...STANDBY.loss, commits: reading('commits', 12, { ageMs: 100, source: 'primary', confidence: 'weak' }) };
+  t.match(lossSentence(given({ loss: told }), 'r2', at), /\(both-ends, bounded\)/, 'the time says on whose word, while one is known');
   const none = { bytes: reading('bytes', 0, of), milliseconds: reading('milliseconds', 0, of), commits: reading('commits', 0, of) };
   t.match(lossSentence(given({ loss: none }), 'r2', at), /^would lose: nothing was missing, measured 0\.5 s ago/);
   const unknown = { bytes: unknownReading('bytes', 'no primary', null), milliseconds: unknownReading('milliseconds', 'no primary', null), commits: unknownReading('commits', 'no primary', null) };
