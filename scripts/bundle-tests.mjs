@@ -1,14 +1,15 @@
 // Makes files that import the tests of a room each into one file without imports, in its place. Stryker runs it in its copy
 // of packages/core: the process for a mutant then reads one file, whose compiled form Node keeps, where tap alone is some 300.
 //
-//   bundle-tests.mjs PATH FILE...   the tests whose path below src begins so come first: those beside what is mutated
+//   bundle-tests.mjs PATHS FILE...   tests whose path below src begins with one of these (with commas between) come first:
+//                                    those beside what is mutated
 
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 const [first = '', ...entryPoints] = process.argv.slice(2);
-const own = [`/src/${first}.`, `/src/${first}-`];
+const own = first.split(',').flatMap((path) => [`/src/${path}.`, `/src/${path}-`]);
 
 /** @type {import('esbuild').Plugin} */
 const ownTestsFirst = {
@@ -16,9 +17,10 @@ const ownTestsFirst = {
   setup({ onLoad }) {
     onLoad({ filter: /\.mjs$/ }, ({ path }) => {
       if (!entryPoints.some((entry) => path.endsWith(entry))) return null;
-      const [failing, ...tests] = readFileSync(path, 'utf8').split('\n');
-      const isOwn = (/** @type {string} */ line) => own.some((start) => line.includes(start));
-      return { contents: [failing, ...tests.filter(isOwn), ...tests.filter((line) => !isOwn(line))].join('\n') };
+      // What is no test stays before all of them.
+      const rank = (/** @type {string} */ line) => (!line.includes('.test.ts') ? 0 : own.some((start) => line.includes(start)) ? 1 : 2);
+      const lines = readFileSync(path, 'utf8').split('\n');
+      return { contents: lines.toSorted((a, b) => rank(a) - rank(b)).join('\n') };
     });
   },
 };

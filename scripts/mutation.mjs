@@ -10,7 +10,7 @@
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from './bootstrap/cache.mjs';
 
@@ -22,6 +22,7 @@ const CACHE = join(PROJECT_ROOT, '.cache/mutation');
 const ENTRIES = '.cache/mutation';
 const FIRST_FAILURE = 'first-failure.ts';
 const ROOT_ROOM = 'root';
+const SHORT_BYTES = 5_000;
 /**
  * Whether anything failed is all that is asked: no smallest counterexample is looked for, and the process ends with the
  * first line that says so. The runner would end it too, but only hears of a failure when its whole test is done. What is
@@ -38,7 +39,7 @@ process.stdout.write = (chunk: string) => {
   for (const line of lines) {
     if (/^ *not ok /.test(line)) {
       process.stdout.write = () => true;
-      write('not ok - the first failure\\n');
+      write('not ok - ' + line.trim() + '\\n');
       process.exit(1);
     }
     if (!line.startsWith(' ')) write(line + '\\n');
@@ -89,17 +90,20 @@ function writeEntry(room, shared) {
 /** @param {string} room */
 const entryOf = (room) => `${ENTRIES}/${room}.mjs`;
 
-/** @typedef {{ readonly room: string, readonly file: string }} Subject  `file`: below src */
+/** @typedef {{ readonly room: string, readonly files: readonly string[] }} Subject  `files`: below src */
 
 /**
  * @param {string} part
- * @returns {readonly Subject[]} what has lines to make wrong
+ * @returns {readonly Subject[]} what is made wrong in one go: a file, or all of a room that are short, because a go has its price
  */
 function subjectsOf(part) {
-  if (part.endsWith('.ts')) return [{ room: part.includes('/') ? (part.split('/', 1)[0] ?? '') : ROOT_ROOM, file: part }];
+  if (part.endsWith('.ts')) return [{ room: part.includes('/') ? (part.split('/', 1)[0] ?? '') : ROOT_ROOM, files: [part] }];
   const folder = folderOf(part);
-  const files = part === ROOT_ROOM ? readdirSync(SOURCE) : filesUnder(join(SOURCE, folder));
-  return files.filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).map((file) => ({ room: part, file: join(folder, file) }));
+  const found = part === ROOT_ROOM ? readdirSync(SOURCE) : filesUnder(join(SOURCE, folder));
+  const files = found.filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).map((file) => join(folder, file));
+  const isShort = (/** @type {string} */ file) => statSync(join(SOURCE, file)).size < SHORT_BYTES;
+  const groups = [...files.filter((file) => !isShort(file)).map((file) => [file]), files.filter(isShort)];
+  return groups.filter((group) => group.length > 0).map((group) => ({ room: part, files: group }));
 }
 
 /**
@@ -108,13 +112,13 @@ function subjectsOf(part) {
  * @param {boolean} isLast
  * @returns {Promise<number>} Stryker's exit code
  */
-function mutate({ room, file }, rooms, isLast) {
+function mutate({ room, files }, rooms, isLast) {
   const base = JSON.parse(readFileSync(join(CORE, 'stryker.config.json'), 'utf8'));
   const testFiles = [room, ...rooms.filter((other) => other !== room)].map(entryOf);
-  const bundle = [process.execPath, join(PROJECT_ROOT, 'scripts/bundle-tests.mjs'), file.replace(/\.ts$/, ''), ...testFiles];
+  const bundle = [process.execPath, join(PROJECT_ROOT, 'scripts/bundle-tests.mjs'), files.map((file) => file.replace(/\.ts$/, '')).join(), ...testFiles];
   const given = {
     buildCommand: bundle.map((word) => word.replaceAll(' ', '\\ ')).join(' '),
-    mutate: [`src/${file}`],
+    mutate: files.map((file) => `src/${file}`),
     tap: { ...base.tap, testFiles },
     // Each table is of all that is known by then.
     reporters: base.reporters.filter((/** @type {string} */ name) => isLast || name !== 'clear-text'),
@@ -146,7 +150,7 @@ mkdirSync(join(CORE, ENTRIES), { recursive: true });
 writeFileSync(join(CORE, ENTRIES, FIRST_FAILURE), UNTIL_THE_FIRST_FAILURE);
 const shared = sharedHash();
 for (const room of rooms) writeEntry(room, shared);
-// File by file: the tests beside it are asked first, and what was found is kept when the rest is broken off.
+// File by file: the tests beside it are asked first, and what was found stays known when the rest is broken off.
 const subjects = (asked.length === 0 ? rooms : asked).flatMap(subjectsOf);
 for (const [index, subject] of subjects.entries()) {
   const code = await mutate(subject, rooms, index === subjects.length - 1);
