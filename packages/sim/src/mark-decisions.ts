@@ -37,11 +37,12 @@ export function watchDecision(
 
 /** Which standbys are not counted on, although they are connected. */
 function watchStandbys({ marks }: World, state: ControllerState): void {
-  const { phase, view, evidence, lagReport, policy } = state;
+  const { phase, view, evidence, lagReport, policy, widening } = state;
   if (phase.kind !== 'active' || view === null) return;
   for (const region of policy.regions) {
     const verdict = evidence.followers[region]?.verdict;
     if (verdict?.kind === 'notPromotable' && verdict.reason === 'replay-stalled') marks.set('standby-seen-stalled');
+    if (widening?.regions.includes(region) === true && verdict?.kind !== 'promotable') marks.set('lost-standby-perhaps-counted-on');
     if (lagReport === null || view.inSync.includes(region)) continue;
     const draft = new Draft(state);
     if (isProvenFollower(draft, region) && objection(draft, region) !== null) marks.set('kept-out-by-lag-prober');

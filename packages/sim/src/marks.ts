@@ -33,6 +33,7 @@ export const MARKS = [
   'both-databases-primary',
   'in-sync-narrowed',
   'in-sync-widened',
+  'lost-standby-perhaps-counted-on',
   'promotion-failed',
   'promotion-hung',
   'promotion-then-crash',

@@ -377,7 +377,7 @@ export class World {
           watchDecision(this, controller, event, before, actions);
         },
         died: (controller) => {
-          this.register.died(controller.state);
+          this.register.forgotten(controller.state);
           this.outside?.checker.forget(controller.region);
         },
         acting: (controller, action) => this.onAction?.(controller, action),

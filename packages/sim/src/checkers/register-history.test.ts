@@ -35,8 +35,12 @@ class Caller {
     this.#become({ ...this.#state, request: null }, { kind: 'register-answered', id, answer: { ok: true, reply } } as ControllerEvent);
   }
 
+  sleep(): void {
+    this.#become({ ...this.#state, request: null }, { kind: 'tick' });
+  }
+
   die(): void {
-    this.#history.died(this.#state);
+    this.#history.forgotten(this.#state);
     this.#state = { ...this.#state, request: null };
   }
 
@@ -89,6 +93,19 @@ test('a controller that died with its transfer under way has perhaps transferred
   giver.die();
   giver.send(1, { kind: 'read' });
   renewals(taker, 2, 1, sim);
+  t.doesNotThrow(() => history.explain());
+  t.equal(history.checked, 1);
+  t.end();
+});
+
+test('a transfer that was forgotten in a sleep explains the renewals of the target, also when its number is used again', (t) => {
+  const { sim, history, giver, taker } = begun();
+  giver.send(1, TRANSFER);
+  sim.runUntil(5);
+  giver.sleep();
+  giver.die();
+  renewals(taker, 3, 1, sim);
+  giver.send(1, { kind: 'read' } as Request);
   t.doesNotThrow(() => history.explain());
   t.equal(history.checked, 1);
   t.end();

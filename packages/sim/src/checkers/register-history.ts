@@ -47,14 +47,17 @@ export class RegisterHistory {
       const sentMs = this.#pending.get(key)?.sentMs;
       this.#pending.delete(key);
       this.#answered(region, before.request.request, sentMs, event);
+    } else if (before.request !== null && before.request.id !== after.request?.id) {
+      // After a sleep a controller forgets what it asked, and would not hear the answer.
+      this.forgotten(before);
     }
     if (after.request !== null && after.request.id !== before.request?.id) {
       this.#pending.set(`${region}/${after.request.id}`, { region, request: after.request.request, sentMs: this.#sim.nowMs });
     }
   }
 
-  /** The controller is gone, and with it whatever it would have been told. */
-  died({ request, policy }: ControllerState): void {
+  /** Nobody will hear the answer to what this controller asks: it is gone, or does not know of it any more. */
+  forgotten({ request, policy }: ControllerState): void {
     if (this.#start === null || this.#full || request === null) return;
     const key = `${policy.region}/${request.id}`;
     const sent = this.#pending.get(key);

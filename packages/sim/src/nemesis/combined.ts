@@ -5,6 +5,9 @@ import type { World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
 import { nothing } from './nemesis.ts';
 
+/** Between two looks at what a controller asks for: less than an answer takes. */
+const WATCH_MS = 4;
+
 /** The standby comes back over a slow path, and the holder dies while it catches up. */
 export const dieWhileCatchingUp: Nemesis = {
   name: 'die-while-catching-up',
@@ -121,6 +124,43 @@ export const sleepInDarkness: Nemesis = {
       });
     });
     return { what: `${holder.name} dies and ${machine.name} sleeps`, durationMs: ttlMs * prng.between(2, 4), stop: () => world.boot(holder) };
+  },
+};
+
+/** The standby comes back; the answer that says that the register counts on it again is lost, then the standby, then the holder. */
+export const lostWidening: Nemesis = {
+  name: 'lost-widening',
+  weight: 0.3,
+  everyTtls: 15,
+  start: (world, prng) => {
+    const { ttlMs, standbyLossMs, standbyStableMs } = world.options.timings;
+    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
+    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const replication = world.regions.flatMap(({ database }) => [...database.links.values()]);
+    const goneMs = standbyLossMs + ttlMs * prng.between(0.2, 1);
+    let over = false;
+    const watch = (): void => {
+      if (over) return;
+      const asked = holder.controller.state.request?.request;
+      if (asked?.kind !== 'setInSync' || asked.inSync.length < 2) return world.sim.after(WATCH_MS, watch);
+      world.cutLinks([holder.down, ...replication], 'widening');
+      world.clients.burst(12, ttlMs / 30);
+      world.sim.after(ttlMs * prng.between(0.1, 0.7), () => {
+        if (!over) world.kill(holder);
+      });
+    };
+    world.cutLinks(replication, 'widening');
+    world.sim.after(goneMs, () => {
+      world.mendLinks(replication, 'widening');
+      watch();
+    });
+    const stop = (): void => {
+      over = true;
+      world.mendLinks([holder.down, ...replication], 'widening');
+      world.boot(holder);
+    };
+    const durationMs = goneMs + standbyStableMs + ttlMs * prng.between(2, 4);
+    return { what: `${holder.name} does not hear that its standby is counted on again`, durationMs, stop };
   },
 };
 

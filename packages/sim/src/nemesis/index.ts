@@ -3,7 +3,7 @@
 import { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import { rateChange, suspend, wallStep, witnessClockBack } from './clock.ts';
-import { dieWhileCatchingUp, sleepInDarkness, stoppedGateAtRelease, targetRestartsAtHandOver, wordToTheHolder } from './combined.ts';
+import { dieWhileCatchingUp, lostWidening, sleepInDarkness, stoppedGateAtRelease, targetRestartsAtHandOver, wordToTheHolder } from './combined.ts';
 import { badPromotion, cancelledWaits, hungDatabase, oddStandby } from './database.ts';
 import { lateActions } from './late.ts';
 import { frozenCache, nameServerRestart } from './names.ts';
@@ -70,6 +70,7 @@ export const NEMESES: readonly Nemesis[] = [
   targetRestartsAtHandOver,
   wordToTheHolder,
   sleepInDarkness,
+  lostWidening,
 ];
 
 /** Not drawn: what only few worlds have must not shift what is drawn in the others. */
