@@ -484,10 +484,31 @@ test('a switchover can be given up until the database is demoted, and not after'
   t.same(nothing.actions, []);
 });
 
+test('what an operator takes back before it has begun is given up by either side, also when the request for it may be under way', async (t) => {
+  const cancelled = (state: ControllerState): Draft => take(state, { kind: 'operator-cancelled' });
+  const record = (id: string): object => ({ kind: 'record', event: 'switchover-given-up', detail: { id, step: 'not begun', reason: 'cancelled by an operator' } });
+  const agreed = { ...held, intent: { id: 's1', from: r1, to: r2, target: 'pending' as const, reasons: [] } };
+  for (const state of [holder({ view: agreed }), contender({ view: agreed })]) {
+    const draft = cancelled(state);
+    t.match(draft.state, { lastSwitchover: { id: 's1', result: 'given up: cancelled by an operator' }, phase: state.phase });
+    t.same(draft.actions, [record('s1')]);
+  }
+  const elsewhere = { ...agreed, intent: { ...agreed.intent, from: r3 } };
+  t.same(cancelled(holder({ view: elsewhere })).actions, [], 'for others to give up');
+  const operator = { kind: 'switchover', id: 's2', to: r2, atMs: start.monoMs } as const;
+  for (const view of [held, null, elsewhere]) {
+    const draft = cancelled(holder({ view, operator }));
+    t.match(draft.state, { operator: null, lastSwitchover: { id: 's2' } });
+    t.same(draft.actions, [record('s2')]);
+  }
+  t.match(cancelled(holder({ view: agreed, operator })).state, { operator: null, lastSwitchover: { id: 's1' } }, 'what is under way, not what waits for its end');
+});
+
 test('the wait for the requests in flight is recorded as it ended', async (t) => {
   const state = givingHolder('draining', { drainPending: 7 });
   t.same(take(state, { kind: 'drained', id: 7, ok: true, detail: 'none' }).actions, [{ kind: 'record', event: 'drained', detail: { ok: true, detail: 'none' } }]);
   t.match(take(state, { kind: 'drained', id: 7, ok: false, detail: '2 left' }).state, { drainPending: null, lastSwitchover: { result: 'given up: requests in flight did not end: 2 left' } });
+  t.match(take(holder({ drainPending: 7 }), { kind: 'drained', id: 7, ok: false, detail: '2 left' }).state, { drainPending: null, lastSwitchover: null }, 'given up before');
 });
 
 test('an event that this version does not know ends the process', async (t) => {

@@ -53,14 +53,27 @@ export function absorb(draft: Draft, event: ControllerEvent): void {
       draft.record('operator', { ...event.word, ...measuredLoss(draft, event.word.kind === 'takeover' && event.word.force !== null) });
       return;
     case 'operator-cancelled':
-      state.operator = null;
-      giveUpSwitchover(draft, 'cancelled by an operator');
-      return;
+      return operatorCancelled(draft);
     case 'quorum-answered':
       return quorumAnswered(draft, event);
     default:
       return unreachable(event);
   }
+}
+
+/** Nothing of a switchover goes on that is known here: begun, agreed upon, or asked for by a request that may still be under way. */
+function operatorCancelled(draft: Draft): void {
+  const { state } = draft;
+  const { operator, phase, view, policy } = state;
+  const reason = 'cancelled by an operator';
+  state.operator = null;
+  if (phase.kind === 'handing-over') return giveUpSwitchover(draft, reason);
+  const intent = view?.intent ?? null;
+  const known = intent !== null && (intent.from === policy.region || intent.to === policy.region);
+  const id = known ? intent.id : operator?.kind === 'switchover' ? operator.id : null;
+  if (id === null) return;
+  draft.record('switchover-given-up', { id, step: 'not begun', reason });
+  state.lastSwitchover = { id, result: `given up: ${reason}` };
 }
 
 /** Before the database was demoted a switchover can be given up: the gate opens again and nothing has happened. */

@@ -311,6 +311,18 @@ test('the giver of a switchover cancels what was refused or given up', async (t)
   t.equal(command(holder({ ...gaveUp, view: { ...gaveUp.view, intent: { ...gaveUp.view.intent, from: r3 } } })), null);
 });
 
+test('a target that was told to give up takes the intent back instead of answering it, ready or not', async (t) => {
+  const lastSwitchover = { id: 's1', result: 'given up: cancelled by an operator' };
+  const cancel = { kind: 'answerSwitchover', ...theirs, id: 's1', answer: 'cancelled', reasons: [] };
+  for (const answered of ['pending', 'ready'] as const) {
+    const view = { ...held, intent: { ...intent, target: answered } };
+    t.same(command(contender({ view, lastSwitchover })), cancel, answered);
+    t.equal(command(contender({ view: { ...view, intent: { ...view.intent, to: r3 } }, lastSwitchover })), null, 'it takes no part');
+  }
+  const other = command(contender({ view: { ...held, intent }, lastSwitchover: { ...lastSwitchover, id: 's0' } }));
+  t.match(other, { answer: 'ready' }, 'another one was given up');
+});
+
 test('an operator\'s wish to switch over is passed on by whoever hears it, once', async (t) => {
   const request = { kind: 'requestSwitchover', id: 's1', from: r1, to: r2, validForMs: 60_000 };
   t.same(command(holder({ operator: wish })), { ...request, ...mine, from: r1 });

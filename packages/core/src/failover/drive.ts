@@ -209,6 +209,10 @@ function intentCommand(draft: Draft, from: From): LeaseCommand | null {
   const { state } = draft;
   const { policy, view, operator } = state;
   const intent = view?.intent ?? null;
+  const givenUp = intent !== null && state.lastSwitchover?.id === intent.id;
+  if (givenUp && (intent.to === policy.region || (intent.from === policy.region && state.phase.kind === 'active'))) {
+    return { kind: 'answerSwitchover', ...from, id: intent.id, answer: 'cancelled', reasons: [] };
+  }
   if (intent !== null && intent.to === policy.region && intent.target === 'pending') {
     const { preconditions, ok } = targetConditions(draft);
     const reasons = preconditions.filter((one) => !one.ok).map((one) => `${one.name}: ${one.value}, needs ${one.limit}`);
@@ -217,10 +221,6 @@ function intentCommand(draft: Draft, from: From): LeaseCommand | null {
   if (intent !== null && intent.from === policy.region && intent.target === 'refused') {
     state.lastSwitchover = { id: intent.id, result: `refused by ${intent.to}: ${intent.reasons.join('; ')}` };
     return { kind: 'answerSwitchover', ...from, id: intent.id, answer: 'cancelled', reasons: intent.reasons };
-  }
-  const givenUp = state.lastSwitchover?.id === intent?.id && state.phase.kind === 'active';
-  if (intent !== null && intent.from === policy.region && givenUp) {
-    return { kind: 'answerSwitchover', ...from, id: intent.id, answer: 'cancelled', reasons: [] };
   }
   const holder = view?.holder ?? null;
   if (operator?.kind === 'switchover' && intent === null && holder !== null && holder !== operator.to) {
