@@ -34,7 +34,8 @@ export interface DatabasePort {
   demote(request: { epoch: Epoch }, signal: AbortSignal): Promise<Result<DemotionToken>>;
   /**
    * Makes this member a standby that follows `source`: start, else rewind, else base backup. Never overwrites a cluster with another
-   * system identifier (`CTM_DATABASE_FOREIGN_CLUSTER`). Returns when it streams; give it minutes: one that is cut off while it
+   * system identifier (`CTM_DATABASE_FOREIGN_CLUSTER`), and touches nothing before `source` was proved a primary under this epoch or
+   * a higher one (`CTM_DATABASE_SOURCE_UNPROVED`). Returns when it streams; give it minutes: one that is cut off while it
    * rewinds or copies begins anew with a base backup.
    * With `preserve` it is only started or pointed at `source`, never rewound or copied over: the register still counts on it.
    * It returns at once then, whether `source` answers or not; `CTM_DATABASE_WOULD_DISCARD` when it is not standby-shaped.

@@ -29,6 +29,8 @@ export type DatabaseProblemCode =
   | 'CTM_DATABASE_WOULD_DISCARD'
   | 'CTM_DATABASE_SOURCE_UNREACHABLE'
   | 'CTM_DATABASE_SOURCE_NOT_PRIMARY'
+  /** It is a primary, and nobody has proved its promotion under the epoch that is acted upon: it may yet be refused. */
+  | 'CTM_DATABASE_SOURCE_UNPROVED'
   | 'CTM_DATABASE_TOOL_FAILED'
   | 'CTM_DATABASE_STANDBY_MISSING'
   | 'CTM_DATABASE_STANDBY_NAME_INVALID'

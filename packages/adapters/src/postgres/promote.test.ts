@@ -155,7 +155,7 @@ test('the accepted epoch outlives a server that never recorded it in its table',
   t.teardown(close);
   const again = two.again();
   t.teardown(again.close);
-  expectOk(await two.database.rejoin({ epoch: epoch(8), source: { region: two.region, host: '127.10.0.1', port: two.options.port }, preserve: false }, soon()));
+  expectOk(await two.database.rejoin({ epoch: epoch(8), source: { region: two.region, host: '127.10.0.1', port: two.options.port }, preserve: true }, soon()));
   t.match(await again.observe(soon()), { role: 'standby', epoch: 8 });
   t.equal(code(await again.promote({ epoch: epoch(7), region: two.region, token: null }, soon())), 'CTM_EPOCH_STALE');
   await observed(two, 'the standby untouched', (seen) => seen.role === 'standby' && seen.receiver?.streaming === true);

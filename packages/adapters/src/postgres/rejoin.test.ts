@@ -3,16 +3,27 @@
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { epoch } from '@continuum/core';
+import pg from 'pg';
 import { test } from 'tap';
 import { createPair, diverge, expectOk, ids, insert, observed, sameRows, soon, startPair } from '../../../../test/rig/postgres-pair.ts';
 import type { PairMember } from '../../../../test/rig/postgres-pair.ts';
-import { initPrimary } from '../../../../test/rig/postgres.ts';
+import { CONTROL_USER, initPrimary, passwordOf } from '../../../../test/rig/postgres.ts';
 
 const code = (result: { ok: boolean; failure?: { code: string } }): string => result.failure?.code ?? 'ok';
 const rejoin = (member: PairMember, source: PairMember, at: number, preserve = false) =>
   member.database.rejoin({ epoch: epoch(at), source: source.address, preserve }, soon(60_000));
 const promote = (member: PairMember, at: number) =>
   member.database.promote({ epoch: epoch(at), region: member.region, token: null }, soon());
+
+/** As a call that nobody waits for any more does. */
+async function promoteByHand({ options, address, database }: PairMember): Promise<void> {
+  const password = passwordOf(options.passFile, CONTROL_USER);
+  const client = new pg.Client({ host: address.host, port: address.port, user: CONTROL_USER, password, database: 'postgres' });
+  await client.connect();
+  await client.query('SELECT pg_promote()');
+  await client.end();
+  await observed({ database }, 'a primary', ({ role }) => role === 'primary');
+}
 
 test('rows that only the old primary had are taken back by a rewind, and reported', async (t) => {
   const pair = await startPair({ synchronous: true });
@@ -41,6 +52,28 @@ test('a primary that was promoted and crashed before its first checkpoint finds 
   expectOk(await promote(one, 3));
   const report = expectOk(await rejoin(two, one, 3));
   t.ok(report.discarded, 'its own timeline was never on the other');
+  await sameRows(one, two);
+});
+
+test('a giver keeps its history until the target was proved: a promotion of earlier that takes effect meanwhile proves nothing', async (t) => {
+  const pair = await startPair({ synchronous: true });
+  t.teardown(pair.close);
+  const { one, two } = pair;
+  const before = await insert(one, 2);
+  await two.kill();
+  expectOk(await one.database.setSynchronous({ epoch: epoch(1), standbys: [] }, soon()));
+  const last = await insert(one, 1);
+  const token = expectOk(await one.database.demote({ epoch: epoch(1) }, soon()));
+  expectOk(await rejoin(two, one, 1, true));
+  await promoteByHand(two);
+  const promoted = await two.database.promote({ epoch: epoch(2), region: two.region, token }, soon(5_000));
+  t.equal(code(promoted), 'CTM_DATABASE_TOKEN_MISMATCH');
+  const refused = await rejoin(one, two, 2);
+  t.match(refused, { failure: { code: 'CTM_DATABASE_SOURCE_UNPROVED', message: /has recorded epoch 1: nothing is given up for it before it has recorded 2/ } });
+  t.match(await one.database.observe(soon()), { role: 'down', shape: 'primary', lsn: token.checkpointLsn }, 'as it stopped');
+  expectOk(await one.database.promote({ epoch: epoch(3), region: one.region, token }, soon()));
+  t.same(await ids(one), [...before, ...last], 'given back, it serves with all that it had');
+  t.equal(expectOk(await rejoin(two, one, 3)).method, 'rewind');
   await sameRows(one, two);
 });
 

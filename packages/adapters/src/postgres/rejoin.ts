@@ -19,7 +19,7 @@ import { DatabaseProblem, fromOutside } from './problem.ts';
 import { rewind } from './rewind.ts';
 import { peerConnection, writeFileSettings } from './server-settings.ts';
 import { findParting, hasSameLog } from './same-log.ts';
-import { readSource } from './source.ts';
+import { assertProved, readSource } from './source.ts';
 import type { SourceView } from './source.ts';
 
 export type RejoinRequest = {
@@ -50,6 +50,7 @@ export async function rejoin(member: Member, request: RejoinRequest, signal: Abo
   member.step('asking the source who it is');
   const source = await readSource(context, request.source, signal);
   await assertSameCluster(member, source, signal);
+  await assertProved(context, request.source, request.epoch, signal);
   const task: Task = { member, request, source, signal };
 
   if ((await findPostmaster(context)) === null) return rejoinFromDown(task);

@@ -29,6 +29,7 @@ test('a rewind that was cut off leaves no cluster: nothing starts it, and a base
   const changed: (string | null)[] = [];
   const watcher = watch(dirname(dataDir), (kind, name) => kind === 'rename' && changed.push(name));
   t.teardown(() => watcher.close());
+  expectOk(await promote(two, 3));
   t.match(expectOk(await rejoin(one, two, 3)), { method: 'base-backup', keptAt: `${dataDir}.diverged-3` });
   t.match(await one.database.observe(soon()), { role: 'standby', shape: 'standby' });
   const steps = changed.filter((name) => name === data || name === marker);
@@ -44,6 +45,7 @@ test('what is kept of a divergent cluster never makes room for a copy, or for wh
   const marker = rewindMarker(resolveOptions(one.options));
   await writeFile(marker, '');
   const { ino } = await lstat(dataDir);
+  expectOk(await promote(two, 3));
   t.equal(expectOk(await rejoin(one, two, 3)).keptAt, `${dataDir}.diverged-3`);
 
   await one.kill();
@@ -53,6 +55,7 @@ test('what is kept of a divergent cluster never makes room for a copy, or for wh
 
   await one.kill();
   await rm(join(dataDir, 'global', 'pg_control'));
+  expectOk(await promote(two, 4));
   t.equal(expectOk(await rejoin(one, two, 4)).keptAt, `${dataDir}.set-aside`, 'nobody can tell what that was');
   t.equal((await lstat(`${dataDir}.diverged-3`)).ino, ino);
   t.same((await readdir(dirname(dataDir))).filter((name) => /diverged|set-aside|replaced/.test(name)).sort(), [

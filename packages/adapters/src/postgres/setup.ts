@@ -36,6 +36,9 @@ export function setupStatements(options: SetupOptions): string[] {
     `INSERT INTO continuum.fence (epoch, region) VALUES (0, '') ON CONFLICT DO NOTHING`,
     `GRANT USAGE ON SCHEMA continuum TO ${control}`,
     `GRANT SELECT, INSERT, UPDATE ON continuum.fence TO ${control}`,
+    // Who is to follow this cluster asks under which epoch it was promoted.
+    `GRANT USAGE ON SCHEMA continuum TO ${replication}`,
+    `GRANT SELECT ON continuum.fence TO ${replication}`,
     // As the source of pg_rewind it reads every file of the cluster: guard its password like the data.
     `GRANT pg_checkpoint TO ${replication}`,
     ...rewind.map((name) => `GRANT EXECUTE ON FUNCTION pg_catalog.${name} TO ${replication}`),

@@ -2,7 +2,7 @@
 // pg_rewind and pg_basebackup will use: if this works, they can connect.
 
 import { lsn } from '@continuum/core';
-import type { Lsn } from '@continuum/core';
+import type { Epoch, Lsn } from '@continuum/core';
 import { parseHistory } from './cluster.ts';
 import type { HistoryEntry } from './cluster.ts';
 import type { PostgresContext } from './options.ts';
@@ -45,6 +45,23 @@ export async function readSource(context: PostgresContext, source: SourceAddress
   if (Number(checkpointTimeline) !== timeline) await ask(context, source, signal, ['CHECKPOINT']);
   const history = timeline === 1 ? [] : await readHistory(context, source, timeline, signal);
   return { systemIdentifier, timeline, lsn: lsn(position), history, oldestLsn: segmentStart(oldestSegment, Number(segmentBytes)) };
+}
+
+/**
+ * A promotion that was given up may take effect in a later hand-over: its server is a primary then, and lacks what the giver wrote last.
+ * Until the source has recorded this epoch, what would be replaced may be all that can still serve.
+ */
+export async function assertProved(context: PostgresContext, source: SourceAddress, epoch: Epoch, signal: AbortSignal): Promise<void> {
+  const [recorded = ''] = await ask(context, source, signal, ['SELECT coalesce(max(epoch), 0) FROM continuum.fence']).catch((error: unknown) => {
+    if (!(error instanceof DatabaseProblem) || !/permission denied/.test(error.message)) throw error;
+    const fix = `let ${context.replicationUser} read continuum.fence: run the statements of setup again, on the primary`;
+    throw new DatabaseProblem('CTM_DATABASE_SOURCE_UNPROVED', `${source.host}:${source.port} does not tell under which epoch it was promoted: ${fix}`);
+  });
+  if (Number(recorded) >= epoch) return;
+  throw new DatabaseProblem(
+    'CTM_DATABASE_SOURCE_UNPROVED',
+    `${source.host}:${source.port} has recorded epoch ${recorded}: nothing is given up for it before it has recorded ${epoch}`,
+  );
 }
 
 /** Up to where the source's history has this timeline; null when it never had it. */
