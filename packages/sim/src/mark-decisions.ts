@@ -1,6 +1,6 @@
 // Reads the marks off the decisions themselves: what was refused, given up, lost or rejoined is already in what a controller records.
 
-import type { Action, ControllerEvent, ControllerState } from '@continuum/core';
+import type { Action, ControllerEvent, ControllerState, LeaseCommand, LeaseRecord, LeaseReply } from '@continuum/core';
 import { Draft } from '@continuum/core/failover/draft';
 import { takeoverConditions } from '@continuum/core/failover/conditions';
 import { isProvenFollower, objection } from '@continuum/core/failover/facts';
@@ -33,6 +33,16 @@ export function watchDecision(
     marks.set('grant-returned-to-seen-region');
   }
   if (phase.kind === 'handing-over' && phase.step === 'returning') marks.set('handover-returned');
+}
+
+/** What the witness was asked, and by whom it was not known how it stood. */
+export function watchCommand(world: World, before: LeaseRecord, after: LeaseRecord, command: LeaseCommand, reply: LeaseReply): void {
+  const { marks, options, lease } = world;
+  const { outcome, view } = reply;
+  const repeated = outcome.ok && after.revision === before.revision;
+  if (command.kind === 'renew' && repeated && view.remainingMs < command.ttlMs - options.timings.guardMs) marks.set('late-renewal-repeated');
+  if (command.kind !== 'acquire' || outcome.ok || outcome.code !== 'not-in-sync' || lease.stranger) return;
+  if (world.region(command.region).controller.state.view?.inSync.includes(command.region) === true) marks.set('asked-on-an-old-in-sync-set');
 }
 
 /** Which standbys are not counted on, although they are connected. */
@@ -68,6 +78,7 @@ function watchRecord(world: World, action: Recorded): void {
     case 'suspend-suspected':
       return marks.set('suspend-suspected');
     case 'switchover-given-up':
+      if (String(action.detail['reason']).startsWith('cancelled')) return;
       return marks.set(action.detail['step'] === 'not begun' ? 'switchover-refused-by-lag-prober' : 'switchover-given-up');
     case 'database-rejoin':
       if (action.detail['detail'] === 'rewind') marks.set('rejoined-by-rewind');

@@ -73,6 +73,18 @@ export const MARKS = [
   'name-server-did-not-answer',
   'stale-address-served',
   'client-tried-next-address',
+  'switchover-cancelled',
+  'switchover-cancelled-before-it-began',
+  'switchover-cancelled-by-target',
+  'cancelled-too-late',
+  'answer-came-after-sleep',
+  'late-renewal-repeated',
+  'asked-on-an-old-in-sync-set',
+  'promotion-took-effect-in-next-hand-over',
+  'served-under-hand-over-then-stuck',
+  'sleep-hidden-in-darkness',
+  'asked-again-before-promotion',
+  'promoted-while-given-back',
 ] as const;
 
 /** States that only a rolling upgrade leads to; in a world with one version there are none. */

@@ -59,6 +59,15 @@ export class Link {
     for (const run of waiting) this.#sim.after(this.#delayMs(), run);
   }
 
+  /** What waits in the clog now stays on its way until it is let go; what is sent from now on overtakes it. */
+  detain(): () => void {
+    const waiting = this.#clogged ?? [];
+    this.#clogged = null;
+    return () => {
+      for (const run of waiting.splice(0)) this.#deliver(run);
+    };
+  }
+
   heal(): void {
     this.cuts.clear();
     this.faults = { ...NO_FAULTS };

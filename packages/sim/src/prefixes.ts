@@ -44,7 +44,7 @@ function runCourse(course: Course, seed: number, cut: number | null): { actions:
     };
     if (course === 'failover') world.kill(first);
     else if (course === 'rejoin') world.boot(first);
-    else world.switchover(second);
+    else world.operators.switchover(second);
     sim.runUntil(sim.nowMs + 3 * RTO_MS);
     world.onAction = null;
     world.heal();

@@ -65,9 +65,12 @@ function act(world: World, verb: string, first: string, rest: readonly string[])
     case 'boot':
       return world.boot(region());
     case 'switchover':
-      return world.switchover(region());
+      world.operators.switchover(region());
+      return;
+    case 'cancel':
+      return world.operators.cancel(region());
     case 'takeover':
-      return world.takeover(region());
+      return world.operators.takeover(region());
     case 'stop':
       return region().controller.process.pause();
     case 'continue':

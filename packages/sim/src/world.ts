@@ -1,14 +1,15 @@
 // Two regions, a witness and clients, wired together, with every checker listening. The nemeses act on what is exported here.
 
 import type { Action, ControllerState, LeaseEventKind, LeaseView, Policy } from '@continuum/core';
-import { monoMs, regionId } from '@continuum/core';
+import { regionId } from '@continuum/core';
 import { HistoryChecker } from './checkers/history.ts';
 import { LeaseChecker } from './checkers/lease.ts';
+import { OperatorChecker } from './checkers/operator.ts';
 import { RegisterHistory } from './checkers/register-history.ts';
 import { ResourceChecker } from './checkers/resources.ts';
 import { ValidityChecker } from './checkers/validity.ts';
 import { Machine } from './machine.ts';
-import { watchDecision } from './mark-decisions.ts';
+import { watchCommand, watchDecision } from './mark-decisions.ts';
 import { watchVersions } from './mark-versions.ts';
 import { Marks } from './marks.ts';
 import { Clients } from './models/clients.ts';
@@ -19,29 +20,21 @@ import { DatabaseOperator } from './models/database-operator.ts';
 import { Gate } from './models/gateway.ts';
 import { contains } from './models/history.ts';
 import { Names } from './models/names.ts';
+import { Operators } from './models/operators.ts';
 import { Outside, fallbackFor } from './models/outside.ts';
 import { Witness } from './models/witness.ts';
 import { Link } from './network.ts';
 import { firstVersion, timingsOf } from './options.ts';
 import type { WorldOptions } from './options.ts';
+import type { Region } from './region.ts';
 import { Simulation } from './simulation.ts';
+
+export type { Region } from './region.ts';
 
 const REGIONS = ['r1', 'r2'] as const;
 const SYSTEM_IDENTIFIER = '7300000000000000001';
 /** An application's connection gives up waiting for a commit after so long. */
 const CLIENT_TIMEOUT_MS = 10_000;
-
-export type Region = {
-  readonly name: string;
-  readonly machine: Machine;
-  readonly controller: Controller;
-  readonly database: Database;
-  readonly operator: DatabaseOperator;
-  readonly gate: Gate;
-  readonly up: Link;
-  readonly down: Link;
-  readonly edge: RegionEdge;
-};
 
 export class World {
   readonly sim: Simulation;
@@ -64,15 +57,19 @@ export class World {
   readonly names: Names | null;
   /** For those who want to interfere between two actions. */
   onAction: ((controller: Controller, action: Action) => void) | null = null;
+  /** For those who wait for a moment; told after every decision. */
+  readonly onDecided = new Set<() => void>();
   /** For those who count what a client sees. */
   onWriteEnded: ((outcome: WriteOutcome) => void) | null = null;
+  readonly operators = new Operators(this);
   readonly #controllers: readonly Controller[];
-  #intents = 0;
+  readonly #orders: OperatorChecker;
 
   constructor(options: WorldOptions) {
     this.options = options;
     this.sim = new Simulation(options.seed, options.traced);
     this.lease = new LeaseChecker(this.sim, this.marks, options.timings.holdDownMs, (name) => this.region(name).controller.process.generation);
+    this.#orders = new OperatorChecker(this.sim, this.marks);
     this.resources = new ResourceChecker(this.sim, this.lease);
     this.validity = new ValidityChecker(this.sim, this.marks);
     this.validity.exclusive = options.defences.guard;
@@ -130,26 +127,7 @@ export class World {
     this.clients.start();
   }
 
-  // --- what operators and nemeses do -----------------------------------------------------------------------------------
-
-  switchover(to: Region): void {
-    const id = `s${++this.#intents}`;
-    const holder = this.witness.record.holder;
-    const asked = this.sim.prng.chance(0.5) || holder === null ? to : this.region(holder);
-    const { machine, controller } = asked;
-    this.sim.note('operator', () => `switchover ${id} to ${to.name}, asked at ${asked.name}`);
-    const word = { kind: 'switchover' as const, id, to: regionId(to.name), atMs: monoMs(machine.now().monoMs) };
-    controller.feed({ kind: 'operator-asked', word });
-    this.clients.burst(12, this.options.timings.ttlMs / 150);
-  }
-
-  takeover(region: Region): void {
-    this.sim.note('operator', () => `forced takeover by ${region.name}`);
-    const force = { reason: 'the other region is not coming back', estimatedLoss: 'unknown' };
-    const word = { kind: 'takeover' as const, force, atMs: monoMs(region.machine.now().monoMs) };
-    this.lease.told(region.name);
-    region.controller.feed({ kind: 'operator-asked', word });
-  }
+  // --- what nemeses do -----------------------------------------------------------------------------------
 
   /** Power loss of a whole region. */
   kill(region: Region): void {
@@ -242,6 +220,7 @@ export class World {
       region.controller.crashAfterActions = null;
       region.controller.diskFull = false;
       region.controller.slowMs = 0;
+      region.controller.passAnswers();
       region.controller.trafficFails = false;
       this.boot(region);
       this.startGate(region);
@@ -275,6 +254,7 @@ export class World {
         const { failovers, switchovers } = this.lease;
         this.lease.applied(before, after, command, reply);
         watchVersions(this, { failovers, switchovers });
+        watchCommand(this, before, after, command, reply);
         this.outside?.checker.granted(before, after, command, this.lease.stranger);
         this.validity.applied(command, reply, this.options.timings.guardMs);
       },
@@ -371,13 +351,16 @@ export class World {
           this.validity.believers(this.#controllers);
           this.resources.decided(controller, actions);
           this.register.decided(before, controller.state, event);
+          this.#orders.decided(before, controller.state, event);
           const { grant } = controller.state;
           if (grant !== null && grant.epoch !== before.grant?.epoch) this.lease.learned(name);
           this.outside?.checker.decided(before, controller.state, event, machine);
           watchDecision(this, controller, event, before, actions);
+          for (const look of this.onDecided) look();
         },
         died: (controller) => {
           this.register.forgotten(controller.state);
+          this.#orders.forget(controller.region);
           this.outside?.checker.forget(controller.region);
         },
         acting: (controller, action) => this.onAction?.(controller, action),

@@ -70,6 +70,8 @@ export class Controller {
   quorum: Quorum | null = null;
   readonly parts: ControllerParts;
   readonly #sim: Simulation;
+  /** The witness's answers wait here while somebody holds them up; null: they come as they come. */
+  #heldAnswers: (() => void)[] | null = null;
   #wakeAtMono = Number.POSITIVE_INFINITY;
   #directive: GateDirective | null = null;
   #directiveSet: Now;
@@ -201,7 +203,7 @@ export class Controller {
     const { core } = witness;
     const answered = (answer: WitnessAnswer): void =>
       this.process.deliver(() => this.feed({ kind: 'register-answered', id, answer }), generation);
-    const reply = (answer: WitnessAnswer): void => down.send(() => answered(answer));
+    const reply = (answer: WitnessAnswer): void => down.send(() => this.#arrives(() => answered(answer)));
     if (request.kind === 'read') {
       up.send(() => witness.process.deliver(() => witness.read(this.region, reply)));
     } else {
@@ -215,6 +217,26 @@ export class Controller {
       if (this.state.request?.id !== id) return;
       answered({ ok: false, code: 'CTM_REGISTER_TIMEOUT', message: `no answer within ${timeoutMs} ms` });
     });
+  }
+
+  #arrives(run: () => void): void {
+    if (this.#heldAnswers === null) run();
+    else this.#heldAnswers.push(run);
+  }
+
+  /** Answers wait from now on, while what the witness pushes still comes: they are of two connections. */
+  holdAnswers(): void {
+    this.#heldAnswers ??= [];
+  }
+
+  get heldAnswers(): number {
+    return this.#heldAnswers?.length ?? 0;
+  }
+
+  passAnswers(): void {
+    const waiting = this.#heldAnswers ?? [];
+    this.#heldAnswers = null;
+    for (const run of waiting) run();
   }
 
   #askQuorum({ id, target, timeoutMs }: Extract<Action, { kind: 'ask-quorum' }>): void {

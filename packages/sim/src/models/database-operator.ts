@@ -20,6 +20,8 @@ export class DatabaseOperator {
   readonly #database: Database;
   readonly #peers: ReadonlyMap<string, Database>;
   #current: Operation | null = null;
+  /** A promotion that hangs in the server. */
+  #hung: { readonly generation: number; readonly takeEffect: () => void } | null = null;
 
   constructor(database: Database, peers: ReadonlyMap<string, Database>) {
     this.#database = database;
@@ -45,7 +47,7 @@ export class DatabaseOperator {
     }
     if (action.kind === 'promote') this.#promote(operation, action.epoch, action.token, timeoutMs);
     else if (action.kind === 'demote') this.#demote(operation, timeoutMs);
-    else if (action.kind === 'rejoin') this.#rejoin(operation, action.source, action.preserve);
+    else if (action.kind === 'rejoin') this.#rejoin(operation, action);
     else this.#setSynchronous(operation, action.standbys, timeoutMs);
   }
 
@@ -131,6 +133,8 @@ export class DatabaseOperator {
     const hangs = faults.promote === 'hangs' || faults.hung;
     // A hung promotion comes to its end long after everybody has stopped waiting for it, or never.
     const extraMs = hangs ? (sim.prng.chance(0.5) ? times.promoteMs * 40 : Number.POSITIVE_INFINITY) : 0;
+    const { generation } = database.process;
+    if (hangs && database.role === 'standby') this.#hung = { generation, takeEffect: () => this.#becomePrimary(operation, epoch, true) };
     if (extraMs === Number.POSITIVE_INFINITY) return;
     database.synchronous = [];
     if (database.role === 'primary') {
@@ -144,6 +148,16 @@ export class DatabaseOperator {
       return this.#inServer(operation, times.startMs + extraMs, () => this.#becomePrimary(operation, epoch, wasStandby));
     }
     this.#inServer(operation, times.promoteMs + extraMs, () => this.#becomePrimary(operation, epoch, database.role === 'standby'));
+  }
+
+  /** What hung takes effect now, whoever still waits for it. False: nothing hangs in this server. */
+  endHang(): boolean {
+    const { process, role } = this.#database;
+    const hung = this.#hung;
+    this.#hung = null;
+    if (hung === null || !process.running || process.generation !== hung.generation || role !== 'standby') return false;
+    hung.takeEffect();
+    return true;
   }
 
   #becomePrimary(operation: Operation, epoch: number, newTimeline: boolean): void {
@@ -203,7 +217,7 @@ export class DatabaseOperator {
 
   // --- rejoin --------------------------------------------------------------------------------------------------------
 
-  #rejoin(operation: Operation, region: string, preserve: boolean): void {
+  #rejoin(operation: Operation, { source: region, preserve, epoch }: Extract<DatabaseAction, { kind: 'rejoin' }>): void {
     const database = this.#database;
     const source = this.#peers.get(region);
     if (source === undefined) return operation.done(failed('CTM_DATABASE_SOURCE_UNKNOWN', region));
@@ -218,6 +232,10 @@ export class DatabaseOperator {
       return this.#startAsStandby(operation, source, 'start');
     }
     if (!this.#reaches(source)) return this.#unreachable(operation);
+    if (!isProved(source, epoch)) {
+      const message = `the primary has not recorded epoch ${epoch}`;
+      return this.#later(operation, database.times.stopMs, () => operation.done(failed('CTM_DATABASE_SOURCE_UNPROVED', message)));
+    }
     database.stop();
     const { head } = database;
     const { head: target } = source;
@@ -321,6 +339,11 @@ export class DatabaseOperator {
 }
 
 const done_: OperationResult = { ok: true, token: null, detail: 'done' };
+
+/** Before its promotion is proved under this epoch it may still be refused, and what it would replace is all there is. */
+function isProved({ head }: Database, epoch: number): boolean {
+  return head !== null && head.epoch >= epoch;
+}
 
 function failed(code: string, message: string): OperationResult {
   return { ok: false, code, message };

@@ -74,7 +74,7 @@ export const targetRestartsAtHandOver: Nemesis = {
     const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
     if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
     const target = world.other(holder);
-    world.switchover(target);
+    world.operators.switchover(target);
     const afterMs = world.options.timings.ttlMs * prng.spread(0.01, 0.3);
     world.sim.after(afterMs, () => target.database.stop());
     return { what: `the database of ${target.name} stops while it is handed the lease`, durationMs: 0, stop: nothing };
@@ -90,7 +90,7 @@ export const wordToTheHolder: Nemesis = {
     const { ttlMs, renewMs } = world.options.timings;
     const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
     if (holder === undefined || world.outside !== null) return { what: 'nobody is told', durationMs: 0, stop: nothing };
-    world.takeover(holder);
+    world.operators.takeover(holder);
     const links = [holder.up, holder.down];
     let over = false;
     world.sim.after(renewMs * prng.between(1.5, 2), () => {

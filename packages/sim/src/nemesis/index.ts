@@ -2,14 +2,17 @@
 
 import { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
+import { restartAtRenewal, sleepAtRenewal, unheardNarrowing } from './answers.ts';
 import { rateChange, suspend, wallStep, witnessClockBack } from './clock.ts';
 import { dieWhileCatchingUp, lostWidening, sleepInDarkness, stoppedGateAtRelease, targetRestartsAtHandOver, wordToTheHolder } from './combined.ts';
+import { hiddenSleepInDarkness, seenWhilePromoting, stoppedAtGrant } from './darkness.ts';
 import { badPromotion, cancelledWaits, hungDatabase, oddStandby } from './database.ts';
+import { promotionInNextHandOver, stuckAfterHandOver } from './hand-over.ts';
 import { lateActions } from './late.ts';
 import { frozenCache, nameServerRestart } from './names.ts';
 import type { Nemesis } from './nemesis.ts';
 import { clog, flakyWitnessPath, partition, slowReplication } from './network.ts';
-import { differentPolicy, forcedTakeover, lyingResolver, stuckWeights, switchovers } from './operator.ts';
+import { cancelledSwitchover, differentPolicy, forcedTakeover, lyingResolver, stuckWeights, switchovers } from './operator.ts';
 import {
   controllerKill,
   controllerPause,
@@ -71,6 +74,15 @@ export const NEMESES: readonly Nemesis[] = [
   wordToTheHolder,
   sleepInDarkness,
   lostWidening,
+  cancelledSwitchover,
+  sleepAtRenewal,
+  restartAtRenewal,
+  unheardNarrowing,
+  promotionInNextHandOver,
+  stuckAfterHandOver,
+  hiddenSleepInDarkness,
+  stoppedAtGrant,
+  seenWhilePromoting,
 ];
 
 /** Not drawn: what only few worlds have must not shift what is drawn in the others. */

@@ -5,6 +5,7 @@ import type { Prng } from '../prng.ts';
 import type { Region, World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
 import { nothing } from './nemesis.ts';
+import { Steps } from './steps.ts';
 
 export const switchovers: Nemesis = {
   name: 'switchover',
@@ -13,7 +14,7 @@ export const switchovers: Nemesis = {
   start: (world, prng) => {
     const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
     const to = holder === undefined ? prng.pick(world.regions) : world.other(holder);
-    world.switchover(to);
+    world.operators.switchover(to);
     if (holder !== undefined && prng.chance(0.15)) stallGate(world, prng, holder);
     return { what: `switchover to ${to.name}`, durationMs: 0, stop: nothing };
   },
@@ -27,13 +28,40 @@ function stallGate(world: World, prng: Prng, region: Region): void {
   world.sim.after(ttlMs * prng.spread(0.12, 1), () => process.unpause());
 }
 
+/** Steps of a hand-over at which somebody takes it back; null: nothing has begun. */
+const CANCELLED_AT = [null, 'preparing', 'holding', 'draining', 'demoting', 'transferring'] as const;
+
+/** Asked for and taken back, at any moment, at the region that was asked, at the giver or at the target. */
+export const cancelledSwitchover: Nemesis = {
+  name: 'cancelled-switchover',
+  weight: 0.4,
+  everyTtls: 8,
+  start: (world, prng) => {
+    const { ttlMs } = world.options.timings;
+    const giver = world.regions.find(({ name }) => name === world.witness.record.holder);
+    if (giver === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const target = world.other(giver);
+    const step = prng.pick(CANCELLED_AT);
+    const cancelMs = prng.chance(0.3) ? 0 : ttlMs * prng.spread(0.001, 0.1);
+    const steps = new Steps(world);
+    const asked = world.operators.switchover(target);
+    const at = step === null ? prng.pick([asked, giver, target]) : giver;
+    const reached = (): boolean => {
+      const { phase } = giver.controller.state;
+      return step === null || (phase.kind === 'handing-over' && phase.step === step);
+    };
+    steps.when(reached, () => steps.after(cancelMs, () => world.operators.cancel(at)));
+    return { what: `switchover to ${target.name}, cancelled at ${at.name}`, durationMs: ttlMs * 0.5, stop: () => steps.end() };
+  },
+};
+
 export const forcedTakeover: Nemesis = {
   name: 'forced-takeover',
   weight: 0.1,
   everyTtls: 20,
   start: (world, prng) => {
     const region = prng.pick(world.regions);
-    world.takeover(region);
+    world.operators.takeover(region);
     return { what: `forced takeover by ${region.name}`, durationMs: 0, stop: nothing };
   },
 };
