@@ -111,6 +111,21 @@ test('a transfer that was forgotten in a sleep explains the renewals of the targ
   t.end();
 });
 
+// Found by seed 381: a release was doubled on its way, and the answer to its copy came when the other region had the lease.
+for (const request of [{ kind: 'release', epoch: 1 }, { kind: 'renew', epoch: 1 }] as Request[]) {
+  test(`a ${request.kind} that is answered again shows the register as it is by then`, (t) => {
+    const { sim, history, giver, taker } = begun();
+    giver.send(1, request);
+    taker.send(1, { kind: 'acquire', epochSeen: 1 } as Request);
+    sim.runUntil(5);
+    taker.hear(1, 2, 'r2');
+    giver.hear(1, 2, 'r2');
+    t.doesNotThrow(() => history.explain());
+    t.equal(history.checked, 1);
+    t.end();
+  });
+}
+
 test('a renewal of an epoch that nobody was granted is not explained by anything', (t) => {
   const { sim, history, taker } = begun();
   renewals(taker, 1, 1, sim);

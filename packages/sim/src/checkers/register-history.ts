@@ -83,8 +83,7 @@ export class RegisterHistory {
     if (!event.answer.ok) return this.#add(shape(region, request, sentMs, null));
     const { outcome, view } = event.answer.reply;
     const call = shape(region, request, sentMs, { atMs: this.#sim.nowMs, ok: outcome.ok, epoch: view.epoch, holder: view.holder });
-    const moved = call.ok && (call.kind === 'acquire' || call.kind === 'transfer') && view.epoch !== call.epochNamed + 1;
-    if (!moved) return this.#add(call);
+    if (!isRepeated(call)) return this.#add(call);
     // A repeated answer shows the register as it is now, not as it was when the command took effect.
     this.#add({ ...call, returnedMs: null });
     this.#add({ ...call, kind: 'read' });
@@ -101,6 +100,13 @@ export class RegisterHistory {
     this.#full = true;
     if (call.kind !== 'read') this.#calls.push({ ...call, returnedMs: null });
   }
+}
+
+/** It was carried out, and the register that is shown is not the one that it led to: a copy of it was carried out before. */
+function isRepeated({ kind, ok, region, epochNamed, epochAfter, holderAfter }: RegisterCall): boolean {
+  if (!ok || kind === 'read') return false;
+  if (kind === 'acquire' || kind === 'transfer') return epochAfter !== epochNamed + 1;
+  return epochAfter !== epochNamed || holderAfter !== (kind === 'renew' ? region : null);
 }
 
 type Told = { readonly atMs: number; readonly ok: boolean; readonly epoch: number; readonly holder: string | null };
