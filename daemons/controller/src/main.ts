@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   process.once('exit', lock(config));
   const saved = restore(config);
   const { feed, metrics, record } = openEvidence(config, policy.name);
-  const ports = await open(config);
+  const ports = await open(config, metrics);
   let api: ReturnType<typeof createApi> | null = null;
   const server = await listen(config, (request) => api?.fetch(request) ?? new Response('starting\n', { status: 503 }));
   const prober = await listenToProber(config, policy.regions, metrics);
@@ -221,9 +221,9 @@ function lock({ local }: ContinuumConfig): () => void {
 }
 
 /** The ports open nothing that is waited for: what they throw is about their options, keys and files. */
-async function open(config: ContinuumConfig): Promise<OpenPorts> {
+async function open(config: ContinuumConfig, metrics: Metrics): Promise<OpenPorts> {
   try {
-    return await openPorts(config, log);
+    return await openPorts(config, log, metrics.strayed);
   } catch (error) {
     return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', (error as Error).message);
   }

@@ -1,7 +1,7 @@
 // The controller's metrics, in Prometheus' naming. What is unknown is absent: a gauge without a value has no sample.
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import type { CastVote, ControllerState, Now, QuorumOutcome } from '@continuum/core';
+import type { CastVote, ControllerState, Now, QuorumOutcome, Voter } from '@continuum/core';
 import { actingEpoch, lsnDiffBytes } from '@continuum/core';
 
 const PHASES = ['starting', 'standby', 'acquiring', 'promoting', 'active', 'handing-over', 'releasing', 'fenced', 'rejoining'];
@@ -14,6 +14,8 @@ export type Metrics = {
   readonly reported: (taken: boolean) => void;
   /** One round of the quorum. */
   readonly voted: (votes: readonly CastVote[], outcome: QuorumOutcome) => void;
+  /** A resolver's datagram that answers nothing. */
+  readonly strayed: (voter: Voter) => void;
   readonly render: () => Promise<string>;
 };
 
@@ -38,6 +40,7 @@ export function createMetrics(name: string, region: string): Metrics {
   const recorded = new Counter({ name: 'continuum_events_total', help: 'Recorded events.', labelNames: ['event'], registers });
   const votes = new Counter({ name: 'continuum_quorum_votes_total', help: 'Votes of the resolvers by voter and outcome.', labelNames: ['voter', 'vendor', 'vote'], registers });
   const rounds = new Counter({ name: 'continuum_quorum_rounds_total', help: 'Rounds of the quorum by outcome.', labelNames: ['outcome'], registers });
+  const strays = new Counter({ name: 'continuum_quorum_strays_total', help: 'Datagrams of the resolvers that answer no question under way: late, doubled or forged.', labelNames: ['voter', 'vendor'], registers });
   const held = gauge('continuum_lease_held_by_quorum', '1 while validity rests on attestations because the witness is not heard.');
   const lost = gauge('continuum_audit_lost_entries', 'Evidence that could not be written.');
   return {
@@ -73,6 +76,7 @@ export function createMetrics(name: string, region: string): Metrics {
       for (const { voter, vote } of cast) votes.inc({ voter: voter.name, vendor: voter.vendor, vote: vote.kind });
       rounds.inc({ outcome: outcome.kind });
     },
+    strayed: ({ name: voter, vendor }) => strays.inc({ voter, vendor }),
     render: () => registry.metrics(),
   };
 }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { regionId, VOTES_NEEDED } from '@continuum/core';
+import type { Voter } from '@continuum/core';
 import { createDnsRegister } from '@continuum/adapters/dns-register/index';
 import type { RegisterMemory, RegisterVoter } from '@continuum/adapters/dns-register/index';
 import { gateTimeoutMs } from '@continuum/adapters/envoy-rds/bootstrap';
@@ -32,7 +33,7 @@ export type OpenPorts = {
 };
 
 /** Throws for a configuration that cannot be used; opens no connection that it would have to wait for. */
-export async function openPorts(config: ContinuumConfig, log: Logger): Promise<OpenPorts> {
+export async function openPorts(config: ContinuumConfig, log: Logger, onStray: (voter: Voter) => void): Promise<OpenPorts> {
   const { spec, local } = config;
   const region = regionId(local.region);
   const register = await openRegister(config, log);
@@ -60,7 +61,7 @@ export async function openPorts(config: ContinuumConfig, log: Logger): Promise<O
     admin: local.gateway.admin,
   });
   const resolvers = createResolvers({ servers: spec.dns.resolvers, timeoutMs: RESOLVER_TIMEOUT_MS });
-  const quorum = await openQuorum(config);
+  const quorum = await openQuorum(config, onStray);
   return {
     register,
     database,
@@ -76,7 +77,7 @@ export async function openPorts(config: ContinuumConfig, log: Logger): Promise<O
 }
 
 /** Null when the specification says nothing of attestations. */
-async function openQuorum(config: ContinuumConfig): Promise<Quorum | null> {
+async function openQuorum(config: ContinuumConfig, onStray: (voter: Voter) => void): Promise<Quorum | null> {
   const { spec, local } = config;
   const { attestation, resolvers } = spec.dns;
   if (attestation === undefined) return null;
@@ -86,6 +87,7 @@ async function openQuorum(config: ContinuumConfig): Promise<Quorum | null> {
     lease: leaseOf(config),
     region: regionId(local.region),
     publicKeys: attestation.publicKeys,
+    onStray,
     voters: resolvers.map((one) => ({
       name: one.name,
       vendor: vendorOf(one) ?? one.name,

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
 import { createQuorum } from '@continuum/adapters/quorum/index';
-import { makeQuestion } from '@continuum/adapters/quorum/question';
-import { CONTROL_LABEL, attestationName, monoMs, regionId } from '@continuum/core';
+import { createQuestions } from '@continuum/adapters/quorum/questions';
+import { CONTROL_LABEL, monoMs, regionId } from '@continuum/core';
 import { systemClock } from '@continuum/runtime';
 import { generateKeyPair } from '@continuum/wire';
 import { test } from 'tap';
@@ -146,7 +146,7 @@ test('noise at its sockets is dropped and counted, and it goes on', async (t) =>
   t.ok(replies.some((reply) => reply !== null && ((reply[2] ?? 0) & 2) !== 0), 'some are cut');
   t.ok(replies.some((reply) => reply === null), 'some are not answered');
   // The beacon's own question is read by its own codec, and limited just the same.
-  const control = makeQuestion(attestationName({ nonce: 'a'.repeat(32), lease: CONTROL_LABEL, region: 'r1' }, ZONE), new Uint8Array(34)).bytes;
+  const control = createQuestions(`${CONTROL_LABEL}.r1.${ZONE}`).next().bytes;
   const limited = await Promise.all(Array.from({ length: 60 }, () => exchange(control, at, 300)));
   const isCut = (reply: Buffer | null): boolean => reply !== null && ((reply[2] ?? 0) & 2) !== 0 && reply.length < control.length;
   t.ok(limited.filter(isCut).length >= 20 && limited.filter((reply) => reply === null).length >= 20, 'half are cut, half are not answered');

@@ -8,7 +8,7 @@ import type { Server } from 'node:net';
 import { Packet } from 'dns2';
 import type { Resource } from 'dns2';
 
-export type Asked = { readonly bytes: Buffer; readonly packet: Packet; readonly name: string; readonly transport: 'udp' | 'tcp' };
+export type Asked = { readonly bytes: Buffer; readonly packet: Packet; readonly name: string; readonly transport: 'udp' | 'tcp'; readonly fromPort: number };
 /** Null: no answer. More than one: each is sent, in order. */
 export type Behaviour = (asked: Asked, resolver: HostileResolver) => Buffer | readonly Buffer[] | null | Promise<Buffer | null>;
 
@@ -42,7 +42,7 @@ export async function startHostileResolver(address: string, port: number, behave
   };
   udp.on('message', (bytes, from) => {
     asker = from;
-    void answer(resolver, bytes, 'udp', (reply) => {
+    void answer(resolver, bytes, 'udp', from.port, (reply) => {
       // What it holds back until after the end of its test is never sent.
       if (!closed) udp.send(reply, from.port, from.address);
     });
@@ -50,7 +50,7 @@ export async function startHostileResolver(address: string, port: number, behave
   const tcp = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.on('data', (chunk) => {
-      void answer(resolver, chunk.subarray(2), 'tcp', (reply) => {
+      void answer(resolver, chunk.subarray(2), 'tcp', socket.remotePort ?? 0, (reply) => {
         const length = Buffer.alloc(2);
         length.writeUInt16BE(reply.length);
         socket.write(Buffer.concat([length, reply]));
@@ -71,9 +71,9 @@ export function answerTo({ packet, name }: Asked, texts: readonly (readonly stri
   return reply.toBuffer();
 }
 
-async function answer(resolver: HostileResolver, bytes: Buffer, transport: Asked['transport'], send: (reply: Buffer) => void): Promise<void> {
+async function answer(resolver: HostileResolver, bytes: Buffer, transport: Asked['transport'], fromPort: number, send: (reply: Buffer) => void): Promise<void> {
   const packet = Packet.parse(bytes);
-  const replies = await resolver.behave({ bytes, packet, name: packet.questions[0]?.name ?? '', transport }, resolver);
+  const replies = await resolver.behave({ bytes, packet, name: packet.questions[0]?.name ?? '', transport, fromPort }, resolver);
   if (replies === null) return;
   for (const reply of Buffer.isBuffer(replies) ? [replies] : replies) send(reply);
 }

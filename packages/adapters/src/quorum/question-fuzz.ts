@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Packet } from 'dns2';
 import type { Resource } from 'dns2';
 import { plainText } from './plain-answer.ts';
-import { makeQuestion, readAnswer, readByLibrary } from './question.ts';
+import { RANDOM_BYTES, makeQuestion, questionForm, readAnswer, readByLibrary } from './question.ts';
 import type { Question } from './question.ts';
 
 export type FuzzReport = { readonly packets: number; readonly notOurs: number; readonly unusable: number; readonly texts: number; readonly plain: number; readonly wrong: readonly string[] };
@@ -16,8 +16,8 @@ const TEXT = 'c1 0123456789abcdef0123456789abcdef counter r1 7 4000 signature';
 /** `random`: in [0, 1), seeded by the caller. */
 export function fuzzAnswers(packets: number, random: () => number): FuzzReport {
   const below = (limit: number): number => Math.floor(random() * limit);
-  const noise = (length: number): Uint8Array => Uint8Array.from({ length }, () => below(256));
-  const question = makeQuestion('0123456789abcdef0123456789abcdef.counter.r1.attest.app.test', noise(34));
+  const noise = (length: number): Buffer => Buffer.from(Array.from({ length }, () => below(256)));
+  const question = makeQuestion(questionForm('counter.r1.attest.app.test'), noise(RANDOM_BYTES));
   // As the library writes it, and as a recursor does: a pointer to the question's name, with and without EDNS.
   const seeds = [answerBytes(question), compressed(question, false), compressed(question, true)];
   const counts = { packets, notOurs: 0, unusable: 0, texts: 0, plain: 0 };
@@ -25,7 +25,7 @@ export function fuzzAnswers(packets: number, random: () => number): FuzzReport {
   for (let count = 0; count < packets; count++) {
     const noisy = below(8) === 0;
     const genuine = seeds[below(seeds.length)] ?? Buffer.alloc(0);
-    const bytes = noisy ? Buffer.from(noise(below(256))) : Buffer.from(genuine);
+    const bytes = noisy ? noise(below(256)) : Buffer.from(genuine);
     for (let left = noisy ? 0 : below(5); left > 0; left--) bytes[below(bytes.length)] = below(256);
     const sent = !noisy && below(6) === 0 ? bytes.subarray(0, below(bytes.length)) : bytes;
     const reading = readAnswer(sent, question);
@@ -48,8 +48,8 @@ export function fuzzAnswers(packets: number, random: () => number): FuzzReport {
 function answerBytes(question: Question): Buffer {
   const reply = new Packet();
   reply.header = new Packet.Header({ id: question.id, qr: 1, rd: 1, ra: 1 });
-  reply.questions = [new Packet.Question(question.name, Packet.TYPE.TXT, Packet.CLASS.IN)];
-  reply.answers = [{ name: question.name, type: Packet.TYPE.TXT, class: Packet.CLASS.IN, ttl: 0, data: [TEXT] } as unknown as Resource];
+  reply.questions = Packet.parse(question.bytes).questions;
+  reply.answers = [{ name: reply.questions[0]?.name, type: Packet.TYPE.TXT, class: Packet.CLASS.IN, ttl: 0, data: [TEXT] } as unknown as Resource];
   return reply.toBuffer();
 }
 

@@ -17,6 +17,13 @@ const { TYPE, CLASS, RCODE } = Packet;
 const QUESTION_HEADER = Buffer.from([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
 const EDNS_RECORD = Buffer.from([0, 0, TYPE.EDNS, EDNS_BYTES >> 8, EDNS_BYTES & 255, 0, 0, 0, 0, 0, 0]);
 const LABEL_LENGTH_MAX = 63;
+/** Of the nonce, in hex: a label of its own, after its length. */
+const NONCE_BYTES = 16;
+const NONCE_LENGTH = 2 * NONCE_BYTES;
+const NONCE_AT = HEADER_BYTES + 1;
+/** What a question takes: nonce, identifier, and one bit for each letter of the longest name. */
+export const RANDOM_BYTES = NONCE_BYTES + 2 + 32;
+const CASE_AT = NONCE_BYTES + 2;
 const LETTER_A = 97;
 const LETTER_Z = 122;
 /** From a letter to the same in upper case. */
@@ -24,8 +31,9 @@ const UPPER_CASE = 32;
 
 export type Question = {
   readonly id: number;
-  /** As asked, in mixed case. */
-  readonly name: string;
+  readonly nonce: string;
+  /** What follows the nonce in the name, in lower case. */
+  readonly restName: string;
   readonly bytes: Buffer;
   /** Where the question section ends in `bytes`. */
   readonly questionEnd: number;
@@ -39,30 +47,48 @@ export type Reading =
   | { readonly kind: 'nothing'; readonly reason: string }
   | { readonly kind: 'unusable'; readonly reason: string };
 
-/** `random`: bytes that nobody can guess; its first two are the identifier, the rest the case of each letter (0x20). */
-export function makeQuestion(name: string, random: Uint8Array, overHttps = false): Question {
-  // RFC 8484: over HTTPS the identifier is 0, and TLS says whose answer it is.
-  const id = overHttps ? 0 : ((random[0] ?? 0) << 8) | (random[1] ?? 0);
-  // On the wire a name takes two bytes more than its text; a type and a class follow it.
-  const questionEnd = HEADER_BYTES + name.length + 2 + 4;
+/** The name in lower case and without a dot at its end; the nonce is its first label. Each question made of it has one of its own. */
+export type QuestionForm = { readonly bytes: Buffer; readonly letters: readonly number[]; readonly restName: string; readonly questionEnd: number };
+
+/** All that is the same in every question for `<nonce>.<restName>`, written once. */
+export function questionForm(restName: string): QuestionForm {
+  const labels = restName.split('.');
+  // A name takes two bytes more than its text (a length, and the root); a type and a class follow it.
+  const questionEnd = NONCE_AT + NONCE_LENGTH + 1 + restName.length + 1 + 4;
   const bytes = Buffer.alloc(questionEnd + EDNS_RECORD.length);
-  bytes.writeUInt16BE(id);
   QUESTION_HEADER.copy(bytes, 2);
-  const textAt = HEADER_BYTES + 1;
-  bytes.write(name, textAt, 'latin1');
-  mixCase(bytes.subarray(textAt, textAt + name.length), random.subarray(2));
-  const mixed = bytes.toString('latin1', textAt, textAt + name.length);
-  // Each label's length stands where the dot before it does in the text.
-  for (let from = 0; from <= mixed.length; ) {
-    const dot = mixed.indexOf('.', from);
-    const length = (dot < 0 ? mixed.length : dot) - from;
-    assert(length >= 1 && length <= LABEL_LENGTH_MAX, 'QUESTION_LABEL', mixed);
-    bytes[HEADER_BYTES + from] = length;
-    from += length + 1;
+  bytes[NONCE_AT - 1] = NONCE_LENGTH;
+  const letters: number[] = [];
+  let at = NONCE_AT + NONCE_LENGTH;
+  for (const label of labels) {
+    assert(label.length >= 1 && label.length <= LABEL_LENGTH_MAX, 'QUESTION_LABEL', restName);
+    bytes[at++] = label.length;
+    bytes.write(label, at, 'latin1');
+    for (const end = at + label.length; at < end; at++) {
+      const letter = bytes[at] ?? 0;
+      if (letter >= LETTER_A && letter <= LETTER_Z) letters.push(at);
+    }
   }
   bytes.writeUInt32BE((TYPE.TXT << 16) | CLASS.IN, questionEnd - 4);
   EDNS_RECORD.copy(bytes, questionEnd);
-  return { id, name: mixed, bytes, questionEnd };
+  return { bytes, letters, restName, questionEnd };
+}
+
+/** `random`: `RANDOM_BYTES` that nobody can guess: nonce, identifier, the case of each letter (0x20). */
+export function makeQuestion(form: QuestionForm, random: Buffer, overHttps = false): Question {
+  const { letters, restName, questionEnd } = form;
+  const nonce = random.toString('hex', 0, NONCE_BYTES);
+  const bytes = Buffer.from(form.bytes);
+  // RFC 8484: over HTTPS the identifier is 0, and TLS says whose answer it is.
+  const id = overHttps ? 0 : random.readUInt16BE(NONCE_BYTES);
+  bytes.writeUInt16BE(id);
+  bytes.write(nonce, NONCE_AT, 'latin1');
+  for (let index = 0; index < letters.length; index++) {
+    const letterAt = letters[index] ?? 0;
+    const bit = ((random[CASE_AT + (index >> 3)] ?? 0) >> (index & 7)) & 1;
+    bytes[letterAt] = (bytes[letterAt] ?? 0) - bit * UPPER_CASE;
+  }
+  return { id, nonce, restName, bytes, questionEnd };
 }
 
 /** Never throws, whatever the bytes are. */
@@ -87,19 +113,11 @@ export function readByLibrary(bytes: Buffer, asked: Question): Exclude<Reading, 
   return readRecord(packet, asked);
 }
 
-function mixCase(letters: Buffer, random: Uint8Array): void {
-  for (let index = 0; index < letters.length; index++) {
-    const letter = letters[index] ?? 0;
-    const bit = ((random[index >> 3] ?? 0) >> (index & 7)) & 1;
-    if (bit === 1 && letter >= LETTER_A && letter <= LETTER_Z) letters[index] = letter - UPPER_CASE;
-  }
-}
-
 function answersTo(bytes: Buffer, { id, bytes: question, questionEnd }: Question): boolean {
   if (bytes.readUInt16BE(0) !== id || ((bytes[2] ?? 0) & QR_AND_OPCODE) !== QR) return false;
   if (bytes.readUInt16BE(4) !== 1) return false;
   // Name, type and class byte for byte: the case too, which a forger would have to guess.
-  return bytes.subarray(HEADER_BYTES, questionEnd).equals(question.subarray(HEADER_BYTES, questionEnd));
+  return bytes.compare(question, HEADER_BYTES, questionEnd, HEADER_BYTES, questionEnd) === 0;
 }
 
 function readRecord({ header, answers: [answer] }: Packet, asked: Question): Exclude<Reading, { kind: 'not-ours' }> {
@@ -111,7 +129,7 @@ function readRecord({ header, answers: [answer] }: Packet, asked: Question): Exc
   if (rcode !== RCODE.NOERROR) return { kind: 'unusable', reason: `response code ${rcode}` };
   if (answer === undefined) return { kind: 'nothing', reason: 'no record' };
   if (answer.type !== TYPE.TXT || answer.class !== CLASS.IN) return { kind: 'unusable', reason: `a record of type ${Packet.typeName(answer.type)}` };
-  if (answer.name.toLowerCase() !== asked.name.toLowerCase()) return { kind: 'unusable', reason: 'a record of another name' };
+  if (answer.name.toLowerCase() !== `${asked.nonce}.${asked.restName}`) return { kind: 'unusable', reason: 'a record of another name' };
   const { data } = answer;
   const [text] = Array.isArray(data) ? data : [];
   if (!Array.isArray(data) || data.length !== 1 || text === undefined) return { kind: 'unusable', reason: 'not one string' };

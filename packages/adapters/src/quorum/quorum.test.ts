@@ -1,11 +1,9 @@
 // Votes against resolvers that do everything a resolver must not do. What is not the target's own fresh, signed word is never one.
 
-import { createPrivateKey, sign } from 'node:crypto';
 import { createSecureServer } from 'node:http2';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Vote } from '@continuum/core';
-import { CONTROL_LABEL, attestationToSign, encodeAttestation, readAttestationName, regionId, tally } from '@continuum/core';
-import { generateKeyPair } from '@continuum/wire';
+import { regionId, tally } from '@continuum/core';
 import { Packet } from 'dns2';
 import type { Resource } from 'dns2';
 import { test } from 'tap';
@@ -14,32 +12,17 @@ import { freePort } from '../../../../test/rig/process.ts';
 import { testCertificate } from '../../../../test/rig/certificate.ts';
 import { answerTo, startHostileResolver } from './hostile-resolver.ts';
 import type { Asked, Behaviour, HostileResolver } from './hostile-resolver.ts';
+import { ZONE, good, isControl, publicKeys, word } from './hostile-words.ts';
+import type { Word } from './hostile-words.ts';
 import { createQuorum } from './quorum.ts';
 import type { VoterOptions } from './quorum.ts';
 
-const ZONE = 'attest.app.test';
 const DEADLINE_MS = 400;
 /** Room for a first TLS handshake on a busy machine, after half of it. */
 const HANDSHAKE_MS = 4_000;
 const [r1, r2] = [regionId('r1'), regionId('r2')];
-const keys = { r1: await generateKeyPair(), r2: await generateKeyPair() };
 const never = new AbortController().signal;
-const publicKeys = { 'r1/1': keys.r1.publicKey, 'r2/1': keys.r2.publicKey };
 
-type Word = { nonce?: string; lease?: string; region?: string; epoch?: number; remainingMs?: number; by?: 'r1' | 'r2' };
-
-/** The signed text that a beacon would give for a name, or one that differs from it. */
-function word(name: string, change: Word = {}): string {
-  const asked = readAttestationName(name, ZONE);
-  if (asked === null) throw new Error(name);
-  const { by, ...rest } = change;
-  const attestation = { ...asked, epoch: asked.lease === CONTROL_LABEL ? 0 : 7, remainingMs: 1_000, ...rest };
-  const key = createPrivateKey(keys[by ?? (asked.region as 'r1' | 'r2')].privateKey);
-  return encodeAttestation(attestation, sign(null, Buffer.from(attestationToSign(attestation)), key).toString('base64url'));
-}
-
-const isControl = ({ name }: Asked): boolean => name.toLowerCase().includes(`.${CONTROL_LABEL}.`);
-const good = (asked: Asked): Buffer => answerTo(asked, [[word(asked.name)]]);
 /** The control name rightly, and the target so. */
 const target = (behave: Behaviour): Behaviour => (asked, resolver) => (isControl(asked) ? good(asked) : behave(asked, resolver));
 
@@ -66,7 +49,7 @@ test('a proper answer is a vote', async (t) => {
   t.same(await voteBy(t, target(good)), { kind: 'attested', epoch: 7 });
 });
 
-test('each question has a nonce of its own, mixed case, and its own port and identifier', async (t) => {
+test('each question has a nonce of its own, mixed case, and its own identifier', async (t) => {
   const seen: Asked[] = [];
   const started = await resolver(t, (asked) => {
     seen.push(asked);
@@ -197,7 +180,7 @@ test('HTTPS is the second transport of the same voter, over HTTP/2, with a trust
     request.on('end', () => {
       const bytes = Buffer.concat(chunks);
       const packet = Packet.parse(bytes);
-      const asked: Asked = { bytes, packet, name: packet.questions[0]?.name ?? '', transport: 'tcp' };
+      const asked: Asked = { bytes, packet, name: packet.questions[0]?.name ?? '', transport: 'tcp', fromPort: 0 };
       response.writeHead(200, { 'content-type': 'application/dns-message' });
       response.end(answerTo(asked, [[word(asked.name, isControl(asked) ? {} : { epoch })]]));
     });

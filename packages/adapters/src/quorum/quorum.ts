@@ -1,17 +1,24 @@
 // The resolvers as voters. Each is asked on its own, by its own transports, within its own deadline, with a nonce that no name had
 // before: for the target's word, and for the control name of the asking region, without which silence would prove nothing. What comes
 // back is checked here (nonce, lease, region, signature); what it means is decided in core.
+//
+// A round comes seldom, and each time the processor has forgotten the code: therefore few steps, called back without promises.
 
-import { createPublicKey, randomBytes, verify } from 'node:crypto';
-import { CONTROL_LABEL, attestationName, attestationToSign, findingOf, parseAttestation, voteOf } from '@continuum/core';
-import type { AttestationQuestion, CastVote, Finding, RegionId, Voter } from '@continuum/core';
+import { CONTROL_LABEL, voteOf } from '@continuum/core';
+import type { Finding, RegionId, Voter } from '@continuum/core';
 import type { QuorumPort } from '@continuum/ports';
-import { keyRegion, publicKeyBytes } from '@continuum/wire';
 import type { PublicKey } from '@continuum/wire';
 import type { Agent } from 'undici';
+import { createDatagrams } from './datagrams.ts';
+import type { Datagrams, Endpoint } from './datagrams.ts';
 import { askHttps, askPlain, httpsAgent } from './exchange.ts';
-import type { Endpoint, Settled } from './exchange.ts';
-import { makeQuestion } from './question.ts';
+import type { Settled } from './exchange.ts';
+import { createJudge } from './proof.ts';
+import type { Question } from './question.ts';
+import { createQuestions } from './questions.ts';
+import type { Questions } from './questions.ts';
+import { createRoundEnd } from './round-end.ts';
+import type { RoundEnd } from './round-end.ts';
 
 export type VoterOptions = Voter &
   Endpoint & {
@@ -26,113 +33,92 @@ export type QuorumOptions = {
   readonly voters: readonly VoterOptions[];
   /** The regions' public keys by key id, `<region>/<label>`. */
   readonly publicKeys: Readonly<Record<string, PublicKey>>;
+  /** A datagram came from a resolver that answers no question under way: late, doubled or forged. */
+  readonly onStray?: (voter: Voter) => void;
 };
 
 export type Quorum = QuorumPort & { readonly close: () => Promise<void> };
 
-type Verify = (region: string, text: string, signature: string) => boolean;
-type VoterParts = { readonly voter: VoterOptions; readonly agent: Agent | null };
+/** What all questions about one thing have in common. */
+type About = { readonly lease: string; readonly region: string; readonly questions: Questions };
+type Ballot = { readonly part: VoterParts; finding: Finding | null; control: Finding | null };
+type Hear = (of: Question, reading: Settled) => void;
+type Second = { readonly url: string; readonly agent: Agent };
+type VoterParts = Endpoint & { readonly voter: Voter; readonly datagrams: Datagrams; readonly second: Second | null };
 
-const NONCE_BYTES = 16;
 /** The control name is the region's own: a region that finds nothing at itself has no second place to look from. */
 const OWN_SILENCE: Finding = { kind: 'nothing', reason: 'a region cannot control its own silence' };
-/** The identifier and one bit for each letter of the longest name. */
-const RANDOM_BYTES = 2 + 32;
 
 /** Throws `KeyError` for a key that is none. */
 export async function createQuorum(options: QuorumOptions): Promise<Quorum> {
-  const proves = createVerify(options.publicKeys);
-  const parts: VoterParts[] = options.voters.map((voter) => ({
-    voter,
-    agent: voter.https === undefined ? null : httpsAgent(voter.https.ca),
-  }));
+  const { lease, region, zone, onStray = () => undefined } = options;
+  const judge = createJudge(options.publicKeys);
+  const parts = options.voters.map(({ name, vendor, address, port, https }): VoterParts => {
+    const voter: Voter = { name, vendor };
+    const second = https === undefined ? null : { url: https.url, agent: httpsAgent(https.ca) };
+    return { voter, address, port, second, datagrams: createDatagrams({ address, port }, () => onStray(voter)) };
+  });
+  const control: About = { lease: CONTROL_LABEL, region, questions: createQuestions(`${CONTROL_LABEL}.${region}.${zone}`) };
+  /** There are as many targets as regions. */
+  const targets = new Map<RegionId, About>();
+  const aboutTarget = (target: RegionId): About => {
+    const about = targets.get(target) ?? { lease, region: target, questions: createQuestions(`${lease}.${target}.${zone}`) };
+    targets.set(target, about);
+    return about;
+  };
+  const find = (part: VoterParts, { lease: of, region: by, questions }: About, end: RoundEnd, found: (finding: Finding) => void): void =>
+    ask(part, questions, end, ({ nonce }, reading) => found(reading.kind === 'text' ? judge(reading.text, { nonce, lease: of, region: by }) : reading));
   return {
-    round: async (target, timeoutMs, signal) => {
-      const deadlineMs = performance.now() + timeoutMs;
-      const { lease, region } = options;
-      return Promise.all(
-        parts.map(async (part): Promise<CastVote> => {
-          const { name, vendor } = part.voter;
-          const voter = { name, vendor };
-          if (signal.aborted) return { voter, vote: { kind: 'abstain', reason: 'aborted' } };
-          const [about, control] = await Promise.all([
-            find(part, { lease, region: target }, options.zone, proves, deadlineMs),
-            target === region ? OWN_SILENCE : find(part, { lease: CONTROL_LABEL, region }, options.zone, proves, deadlineMs),
-          ]);
-          return { voter, vote: voteOf(about, control) };
-        }),
-      );
-    },
+    round: (target, timeoutMs, signal) =>
+      new Promise((resolve) => {
+        if (signal.aborted || parts.length === 0) return resolve(parts.map(({ voter }) => ({ voter, vote: { kind: 'abstain', reason: 'aborted' } })));
+        const about = aboutTarget(target);
+        const ballots = parts.map((part): Ballot => ({ part, finding: null, control: target === region ? OWN_SILENCE : null }));
+        const end = createRoundEnd(timeoutMs);
+        const count = (): void => {
+          const cast = ballots.flatMap(({ part, finding, control: own }) => (finding === null || own === null ? [] : [{ voter: part.voter, vote: voteOf(finding, own) }]));
+          if (cast.length < ballots.length) return;
+          end.clear();
+          resolve(cast);
+        };
+        for (const ballot of ballots) {
+          find(ballot.part, about, end, (finding) => {
+            ballot.finding = finding;
+            count();
+          });
+          if (ballot.control !== null) continue;
+          find(ballot.part, control, end, (finding) => {
+            ballot.control = finding;
+            count();
+          });
+        }
+      }),
     close: async () => {
-      await Promise.all(parts.map(({ agent }) => agent?.destroy()));
+      for (const { datagrams } of parts) datagrams.close();
+      await Promise.all(parts.map(({ second }) => second?.agent.destroy()));
     },
   };
 }
 
-/** One resolver's finding by both of its transports. Two words that differ are no word. */
-async function find(
-  { voter, agent }: VoterParts,
-  asked: Omit<AttestationQuestion, 'nonce'>,
-  zone: string,
-  proves: Verify,
-  deadlineMs: number,
-): Promise<Finding> {
-  const { https } = voter;
-  const ask = async (transport: (question: ReturnType<typeof makeQuestion>) => Promise<Settled>, overHttps: boolean): Promise<Finding> => {
-    const random = randomBytes(NONCE_BYTES + RANDOM_BYTES);
-    const question: AttestationQuestion = { ...asked, nonce: random.toString('hex', 0, NONCE_BYTES) };
-    const answer = await transport(makeQuestion(attestationName(question, zone), random.subarray(NONCE_BYTES), overHttps));
-    return answer.kind === 'text' ? judge(answer.text, question, proves) : answer;
+/** One resolver by both of its transports: the second is asked when the first has brought nothing, or not yet by half of the time. */
+function ask(part: VoterParts, questions: Questions, end: RoundEnd, hear: Hear): void {
+  const first = questions.next();
+  const { datagrams, second } = part;
+  if (second === null) return askPlain(first, part, datagrams, end, (reading) => hear(first, reading));
+  let [open, asked, over] = [2, false, false];
+  const bring: Hear = (of, reading) => {
+    open -= 1;
+    if (over) return;
+    if (reading.kind === 'nothing' && open > 0) return askSecond();
+    over = true;
+    hear(of, reading);
   };
-  const plain = ask((question) => askPlain(question, voter, deadlineMs), false);
-  if (https === undefined || agent === null) return plain;
-  const early = await Promise.race([plain, halfWay(deadlineMs)]);
-  if (early !== null && early.kind !== 'nothing') return early;
-  const second = ask((question) => askHttps(question, https.url, agent, deadlineMs), true);
-  return Promise.race([unlessNothing(plain), unlessNothing(second), both(plain, second)]);
-}
-
-/** What a text proves about the question: its own region's word, for this nonce, signed with that region's key. */
-function judge(text: string, asked: AttestationQuestion, proves: Verify): Finding {
-  const parsed = parseAttestation(text);
-  if (!parsed.ok) return { kind: 'unusable', reason: `not an attestation (${parsed.problem})` };
-  const { attestation, signature } = parsed;
-  const finding = findingOf(attestation, asked);
-  if (finding.kind === 'unusable') return finding;
-  return proves(asked.region, attestationToSign(attestation), signature) ? finding : { kind: 'unusable', reason: 'wrong signature' };
-}
-
-/** By this thread: the way to another one and back takes longer than a signature. */
-function createVerify(publicKeys: QuorumOptions['publicKeys']): Verify {
-  const ring = Object.entries(publicKeys).map(([keyId, key]) => {
-    const x = Buffer.from(publicKeyBytes(keyId, key)).toString('base64url');
-    return { region: keyRegion(keyId), key: createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' }) };
-  });
-  return (region, text, signature) => {
-    const bytes = Buffer.from(signature, 'base64url');
-    return ring.some((one) => one.region === region && verify(null, Buffer.from(text), one.key, bytes));
+  const askSecond = (): void => {
+    if (asked || over) return;
+    asked = true;
+    const question = questions.nextOverHttps();
+    void askHttps(question, second.url, second.agent, end.atMs).then((reading) => bring(question, reading));
   };
-}
-
-function halfWay(deadlineMs: number): Promise<null> {
-  return new Promise((resolve) => {
-    setTimeout(() => resolve(null), Math.max(0, (deadlineMs - performance.now()) / 2));
-  });
-}
-
-/** Settles only with something: a transport that found nothing leaves the word to the other one. */
-function unlessNothing(finding: Promise<Finding>): Promise<Finding> {
-  return new Promise((resolve) => {
-    void finding.then((found) => {
-      if (found.kind !== 'nothing') resolve(found);
-    });
-  });
-}
-
-async function both(plain: Promise<Finding>, second: Promise<Finding>): Promise<Finding> {
-  const [one, other] = await Promise.all([plain, second]);
-  if (one.kind === 'attested' && other.kind === 'attested' && one.epoch !== other.epoch) {
-    return { kind: 'unusable', reason: `two words: epochs ${one.epoch} and ${other.epoch}` };
-  }
-  return one.kind === 'nothing' ? other : one;
+  askPlain(first, part, datagrams, end, (reading) => bring(first, reading));
+  end.atHalf(askSecond);
 }

@@ -21,6 +21,8 @@ const REMAINING = /^(?:0|[1-9][0-9]{0,8})$/;
 /** The 64 bytes of an Ed25519 signature in base64url. */
 const SIGNATURE = /^[A-Za-z0-9_-]{86}$/;
 const VERSION = 'c1';
+/** All of them at once, each in a group: the processor that reads one word in 300 ms has forgotten a reader of seven steps. */
+const WHOLE = new RegExp(`^${VERSION} ${[NONCE, `(?:${CONTROL_LABEL}|${inner(NAME)})`, NAME, EPOCH, REMAINING, SIGNATURE].map((one) => `(${inner(one)})`).join(' ')}$`);
 /** Keeps this signature from ever being one over something else: the same key signs requests to the witness. */
 const DOMAIN = 'continuum attestation\n';
 
@@ -51,19 +53,26 @@ export function encodeAttestation(attestation: Attestation, signature: string): 
 
 /** Strict: exactly what `encodeAttestation` writes, or the first field that is not so. The signature is not checked here. */
 export function parseAttestation(text: string): ParsedAttestation {
-  if (text.length > ATTESTATION_LENGTH_MAX) return { ok: false, problem: 'too-long' };
-  if (!/^[\x20-\x7e]*$/.test(text)) return { ok: false, problem: 'not-ascii' };
-  const fields = text.split(' ');
-  if (fields.length !== 7) return { ok: false, problem: 'field-count' };
-  const [version, nonce, lease, region, epoch, remaining, signature] = fields as [string, string, string, string, string, string, string];
-  if (version !== VERSION) return { ok: false, problem: 'version' };
-  if (!NONCE.test(nonce)) return { ok: false, problem: 'nonce' };
-  if (lease !== CONTROL_LABEL && !NAME.test(lease)) return { ok: false, problem: 'lease' };
-  if (!NAME.test(region)) return { ok: false, problem: 'region' };
-  if (!EPOCH.test(epoch) || !Number.isSafeInteger(Number(epoch))) return { ok: false, problem: 'epoch' };
-  if (!REMAINING.test(remaining)) return { ok: false, problem: 'remaining' };
-  if (!SIGNATURE.test(signature)) return { ok: false, problem: 'signature' };
+  const fields = WHOLE.exec(text);
+  if (fields === null) return { ok: false, problem: firstProblem(text) };
+  const [, nonce, lease, region, epoch, remaining, signature] = fields as unknown as [string, string, string, string, string, string, string];
+  if (!Number.isSafeInteger(Number(epoch))) return { ok: false, problem: 'epoch' };
   return { ok: true, attestation: { nonce, lease, region, epoch: Number(epoch), remainingMs: Number(remaining) }, signature };
+}
+
+/** Of a text that is not as it must be. */
+function firstProblem(text: string): AttestationProblem {
+  if (text.length > ATTESTATION_LENGTH_MAX) return 'too-long';
+  if (!/^[\x20-\x7e]*$/.test(text)) return 'not-ascii';
+  const fields = text.split(' ');
+  if (fields.length !== 7) return 'field-count';
+  const [version, nonce, lease, region, epoch, remaining] = fields as [string, string, string, string, string, string];
+  if (version !== VERSION) return 'version';
+  if (!NONCE.test(nonce)) return 'nonce';
+  if (lease !== CONTROL_LABEL && !NAME.test(lease)) return 'lease';
+  if (!NAME.test(region)) return 'region';
+  if (!EPOCH.test(epoch)) return 'epoch';
+  return REMAINING.test(remaining) ? 'signature' : 'remaining';
 }
 
 export type AttestationQuestion = { readonly nonce: string; readonly lease: string; readonly region: string };
@@ -94,6 +103,11 @@ export function readAttestationName(name: string, zone: string): AttestationQues
   const [nonce, lease, region] = labels as [string, string, string];
   if (!NONCE.test(nonce) || !NAME.test(region) || (lease !== CONTROL_LABEL && !NAME.test(lease))) return null;
   return { nonce, lease, region };
+}
+
+/** A pattern without its anchors. */
+function inner(pattern: RegExp | string): string {
+  return typeof pattern === 'string' ? pattern : pattern.source.slice(1, -1);
 }
 
 function body({ nonce, lease, region, epoch, remainingMs }: Attestation): string {
