@@ -59,8 +59,8 @@ t.test('with HTTPS gone too there is one voice left: the holder stops at the end
   t.equal((await r2.status()).actingEpoch, 0);
 });
 
-t.test('nothing is left running', async (t) => {
-  await load.verdict('r1', 0);
+t.test('nothing was lost, nobody took over, and nothing is left running', async (t) => {
+  for (const { name, passed, evidence } of await load.verdict('r1', 0)) t.ok(passed, `${name}: ${evidence}`);
   t.same(await stopAndLook(site), []);
   await stopAll();
 });
