@@ -2,18 +2,20 @@
 // specification of a controller (kind Continuum) is read too: its names are an active-hotstandby of two regions.
 
 import type { PdnsVersion, PlacementInput } from '@continuum/core';
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { parseConfigFile, problemAt } from './config-file.ts';
 import { API_VERSION, generation, leaseOf, parseConfig, timingsOf } from './spec.ts';
 import type { ConfigProblem } from './spec.ts';
 
+const atMost = (characters: number) => z.string().max(characters, `use at most ${characters} characters`);
+const fromOne = z.number().int().min(1, 'use a whole number from 1');
 const probeWish = {
-  intervalSeconds: z.number().int().min(1).optional(),
-  failures: z.number().int().min(1).optional(),
+  intervalSeconds: fromOne.optional(),
+  failures: fromOne.optional(),
   failUntilProbed: z.boolean().optional(),
   httpCode: z.number().int().optional(),
-  timeoutSeconds: z.number().int().min(1).optional(),
-  match: z.string().max(200).optional(),
+  timeoutSeconds: fromOne.optional(),
+  match: atMost(200).optional(),
 };
 const port = z.number().int().min(1, 'use 1 to 65535').max(65_535, 'use 1 to 65535');
 
@@ -25,15 +27,16 @@ const document = z.strictObject({
   metadata: z.strictObject({ name: z.string().regex(NAME, 'use 1 to 63 of a-z, 0-9 and inner hyphens'), generation: generation.optional() }),
   spec: z.strictObject({
     placement: z.enum(['single-region', 'active-active', 'active-hotstandby'], 'use single-region, active-active or active-hotstandby'),
-    zone: z.string().max(255),
-    names: z.array(z.string().max(255)).min(1, 'give at least one name').max(64),
+    zone: atMost(255),
+    names: z.array(atMost(255)).min(1, 'give at least one name').max(64, 'give at most 64 names'),
     ttlSeconds: z.number().int(),
-    regions: z.array(z.strictObject({ name: z.string().max(31), addresses: z.array(z.string().max(45)).max(16), weight: z.number().int().optional() })).max(16),
-    select: z.enum(['nearest', 'weighted']).optional(),
-    probe: z.strictObject({ port, path: z.string().max(200), ...probeWish }).optional(),
-    lease: z.strictObject({ name: z.string().max(63), port, path: z.string().max(200).optional(), probe: z.strictObject(probeWish).optional() }).optional(),
+    regions: z.array(z.strictObject({ name: atMost(31), addresses: z.array(atMost(45)).max(16, 'give at most 16 addresses'), weight: z.number().int().optional() })).max(16, 'give at most 16 regions'),
+    select: z.enum(['nearest', 'weighted'], 'use nearest or weighted').optional(),
+    probe: z.strictObject({ port, path: atMost(200), ...probeWish }).optional(),
+    lease: z.strictObject({ name: atMost(63), port, path: atMost(200).optional(), probe: z.strictObject(probeWish).optional() }).optional(),
   }),
 });
+const ofAnyKind = z.looseObject({ kind: z.unknown() });
 
 export type Names = {
   /** Of the specification. */
@@ -45,14 +48,12 @@ export type Names = {
 export type ParsedNames = ({ readonly ok: true } & Names) | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
 export function parseNames(text: string, version: PdnsVersion): ParsedNames {
-  const raw = readYaml(text);
-  if (typeof raw === 'object' && raw !== null && 'kind' in raw && raw.kind === 'Continuum') return fromController(text, version);
-  const parsed = document.safeParse(raw);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => ({ path: issue.path.join('.') || '(file)', value: '(see there)', fix: issue.message, line: null }));
-    return { ok: false, problems };
-  }
-  const { placement, zone, names, ttlSeconds, regions, select, probe, lease } = parsed.data.spec;
+  const file = parseConfigFile(text, ofAnyKind);
+  if (!file.ok) return file;
+  if (file.config.kind === 'Continuum') return fromController(text, version);
+  const parsed = parseConfigFile(text, document);
+  if (!parsed.ok) return parsed;
+  const { placement, zone, names, ttlSeconds, regions, select, probe, lease } = parsed.config.spec;
   const input = {
     placement,
     version,
@@ -64,7 +65,7 @@ export function parseNames(text: string, version: PdnsVersion): ParsedNames {
     probe: probe === undefined ? undefined : present(probe),
     lease: lease === undefined ? undefined : present({ ...lease, probe: lease.probe === undefined ? undefined : present(lease.probe) }),
   };
-  const { metadata } = parsed.data;
+  const { metadata } = parsed.config;
   return { ok: true, name: metadata.name, generation: metadata.generation ?? 0, input: present(input) as PlacementInput };
 }
 
@@ -74,10 +75,12 @@ function fromController(text: string, version: PdnsVersion): ParsedNames {
   if (!parsed.ok) return parsed;
   const { config } = parsed;
   const { regions, dns } = config.spec;
-  const ports = [...new Set(regions.map(({ gateway }) => gateway.port))];
-  if (ports.length > 1) {
-    const problem = { path: 'spec.regions[1].gateway.port', value: String(ports[1]), fix: 'use the same port in every region: the probe’s URL holds one', line: null };
-    return { ok: false, problems: [problem] };
+  const [port = 0, ...others] = regions.map(({ gateway }) => gateway.port);
+  const other = others.findIndex((one) => one !== port);
+  if (other >= 0) {
+    const path = ['spec', 'regions', other + 1, 'gateway', 'port'];
+    const related = parseConfigFile(text, ofAnyKind, (raw, lineOf) => [problemAt(path, 'use the same port in every region: the probe’s URL holds one', raw, lineOf)]);
+    if (!related.ok) return related;
   }
   return {
     ok: true,
@@ -90,17 +93,9 @@ function fromController(text: string, version: PdnsVersion): ParsedNames {
       names: [dns.name],
       ttlSeconds: timingsOf(config).dnsTtlSeconds,
       regions: regions.map(({ name, gateway }) => ({ region: name, addresses: [gateway.address] })),
-      lease: { name: leaseOf(config), port: ports[0] ?? 0 },
+      lease: { name: leaseOf(config), port },
     },
   };
-}
-
-function readYaml(text: string): unknown {
-  try {
-    return parse(text, { maxAliasCount: 0 });
-  } catch {
-    return undefined;
-  }
 }
 
 /** Without the keys that were not given. */
