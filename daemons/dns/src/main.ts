@@ -28,6 +28,7 @@ import { readSpec } from './publish-spec.ts';
 import { openTargets } from './publish-targets.ts';
 import { describe, startPublishing } from './publishing.ts';
 import type { Publishing } from './publishing.ts';
+import { readSecret, rotatingSecret } from './secrets.ts';
 
 const EXIT_UNAVAILABLE = 69;
 const EXIT_CONFIG = 78;
@@ -109,7 +110,7 @@ function startPublisher({ config, log, registry, watches }: Daemon, publish: Pub
     return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', `publish.stateDir ${stateDir}: ${(error as Error).message}; use a folder that this user may write`);
   }
   const memory = openPublishMemory(stateDir, (problem) => log.error({ event: 'dns-memory-lost' }, `${problem}: what is on the servers decides`));
-  const targets = openTargets(publish, { who: config.region, memory, secret: readSecret, nowMs: () => systemClock.now().monoMs });
+  const targets = openTargets(publish, { who: config.region, memory, secret: (field, file) => openSecret(field, file, log), nowMs: () => systemClock.now().monoMs });
   const publishing = startPublishing({ targets, specFile, regionAddresses, compareIntervalMs, log, metrics, random: Math.random }, first.spec, text);
   log.info({ publisher: publish.publisher, targets: targets.map((one) => one.name), spec: first.spec.name }, 'publishing');
   const [authority] = publish.publisher === 'powerdns' ? publish.servers.map((one) => one.authority) : publish.manager.authorities;
@@ -159,10 +160,12 @@ function readKey(file: string): KeyObject {
   return fail(EXIT_CONFIG, 'CTM_KEY_INVALID', `beacon.privateKeyFile ${file}: it is a key of type ${key.asymmetricKeyType}; use an Ed25519 key`);
 }
 
-function readSecret(field: string, file: string): string {
-  const secret = readGiven(field, file).trim();
-  if (/^[\x21-\x7e]{1,4096}$/.test(secret)) return secret;
-  return fail(EXIT_CONFIG, 'CTM_KEY_INVALID', `${field} ${file}: use one line of printable characters, at most 4096`);
+function openSecret(field: string, file: string, log: Logger): () => string {
+  const first = readSecret(field, file);
+  if (!first.ok) return fail(EXIT_CONFIG, first.code, first.message);
+  const onRotated = (): void => log.info({ event: 'dns-key-rotated', field }, `${field}: another key from now on`);
+  const onUnusable = (message: string): void => log.warn({ event: 'dns-key-unusable', field }, `${message}; the last one stays in force`);
+  return rotatingSecret({ field, file, first: first.value, onRotated, onUnusable });
 }
 
 function readGiven(field: string, file: string): string {

@@ -12,7 +12,8 @@ export type OpenTargets = {
   /** Who publishes, for the canary's name. */
   readonly who: string;
   readonly memory: PublishMemory;
-  readonly secret: (field: string, file: string) => string;
+  /** The key in a file, asked for at every use. Ends the process when there is none at the start. */
+  readonly secret: (field: string, file: string) => () => string;
   readonly nowMs: () => number;
 };
 

@@ -168,6 +168,25 @@ test('a server that is down stops no other one; it gets what it lacks when it is
   await late.started.stop();
 });
 
+test('a key that is rotated, at the server and in the file, needs no restart', async (t) => {
+  const rotatedFile = join(folder, 'rotated-key');
+  writeFileSync(rotatedFile, API_KEY);
+  const ports = { dnsPort: await freePort(ADDRESS), apiPort: await freePort(ADDRESS) };
+  const before = await startServer('ns3', ports);
+  const servers = [{ name: 'ns3', apiUrl: `http://${ADDRESS}:${ports.apiPort}`, apiKeyFile: rotatedFile, authority: `${ADDRESS}:${ports.dnsPort}` }];
+  const daemon = await startDaemon('rotated', specText(), { publisher: 'powerdns', servers });
+  await inPlace(daemon, 'ns3');
+  await before.started.stop();
+  const apiKey = 'the-key-after-it';
+  await startAuthoritative({ folder: join(folder, 'ns3'), region: 'ns3', address: ADDRESS, ...ports, apiKey, zone: ZONE, nameServers: [{ region: 'ns3', address: ADDRESS }] });
+  await waitFor('the old key to be refused', () => daemon.events().some(({ code }) => code === 'CTM_DNS_UNAUTHORIZED'));
+  writeFileSync(rotatedFile, `${apiKey}\n`);
+  await inPlace(daemon, 'ns3');
+  await told(daemon, 'dns-key-rotated');
+  t.notMatch(readFileSync(daemon.started.logFile, 'utf8'), new RegExp(`${API_KEY}|${apiKey}`));
+  await daemon.started.stop();
+});
+
 test('through a manager: one commit for one change, taken back when its name servers answer something else', async (t) => {
   const manager = await startPoolDomainManager([ZONE]);
   const tokenFile = join(folder, 'token');

@@ -70,10 +70,10 @@ async function addKey(api: Api, { name, secret }: RegionKey, signal: AbortSignal
   if (!made.ok) return made;
   if (made.value.status === 201) return success(null);
   // 409: the key is there, perhaps with another secret.
-  if (made.value.status !== 409) return rejected('POST /tsigkeys', { status: made.value.status, body: '' });
+  if (made.value.status !== 409) return rejected('POST /tsigkeys', { status: made.value.status, quoted: '' });
   const changed = await api.call('PUT', `/tsigkeys/${encodeURIComponent(`${plain}.`)}`, body, signal);
   if (!changed.ok) return changed;
-  return changed.value.status === 200 ? success(null) : rejected(`PUT /tsigkeys of ${plain}`, { status: changed.value.status, body: '' });
+  return changed.value.status === 200 ? success(null) : rejected(`PUT /tsigkeys of ${plain}`, { status: changed.value.status, quoted: '' });
 }
 
 function settingProblems(values: ReadonlyMap<string, string>): AuthorityProblem[] {

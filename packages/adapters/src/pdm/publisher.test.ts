@@ -40,4 +40,21 @@ test('problem documents are mapped by type, then by status; anything else is not
   }
 });
 
+test('a manager, or a proxy before it, that repeats the request does not get the token into a message', async (t) => {
+  for (const [status, body] of [[403, JSON.stringify({ type: 'x', title: `you sent ${token}`, detail: token })], [200, `you sent ${token}`], [502, token]] as const) {
+    manager.fail({ status, body });
+    const made = await createPdmPublisher({ url, token }).commit(ZONE, change, never);
+    t.notOk(made.ok);
+    t.notMatch(JSON.stringify(made), new RegExp(token));
+  }
+});
+
+test('a token that was rotated counts at the next commit', async (t) => {
+  let now = 'the-one-of-yesterday';
+  const publisher = createPdmPublisher({ url, token: () => now });
+  t.match(await publisher.commit(ZONE, { ...change, key: 'rotated' }, never), { ok: false, failure: { code: 'CTM_PDM_UNAUTHORIZED' } });
+  now = token;
+  t.match(await publisher.commit(ZONE, { ...change, key: 'rotated' }, never), { ok: true });
+});
+
 test('the manager ends', (t) => manager.close().then(() => t.pass('ended')));

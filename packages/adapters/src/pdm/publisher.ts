@@ -12,8 +12,8 @@ import { failure, success } from '@continuum/ports';
 export type PdmOptions = {
   /** Origin of the manager. */
   readonly url: string;
-  /** Sent as a bearer token; stands in no message. */
-  readonly token: string;
+  /** Sent as a bearer token; stands in no message. A function is asked before every commit. */
+  readonly token: string | (() => string);
   /** At most so long for one commit. */
   readonly timeoutMs?: number;
 };
@@ -90,10 +90,12 @@ export function createPdmPublisher(options: PdmOptions): PdmPublisher {
   };
 }
 
+/** `text`: as it may stand in a message. */
 type Answer = { readonly status: number; readonly text: string; readonly json: unknown };
 
-async function post({ url, token }: PdmOptions, key: string, body: string, signal: AbortSignal): Promise<Result<Answer>> {
+async function post({ url, token: given }: PdmOptions, key: string, body: string, signal: AbortSignal): Promise<Result<Answer>> {
   const path = `${url.replace(/\/$/, '')}/v1/commit`;
+  const token = typeof given === 'string' ? given : given();
   try {
     const response = await request(path, {
       method: 'POST',
@@ -112,8 +114,10 @@ async function post({ url, token }: PdmOptions, key: string, body: string, signa
       if (bytes > REPLY_BYTES_MAX) return failure('CTM_PDM_REPLY_INVALID', `more than ${REPLY_BYTES_MAX} bytes`);
       chunks.push(chunk as Buffer);
     }
-    const text = Buffer.concat(chunks).toString('utf8');
-    return success({ status: response.statusCode, text, json: parseJson(text) });
+    const said = Buffer.concat(chunks).toString('utf8');
+    // What repeats the request, as a proxy may, repeats the token; and a refusal is quoted.
+    const text = said.replaceAll(token, '(token)');
+    return success({ status: response.statusCode, text, json: parseJson(response.statusCode < 300 ? said : text) });
   } catch (cause) {
     if (signal.aborted) return failure('CTM_PDM_TIMEOUT', `POST ${path}: no answer in time; it may have been carried out`, cause);
     return failure('CTM_PDM_UNREACHABLE', `POST ${path}: ${(cause as { code?: string }).code ?? (cause as Error).message}`, cause);

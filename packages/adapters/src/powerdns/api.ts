@@ -10,7 +10,8 @@ import { failure, success } from '@continuum/ports';
 export type PowerdnsOptions = {
   /** For example `http://127.0.0.1:8081`. The API gives the power to run code on the name server: loopback or TLS only. */
   readonly url: string;
-  readonly apiKey: string;
+  /** A function is asked before every exchange, so that a key that was rotated counts at once. */
+  readonly apiKey: string | (() => string);
   /** Random number from 0 to 1, for the jitter. */
   readonly random?: () => number;
   readonly tries?: number;
@@ -18,7 +19,10 @@ export type PowerdnsOptions = {
 };
 
 type Method = 'GET' | 'PATCH' | 'POST' | 'PUT' | 'DELETE';
-export type Reply = { readonly status: number; readonly body: string };
+/** `quoted`: the beginning of the body as it may stand in a message. */
+export type Reply = { readonly status: number; readonly body: string; readonly quoted: string };
+
+type Quotable = Pick<Reply, 'status' | 'quoted'>;
 
 const REPLY_BYTES_MAX = 8_388_608;
 const MESSAGE_LENGTH_MAX = 200;
@@ -40,7 +44,8 @@ export function createApi(options: PowerdnsOptions): Api {
     call: async (method, path, body, signal) => {
       for (let attempt = 1; ; attempt++) {
         if (method !== 'GET') writes++;
-        const reply = await exchange(method, `${api}${path}`, body, options.apiKey, signal);
+        const key = typeof options.apiKey === 'string' ? options.apiKey : options.apiKey();
+        const reply = await exchange(method, `${api}${path}`, body, key, signal);
         if (!reply.ok || reply.value.status < 500) return reply;
         if (attempt === tries) return failure('CTM_DNS_SERVER_ERROR', `${method} ${path}: ${describe(reply.value)}, ${tries} times`);
         try {
@@ -79,7 +84,10 @@ async function exchange(
       if (bytes > REPLY_BYTES_MAX) return failure('CTM_DNS_REPLY_INVALID', `${method} ${url}: more than ${REPLY_BYTES_MAX} bytes`);
       chunks.push(chunk as Buffer);
     }
-    return success({ status: response.statusCode, body: Buffer.concat(chunks).toString('utf8') });
+    const text = Buffer.concat(chunks).toString('utf8');
+    // What repeats the request, as a proxy may, repeats the key.
+    const quoted = text.replaceAll(apiKey, '(key)').slice(0, MESSAGE_LENGTH_MAX).replaceAll(/\s+/g, ' ');
+    return success({ status: response.statusCode, body: text, quoted });
   } catch (cause) {
     if (signal.aborted) return failure('CTM_DNS_TIMEOUT', `${method} ${url}: no reply in time`, cause);
     const reason = (cause as { code?: string }).code ?? (cause as Error).message;
@@ -96,14 +104,14 @@ export function parse<T>(schema: z.ZodType<T>, reply: Reply, what: string): Resu
   }
 }
 
-export function rejected(what: string, reply: Reply): { ok: false; failure: Failure } {
+export function rejected(what: string, reply: Quotable): { ok: false; failure: Failure } {
   const message = `${what}: ${describe(reply)}`;
   if (reply.status === 401) return failure('CTM_DNS_UNAUTHORIZED', `${message}; is the API key that of this server?`);
   if (reply.status === 404) return failure('CTM_DNS_ZONE_MISSING', message);
   return failure('CTM_DNS_REFUSED', message);
 }
 
-const describe = (reply: Reply): string => `HTTP ${reply.status} ${reply.body.slice(0, MESSAGE_LENGTH_MAX).replaceAll(/\s+/g, ' ')}`;
+const describe = (reply: Quotable): string => `HTTP ${reply.status} ${reply.quoted}`;
 
 export const absolute = (zone: string): string => (zone.endsWith('.') ? zone : `${zone}.`);
 export const zonePath = (zone: string): string => `/zones/${encodeURIComponent(absolute(zone))}`;

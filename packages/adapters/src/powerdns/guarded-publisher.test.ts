@@ -102,6 +102,21 @@ test('an expression that does not answer never reaches the real name', async (t)
   t.match(await server.publisher.compare(ZONE, standby, soon()), { ok: true, value: { lacking: [], stray: [] } });
 });
 
+test('an attempt that is given up in its middle leaves no canary behind', async (t) => {
+  const mute = createSocket('udp4');
+  const mutePort = await freePort(ADDRESS);
+  await new Promise<void>((resolve) => mute.bind(mutePort, ADDRESS, resolve));
+  t.teardown(() => mute.close());
+  const ending = new AbortController();
+  mute.once('message', () => ending.abort());
+  const asking = createGuardedPublisher({ publisher: server.publisher, authority: { address: ADDRESS, port: mutePort }, queryTimeoutMs: 300 });
+  const changed = standby.map((rrset) => ({ ...rrset, ttlSeconds: 9 }));
+  t.match(await asking.publish(ZONE, wanted(changed), ending.signal), { ok: false });
+  const compared = await server.publisher.compare(ZONE, standby, soon());
+  t.match(compared, { ok: true, value: { lacking: [], stray: [] } });
+  t.same(compared.ok && compared.value.contents({ name: `_continuum-canary.${ZONE}.`, type: 'LUA' }), []);
+});
+
 test('on a server of 5.1 a changed LUA record is refused before anything is written, on an unknown one too', async (t) => {
   const writes = server.publisher.writes();
   const claiming = (version: string) => createGuardedPublisher({ publisher: { ...server.publisher, version: async () => ({ ok: true, value: version }) }, authority });

@@ -44,6 +44,7 @@ export type GuardedPublisher = {
 
 const CANARY_LABEL = '_continuum-canary';
 const QUERY_TIMEOUT_MS = 2_000;
+const REMOVE_MS = 5_000;
 
 type Refusal = { readonly ok: false; readonly failure: Failure };
 
@@ -122,6 +123,7 @@ async function tryCanary(
     if (!written.ok) problem ??= written;
     else if (silent !== null) problem ??= failure('CTM_DNS_CANARY_FAILED', `the records of ${rrset.name} were tried at ${name}: ${silent}. The real names were not touched`);
   }
-  const removed = await publisher.remove(zone, name, 'LUA', signal);
+  // Whoever had enough of it must not leave it there: it would stay until the next new expression.
+  const removed = await publisher.remove(zone, name, 'LUA', AbortSignal.timeout(REMOVE_MS));
   return problem ?? (removed.ok ? null : removed);
 }

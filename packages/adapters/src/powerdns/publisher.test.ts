@@ -1,5 +1,6 @@
 // The publisher against a real PowerDNS.
 
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'tap';
@@ -70,6 +71,27 @@ test('the key stands in no failure, whatever fails', async (t) => {
     t.notOk(failed.ok);
     t.notMatch(inspect(failed, { depth: 10 }), /must-not-be-seen/);
   }
+});
+
+test('a server, or a proxy before it, that repeats the request does not get the key into a message', async (t) => {
+  const apiKey = 'must-not-be-seen';
+  const echo = createServer((request, response) => response.writeHead(request.method === 'GET' ? 403 : 502).end(JSON.stringify(request.headers)));
+  const port = await freePort(ADDRESS);
+  await new Promise<void>((resolve) => echo.listen(port, ADDRESS, resolve));
+  t.teardown(() => echo.close());
+  const publisher = createPowerdnsPublisher({ url: `http://${ADDRESS}:${port}`, apiKey, tries: 1 });
+  for (const failed of [await publisher.serial('app.test', soon()), await publisher.flush('app.test', soon())]) {
+    t.match(failed, { ok: false, failure: { message: /x-api-key/ } });
+    t.notMatch(JSON.stringify(failed), /must-not-be-seen/);
+  }
+});
+
+test('a key that was rotated counts at the next exchange', async (t) => {
+  let apiKey = 'the-one-of-yesterday';
+  const publisher = createPowerdnsPublisher({ url, apiKey: () => apiKey });
+  t.match(await publisher.version(soon()), { ok: false, failure: { code: 'CTM_DNS_UNAUTHORIZED' } });
+  apiKey = KEY;
+  t.match(await publisher.version(soon()), { ok: true });
 });
 
 test('a database that is locked for a moment is waited for', async (t) => {
