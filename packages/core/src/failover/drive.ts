@@ -117,7 +117,7 @@ function driveRegister(draft: Draft): void {
 
 function nextCommand(draft: Draft, view: LeaseView): LeaseCommand | null {
   const { state } = draft;
-  const { policy, instance, phase, grant } = state;
+  const { policy, instance, phase } = state;
   const from = { region: policy.region, seq: state.seq + 1, instance };
   const reacquires = isHeldPastExpiry(draft) && state.registerProblem === null;
   if (phase.kind === 'acquiring' || reacquires) {
@@ -131,12 +131,10 @@ function nextCommand(draft: Draft, view: LeaseView): LeaseCommand | null {
     if (renewalDue(draft)) {
       return { kind: 'renew', ...from, epoch, ttlMs: policy.timings.ttlMs, policyHash: policy.hash };
     }
-    if (grant !== null) {
-      const command = holderCommand(draft, view, from);
-      if (command !== null) return command;
-    }
+    const command = holderCommand(draft, view, from);
+    if (command !== null) return command;
   }
-  return intentCommand(draft, from);
+  return intentCommand(draft, view, from);
 }
 
 /** A gate that still serves keeps the lease from being given back: it then runs out, and the gate's validity before it (I4). */
@@ -148,8 +146,8 @@ function isGateShut(draft: Draft): boolean {
 type From = { readonly region: RegionId; readonly seq: number; readonly instance: string };
 
 function renewalDue(draft: Draft): boolean {
-  const { grant, lastRenewMs, policy } = draft.state;
-  if (grant === null || lastRenewMs === null || !holdsGrant(draft)) return true;
+  const { lastRenewMs, policy } = draft.state;
+  if (lastRenewMs === null || !holdsGrant(draft)) return true;
   return draft.due(addMs(lastRenewMs, policy.timings.renewMs));
 }
 
@@ -171,7 +169,7 @@ function holderCommand(draft: Draft, view: LeaseView, from: From): LeaseCommand 
     return { kind: 'setInSync', ...from, epoch, inSync: only };
   }
   if (phase.kind !== 'active') return null;
-  const inSync = nextInSync(draft);
+  const inSync = nextInSync(draft, view);
   return inSync === null ? null : { kind: 'setInSync', ...from, epoch, inSync };
 }
 
@@ -179,11 +177,11 @@ function holderCommand(draft: Draft, view: LeaseView, from: From): LeaseCommand 
  * The in-sync set that the register should hold now, or null when it is right. Widen before you narrow: a region is added only
  * while commits wait for it, and it is removed *before* commits stop waiting for it (I3, I8).
  */
-function nextInSync(draft: Draft): readonly RegionId[] | null {
+function nextInSync(draft: Draft, view: LeaseView): readonly RegionId[] | null {
   const { state } = draft;
-  const { view, policy, streaming, synchronous, caughtUp } = state;
-  if (view === null || synchronous === null || state.databaseAction !== null) return null;
-  const lost = lostStandbys(draft);
+  const { policy, streaming, synchronous, caughtUp } = state;
+  if (synchronous === null || state.databaseAction !== null) return null;
+  const lost = lostStandbys(draft, view);
   const keep = view.inSync.filter(
     (region) => region === policy.region || (policy.regions.includes(region) && synchronous.includes(region) && !lost.includes(region)),
   );
@@ -197,18 +195,17 @@ function nextInSync(draft: Draft): readonly RegionId[] | null {
 }
 
 /** Standbys in the in-sync set that have been missed for long enough. */
-function lostStandbys(draft: Draft): readonly string[] {
-  const { view, policy, streaming } = draft.state;
-  if (view === null || freshDatabase(draft) === null) return [];
+function lostStandbys(draft: Draft, view: LeaseView): readonly string[] {
+  const { policy, streaming } = draft.state;
+  if (freshDatabase(draft) === null) return [];
   const missing = view.inSync.filter((region) => region !== policy.region && !streaming.regions.includes(region));
   if (missing.length === 0 || !draft.due(addMs(streaming.sinceMs, policy.timings.standbyLossMs))) return [];
   return missing;
 }
 
-function intentCommand(draft: Draft, from: From): LeaseCommand | null {
+function intentCommand(draft: Draft, { intent, holder }: LeaseView, from: From): LeaseCommand | null {
   const { state } = draft;
-  const { policy, view, operator } = state;
-  const intent = view?.intent ?? null;
+  const { policy, operator } = state;
   const givenUp = intent !== null && state.lastSwitchover?.id === intent.id;
   if (givenUp && (intent.to === policy.region || (intent.from === policy.region && state.phase.kind === 'active'))) {
     return { kind: 'answerSwitchover', ...from, id: intent.id, answer: 'cancelled', reasons: [] };
@@ -222,7 +219,6 @@ function intentCommand(draft: Draft, from: From): LeaseCommand | null {
     state.lastSwitchover = { id: intent.id, result: `refused by ${intent.to}: ${intent.reasons.join('; ')}` };
     return { kind: 'answerSwitchover', ...from, id: intent.id, answer: 'cancelled', reasons: intent.reasons };
   }
-  const holder = view?.holder ?? null;
   if (operator?.kind === 'switchover' && intent === null && holder !== null && holder !== operator.to) {
     const { id, to } = operator;
     return { kind: 'requestSwitchover', region: from.region, seq: from.seq, instance: from.instance, id, from: holder, to, validForMs: SWITCHOVER_VALID_MS };
@@ -242,8 +238,8 @@ function driveDatabase(draft: Draft): void {
   const { state } = draft;
   const { phase, grant, view, policy } = state;
   if (view === null || state.databaseAction !== null) return;
-  if (phase.kind === 'rejoining') return driveRejoin(draft);
-  if (phase.kind === 'standby' || phase.kind === 'fenced') return driveStandbyStart(draft);
+  if (phase.kind === 'rejoining') return driveRejoin(draft, view);
+  if (phase.kind === 'standby' || phase.kind === 'fenced') return driveStandbyStart(draft, view);
   if (grant === null || !holdsGrant(draft) || !draft.databaseFree()) return;
   const { epoch } = grant;
   if (phase.kind === 'promoting') {
@@ -262,22 +258,22 @@ function driveDatabase(draft: Draft): void {
   if (phase.step === 'demoting') draft.run({ kind: 'demote', epoch }, policy.timings.promoteBudgetMs);
 }
 
-function driveRejoin(draft: Draft): void {
+function driveRejoin(draft: Draft, view: LeaseView): void {
   const { state } = draft;
   const source = otherHolder(state);
-  if (source === null || isLeaseFree(draft) || state.view === null) return;
+  if (source === null || isLeaseFree(draft)) return;
   const database = freshDatabase(draft);
   if (database === null || database.role === 'unknown') return;
   if (!draft.databaseFree() || !draft.due(state.retryRejoinMs)) return;
-  const preserve = isInSync(state.view, state.policy.region) && database.shape === 'standby';
-  draft.run({ kind: 'rejoin', epoch: state.view.epoch, source, preserve }, REJOIN_TIMEOUT_MS);
+  const preserve = isInSync(view, state.policy.region) && database.shape === 'standby';
+  draft.run({ kind: 'rejoin', epoch: view.epoch, source, preserve }, REJOIN_TIMEOUT_MS);
 }
 
 /** Nobody holds the lease and the register counts on this standby: it must run to be able to take over, with nobody to follow. */
-function driveStandbyStart(draft: Draft): void {
-  const { view, policy } = draft.state;
+function driveStandbyStart(draft: Draft, view: LeaseView): void {
+  const { policy } = draft.state;
   const database = freshDatabase(draft);
-  if (view === null || database?.role !== 'down' || database.shape !== 'standby') return;
+  if (database?.role !== 'down' || database.shape !== 'standby') return;
   const source = policy.regions.find((region) => region !== policy.region);
   if (source === undefined || !isLeaseFree(draft) || !isInSync(view, policy.region) || !draft.databaseFree()) return;
   draft.run({ kind: 'rejoin', epoch: view.epoch, source, preserve: true }, REJOIN_TIMEOUT_MS);
@@ -286,8 +282,8 @@ function driveStandbyStart(draft: Draft): void {
 /** For whom commits should wait, or null when it is so: all that the register promises, and all that stream steadily. */
 function nextSynchronous(draft: Draft): readonly RegionId[] | null {
   const { state } = draft;
-  const { view, policy, streaming, synchronous, caughtUp } = state;
-  if (view === null || synchronous === null || freshDatabase(draft) === null) return null;
+  const { policy, streaming, synchronous, caughtUp } = state;
+  if (synchronous === null || freshDatabase(draft) === null) return null;
   const stable = draft.due(addMs(streaming.sinceMs, policy.timings.standbyStableMs));
   // A region that has left the specification is waited for until the register has let it go.
   const counted = promised(state);
