@@ -33,19 +33,23 @@ const UNTIL_THE_FIRST_FAILURE = `import fc from 'fast-check';
 fc.configureGlobal({ endOnFailure: true });
 const write = process.stdout.write.bind(process.stdout);
 let rest = '';
+let failure: string | null = null;
 process.stdout.write = (chunk: string) => {
-  const lines = (rest + chunk).split('\\n');
+  const lines = failure === null ? (rest + chunk).split('\\n') : [];
   rest = lines.pop() ?? '';
   for (const line of lines) {
     if (/^ *not ok /.test(line)) {
-      process.stdout.write = () => true;
-      write('not ok - ' + line.trim() + '\\n');
+      failure = line.trim();
       process.exit(1);
     }
     if (!line.startsWith(' ')) write(line + '\\n');
   }
   return true;
 };
+// Also a file that could not even be loaded is one that failed.
+process.prependListener('exit', (code) => {
+  if (code !== 0) write('not ok - ' + (failure ?? 'ended with ' + code) + '\\n');
+});
 `;
 
 /** @param {string} room */
@@ -128,8 +132,9 @@ function mutate({ room, files }, rooms, isLast) {
   const child = spawn(process.execPath, [STRYKER, 'run', config], {
     cwd: CORE,
     stdio: 'inherit',
-    // How long a room may take is for Stryker to say: tap's own 30 s would look like a test that failed.
-    env: { ...process.env, NODE_COMPILE_CACHE: join(CACHE, 'compiled'), TAP_TIMEOUT: '0' },
+    // How long a room may take is for Stryker to say: tap's own 30 s would look like a test that failed. What a failed test
+    // would have to say is not read.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(CACHE, 'compiled'), TAP_TIMEOUT: '0', TAP_DIAG: '0' },
   });
   return new Promise((resolve, reject) => {
     child.once('error', reject);
