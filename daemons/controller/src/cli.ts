@@ -1,13 +1,13 @@
-// `continuum`: the operator's command line on a controller's API. Exit codes: 0 done, 1 refused or failed, 2 wrong use,
-// 3 the controller cannot be reached.
+// `continuum`: the operator's command line on a controller's API. Exit codes: 0 done, 1 refused or failed, 2 wrong use
+// or a configuration with problems, 3 the controller cannot be reached.
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { request } from 'undici';
 import { formatProblems, parseConfig } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
-import type { AuditEntry } from '@continuum/runtime';
+import { callApi, checkApi, followEvents } from './api-client.ts';
+import type { Api, Quit } from './api-client.ts';
 import type { FailoverAnswer } from './api.ts';
 import { confirmed } from './confirm.ts';
 import { lag } from './lag-command.ts';
@@ -56,7 +56,6 @@ const USAGE = `continuum: keeps one of two regions active
   --output text|json`;
 
 const EXIT = { refused: 1, usage: 2, unreachable: 3 } as const;
-const REQUEST_TIMEOUT_MS = 10_000;
 const SWITCHOVER_WAIT_MS = 120_000;
 
 const options = {
@@ -93,7 +92,6 @@ const options = {
 } as const;
 
 type Values = ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>>['values'];
-type Api = { readonly url: string; readonly token: string };
 
 await main();
 
@@ -109,7 +107,7 @@ async function main(): Promise<void> {
   if (command === 'simulate') return simulated(values);
   if (command === 'events' && values.verify) return verify(values);
   const api = findApi(values);
-  if (command === 'status') return show(values, await call<Status>(api, 'GET', '/v1/status'), statusText);
+  if (command === 'status') return show(values, await call<Status>(api, 'GET', '/v1/status', 'phase'), statusText);
   if (command === 'plan') return plan(api, values);
   if (command === 'switchover') return values.cancel ? cancel(api, values) : switchover(api, values);
   if (command === 'failover') return failover(api, values);
@@ -130,7 +128,7 @@ function check(values: Values): void {
   const parsed = parseConfig(readGiven('--config', values.config));
   if (!parsed.ok) {
     if (values.output === 'json') say(JSON.stringify({ ok: false, problems: parsed.problems }, null, 2));
-    quit(EXIT.refused, formatProblems(values.config, parsed.problems));
+    quit(EXIT.usage, formatProblems(values.config, parsed.problems));
   }
   const { timings, region, name, mode, hash } = parsed.policy;
   show(values, { ok: true, name, region, mode, hash, timings }, (one) => `${name} for region ${region}, ${mode}\n${table(Object.entries(one.timings).map(([key, value]) => [key, String(value)]))}`);
@@ -187,30 +185,31 @@ function readConfig(file: string): ContinuumConfig {
 }
 
 /** Who holds the lease as the controller knows it; undefined when it cannot be asked, or does not know. */
-async function holderNow({ url, token }: Api): Promise<string | null | undefined> {
+async function holderNow(api: Api): Promise<string | null | undefined> {
+  const cannot: Quit = (_, message) => {
+    throw new Error(message);
+  };
   try {
-    const response = await request(`${url}/v1/status`, { headers: { authorization: `Bearer ${token}` }, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: REQUEST_TIMEOUT_MS });
-    const status = (await response.body.json()) as Partial<Status>;
-    return response.statusCode === 200 && status.lease !== null && status.lease !== undefined ? status.lease.holder : undefined;
+    return (await callApi<Status>(api, cannot, 'GET', '/v1/status', 'lease')).lease?.holder;
   } catch (error) {
-    process.stderr.write(`the controller at ${url} cannot be asked: ${(error as Error).message}\n`);
+    process.stderr.write(`${(error as Error).message}\n`);
     return undefined;
   }
 }
 
 async function plan(api: Api, values: Values): Promise<void> {
-  const result = await call<SwitchoverPlan>(api, 'POST', '/v1/switchover', { to: target(values), dryRun: true });
+  const result = await call<SwitchoverPlan>(api, 'POST', '/v1/switchover', 'steps', { to: target(values), dryRun: true });
   show(values, result, planText);
   if (!result.possible) process.exitCode = EXIT.refused;
 }
 
 async function switchover(api: Api, values: Values): Promise<void> {
   const to = target(values);
-  const { id } = await call<{ id: string }>(api, 'POST', '/v1/switchover', { to });
+  const { id } = await call<{ id: string }>(api, 'POST', '/v1/switchover', 'id', { to });
   const deadline = Date.now() + SWITCHOVER_WAIT_MS;
   let shown = '';
   while (Date.now() < deadline) {
-    const status = await call<Status>(api, 'GET', '/v1/status');
+    const status = await call<Status>(api, 'GET', '/v1/status', 'phase');
     const line = `${status.region}: ${phaseText(status)}, lease ${status.lease?.holder ?? 'free'} epoch ${status.lease?.epoch ?? '?'}`;
     if (values.output === 'text' && line !== shown) say(line);
     shown = line;
@@ -225,7 +224,7 @@ async function switchover(api: Api, values: Values): Promise<void> {
 }
 
 async function cancel(api: Api, values: Values): Promise<void> {
-  show(values, await call<object>(api, 'DELETE', '/v1/switchover'), () => 'asked to give up; see "continuum events"');
+  show(values, await call<{ accepted: boolean }>(api, 'DELETE', '/v1/switchover', 'accepted'), () => 'asked to give up; see "continuum events"');
 }
 
 async function failover(api: Api, values: Values): Promise<void> {
@@ -235,41 +234,25 @@ async function failover(api: Api, values: Values): Promise<void> {
     ...(values['estimated-loss'] === undefined ? {} : { estimatedLoss: values['estimated-loss'] }),
   };
   if (values.force) await askBeforeForce(api, values, body);
-  const result = await call<FailoverAnswer>(api, 'POST', '/v1/failover', body);
+  const result = await call<FailoverAnswer>(api, 'POST', '/v1/failover', 'preconditions', body);
   const measured = (one: FailoverAnswer): string => (values.force && one.measuredLoss !== null ? `\nmeasured: ${one.measuredLoss}` : '');
   show(values, result, (one) => `asked to take over; conditions now:\n${conditionsText(one.preconditions ?? [])}${measured(one)}`);
 }
 
 /** What it may cost is said before it is asked for, and an answer to something else is not taken for a yes. */
 async function askBeforeForce(api: Api, values: Values, body: object): Promise<void> {
-  const { measuredLoss } = await call<FailoverAnswer>(api, 'POST', '/v1/failover', { ...body, dryRun: true });
-  const { region } = await call<Status>(api, 'GET', '/v1/status');
+  const { measuredLoss } = await call<FailoverAnswer>(api, 'POST', '/v1/failover', 'preconditions', { ...body, dryRun: true });
+  const { region } = await call<Status>(api, 'GET', '/v1/status', 'phase');
   const question = `A forced takeover by ${region} may lose data. Measured: ${measuredLoss ?? 'nothing is known'}.\nYou say: ${values['estimated-loss'] ?? ''}`;
   if (values.yes) return;
   if (await confirmed(question, region)) return;
   quit(EXIT.refused, 'not confirmed: nothing was asked for');
 }
 
-async function events(api: Api, values: Values): Promise<void> {
-  const response = await send(api, 'GET', '/v1/events', undefined, values.follow ? 0 : REQUEST_TIMEOUT_MS);
-  let buffer = '';
-  response.body.setEncoding('utf8');
-  // Without --follow: what is there now, until the stream has nothing more to say for a moment.
-  const quiet = (): NodeJS.Timeout => setTimeout(() => process.exit(0), 300);
-  let timer = values.follow ? undefined : quiet();
-  for await (const chunk of response.body) {
-    buffer += String(chunk);
-    const parts = buffer.split('\n\n');
-    buffer = parts.pop() ?? '';
-    for (const part of parts) {
-      const data = part.split('\n').find((line) => line.startsWith('data: '))?.slice('data: '.length);
-      if (data === undefined || data === '') continue;
-      const entry = JSON.parse(data) as AuditEntry;
-      say(values.output === 'json' ? data : `${entry.at}  ${entry.region}  ${entry.event.padEnd(20)}  ${JSON.stringify(entry.detail)}`);
-    }
-    if (timer !== undefined) clearTimeout(timer);
-    timer = values.follow ? undefined : quiet();
-  }
+function events(api: Api, values: Values): Promise<void> {
+  return followEvents(api, quitFor, values.follow, (entry, text) => {
+    say(values.output === 'json' ? text : `${entry.at}  ${entry.region}  ${entry.event.padEnd(20)}  ${JSON.stringify(entry.detail)}`);
+  });
 }
 
 function verify(values: Values): void {
@@ -337,14 +320,12 @@ function target(values: Values): string {
 
 function findApi(values: Values): Api {
   if (values.api !== undefined && values['token-file'] !== undefined) {
-    return { url: values.api, token: readGiven('--token-file', values['token-file']).trim() };
+    return checkApi({ url: values.api, token: readGiven('--token-file', values['token-file']).trim() }, quitFor);
   }
   if (values.config === undefined) quit(EXIT.usage, 'name the controller: --config FILE, or --api URL and --token-file FILE');
-  const parsed = parseConfig(readGiven('--config', values.config));
-  if (!parsed.ok) quit(EXIT.usage, formatProblems(values.config, parsed.problems));
-  const { address, port, tokenFile } = parsed.config.local.api;
+  const { address, port, tokenFile } = readConfig(values.config).local.api;
   const host = address.includes(':') ? `[${address}]` : address;
-  return { url: `http://${host}:${port}`, token: readGiven('local.api.tokenFile', tokenFile).trim() };
+  return checkApi({ url: `http://${host}:${port}`, token: readGiven('local.api.tokenFile', tokenFile).trim() }, quitFor);
 }
 
 function readGiven(field: string, file: string): string {
@@ -355,35 +336,12 @@ function readGiven(field: string, file: string): string {
   }
 }
 
-async function call<T>(api: Api, method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
-  const response = await send(api, method, path, body, REQUEST_TIMEOUT_MS);
-  const text = await response.body.text();
-  if (response.statusCode < 400) return JSON.parse(text) as T;
-  const problem = parseProblem(text);
-  return quit(EXIT.refused, `${problem.code}: ${problem.detail}`);
+function quitFor(kind: Parameters<Quit>[0], message: string): never {
+  return quit(EXIT[kind], message);
 }
 
-async function send(api: Api, method: 'GET' | 'POST' | 'DELETE', path: string, body: object | undefined, timeoutMs: number): ReturnType<typeof request> {
-  try {
-    return await request(`${api.url}${path}`, {
-      method,
-      headers: { authorization: `Bearer ${api.token}`, 'content-type': 'application/json' },
-      headersTimeout: REQUEST_TIMEOUT_MS,
-      bodyTimeout: timeoutMs,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-  } catch (error) {
-    return quit(EXIT.unreachable, `no controller at ${api.url}: ${(error as Error).message}`);
-  }
-}
-
-function parseProblem(text: string): { code: string; detail: string } {
-  try {
-    const { code, detail } = JSON.parse(text) as { code?: string; detail?: string };
-    return { code: code ?? 'CTM_API_UNKNOWN', detail: detail ?? text };
-  } catch {
-    return { code: 'CTM_API_UNKNOWN', detail: text.slice(0, 200) };
-  }
+function call<T extends object>(api: Api, method: 'GET' | 'POST' | 'DELETE', path: string, has: keyof T & string, body?: object): Promise<T> {
+  return callApi<T>(api, quitFor, method, path, has, body);
 }
 
 function show<T>(values: Values, value: T, text: (value: T) => string): void {

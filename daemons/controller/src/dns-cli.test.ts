@@ -41,16 +41,16 @@ t.test('render: text for people, JSON for scripts, notes when something is lower
   t.equal(run('sing', '-f', file).status, 2);
   writeFileSync(file, NAMES.replace('192.0.2.1]', "'x', '192.0.2.1']"));
   const wrong = run('render', '-f', file, '--pdns', '5.0');
-  t.equal(wrong.status, 1);
+  t.equal(wrong.status, 2);
   t.match(wrong.stderr, /regions\[0\]\.addresses = "x"/);
 });
 
 t.test('unknown keys and missing sections are problems with their path', async (t) => {
-  t.match(renderCommand('f', NAMES.replace('select:', 'choose:'), '5.0', false), { exitCode: 1, text: /spec/ });
-  t.match(renderCommand('f', 'kind: Other', '5.0', false), { exitCode: 1, text: /ContinuumNames/ });
-  t.match(renderCommand('f', '{', '5.0', false), { exitCode: 1 });
-  t.match(renderCommand('f', 'kind: Continuum', '5.0', false), { exitCode: 1, text: /apiVersion/ });
-  t.match(renderCommand('f', NAMES.replace('active-active', 'active-hotstandby'), '5.0', false), { exitCode: 1, text: /lease/ });
+  t.match(renderCommand('f', NAMES.replace('select:', 'choose:'), '5.0', false), { exitCode: 2, text: /spec/ });
+  t.match(renderCommand('f', 'kind: Other', '5.0', false), { exitCode: 2, text: /ContinuumNames/ });
+  t.match(renderCommand('f', '{', '5.0', false), { exitCode: 2 });
+  t.match(renderCommand('f', 'kind: Continuum', '5.0', false), { exitCode: 2, text: /apiVersion/ });
+  t.match(renderCommand('f', NAMES.replace('active-active', 'active-hotstandby'), '5.0', false), { exitCode: 2, text: /lease/ });
 });
 
 t.test('an answer is right when it is the holder alone and no older than what is published', async (t) => {

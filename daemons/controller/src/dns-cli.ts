@@ -19,11 +19,11 @@ export function renderCommand(file: string, text: string, pdns: string, explain:
   const version = pdnsVersion(pdns);
   if (version === null) return problem(2, `--pdns ${pdns}: use one of ${PDNS_VERSIONS.join(', ')}, with or without a patch level`);
   const parsed = parseNames(text, version);
-  if (!parsed.ok) return { exitCode: 1, text: formatProblems(file, parsed.problems), value: { ok: false, problems: parsed.problems } };
+  if (!parsed.ok) return { exitCode: 2, text: formatProblems(file, parsed.problems), value: { ok: false, problems: parsed.problems } };
   const made = renderPlacement(parsed.input);
   if (made.ok) return { exitCode: 0, text: renderText(made.value, { explain }).trimEnd(), value: shown(made.value, explain) };
   const lines = made.problems.map(({ field, value, fix }) => `  ${file}  ${field} = ${value}\n      ${fix}`);
-  return { exitCode: 1, text: `${made.problems.length} problem(s) in ${file}\n${lines.join('\n')}`, value: { ok: false, problems: made.problems } };
+  return { exitCode: 2, text: `${made.problems.length} problem(s) in ${file}\n${lines.join('\n')}`, value: { ok: false, problems: made.problems } };
 }
 
 /** Makes the TXT record of a lease that has none yet, with this region's key. `floor`: it replaces one that was lost. */

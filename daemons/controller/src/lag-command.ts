@@ -25,9 +25,11 @@ type Answer = { readonly tag: string | null; readonly body: unknown };
 
 export async function lag(options: LagOptions, say: (text: string) => void, quit: Quit): Promise<void> {
   if (options.output !== 'text' && options.output !== 'json') quit(EXIT.usage, `--output ${options.output}: use text or json`);
+  if (!URL.canParse(options.prober)) quit(EXIT.usage, `--prober ${options.prober}: use the address of a lag prober, for example http://127.0.0.1:9188`);
+  const token = readToken(options['token-file'], quit);
   let tag: string | null = null;
   do {
-    const answer = await ask(options, tag, quit);
+    const answer = await ask({ ...options, token, hops: 1 }, tag, quit);
     if (answer !== null) {
       tag = answer.tag;
       say(options.output === 'json' ? JSON.stringify(answer.body) : describe(options.cluster, answer.body));
@@ -36,20 +38,30 @@ export async function lag(options: LagOptions, say: (text: string) => void, quit
   } while (options.watch);
 }
 
+function readToken(file: string | undefined, quit: Quit): string | null {
+  try {
+    return file === undefined ? null : readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    return quit(EXIT.usage, `--token-file ${file}: ${(error as Error).message}`);
+  }
+}
+
+/** `hops`: a prober sends us to the one that watches this cluster, and that one to nobody. */
+type Question = Pick<LagOptions, 'prober' | 'cluster'> & { readonly token: string | null; readonly hops: number };
+
 /** Null: nothing new while it waited. */
-async function ask({ prober, cluster, ...options }: LagOptions, tag: string | null, quit: Quit): Promise<Answer | null> {
+async function ask({ prober, cluster, token, hops }: Question, tag: string | null, quit: Quit): Promise<Answer | null> {
   const path = cluster === null ? '/v1/replication' : `/v1/replication/${encodeURIComponent(cluster)}`;
-  const file = options['token-file'];
   const headers = {
     ...(tag === null ? {} : { 'if-none-match': tag }),
-    ...(file === undefined ? {} : { authorization: `Bearer ${readFileSync(file, 'utf8').trim()}` }),
+    ...(token === null ? {} : { authorization: `Bearer ${token}` }),
   };
   const wait = tag === null || cluster === null ? '' : `?wait=${WAIT_S}`;
   try {
     const { statusCode, headers: got, body } = await request(new URL(`${path}${wait}`, prober), { headers, headersTimeout: REQUEST_TIMEOUT_MS + WAIT_S * 1_000 });
     const text = await body.text();
     if (statusCode === 304) return null;
-    if (statusCode === 307) return await ask({ prober: new URL(String(got['location'])).origin, cluster, ...options }, tag, quit);
+    if (statusCode === 307 && hops > 0) return await ask({ prober: new URL(String(got['location'])).origin, cluster, token, hops: hops - 1 }, tag, quit);
     if (statusCode !== 200) return quit(EXIT.refused, problemText(text));
     return { tag: typeof got['etag'] === 'string' ? got['etag'] : null, body: JSON.parse(text) };
   } catch (error) {

@@ -1,7 +1,7 @@
 // One region's controller in standalone mode: `main.ts --config continuum.yaml`. It reads its configuration once, takes
 // its directories and its addresses, and only then drives `decide`: a second controller never acts. Exit codes: 78 the
-// configuration or the state file is wrong, 75 something that it needs is taken (another controller, a port), 70 a
-// programming error.
+// configuration or the state file is wrong, 75 something that it needs is taken (another controller, a port), 74 the
+// disk does not take its state, 70 a programming error.
 
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
@@ -31,6 +31,7 @@ import type { OpenPorts } from './ports.ts';
 
 const EXIT_CONFIG = 78;
 const EXIT_TAKEN = 75;
+const EXIT_DISK = 74;
 const EXIT_BUG = 70;
 const RECENT_MAX = 500;
 /** Of the API's token. A shorter one can be guessed, an empty one would be sent by everybody. */
@@ -185,6 +186,8 @@ function readArguments(): { config?: string | undefined } {
 function readToken(config: ContinuumConfig): string {
   const { tokenFile } = config.local.api;
   const token = readGiven('local.api.tokenFile', tokenFile).trim();
+  // What a header cannot carry, nobody could ever send.
+  if (!/^[\x21-\x7e]*$/.test(token)) return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', `local.api.tokenFile ${tokenFile}: use one line of ASCII characters without spaces`);
   if (token.length >= TOKEN_LENGTH_MIN) return token;
   return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', `local.api.tokenFile ${tokenFile}: its token has ${token.length} characters, use at least ${TOKEN_LENGTH_MIN}`);
 }
@@ -263,12 +266,19 @@ function restore(config: ContinuumConfig): SavedState {
     return first;
   } catch (error) {
     if (error instanceof StateFileError) return fail(EXIT_CONFIG, error.code, error.message);
-    throw error;
+    return fail(EXIT_DISK, 'CTM_STATE_FILE_WRITE', `${file} cannot be written: ${(error as Error).message}; make room, or make it writable for this user`);
   }
 }
 
+/** An epoch that is not on disk does not count: the process ends before anything is done under it, and its lease runs out. */
 function persist(config: ContinuumConfig, saved: SavedState, granted: Epoch): void {
-  writeStateFile(stateFile(config), { instance: saved.instance, epoch: granted });
+  const file = stateFile(config);
+  try {
+    writeStateFile(file, { instance: saved.instance, epoch: granted });
+  } catch (error) {
+    log.fatal({ err: error }, `${file} cannot be written: make room, or make it writable for this user. Epoch ${granted} was not acted under`);
+    fail(EXIT_DISK, 'CTM_STATE_FILE_WRITE', `${file} cannot be written: ${(error as Error).message}; make room, or make it writable for this user`);
+  }
 }
 
 function stateFile(config: ContinuumConfig): string {

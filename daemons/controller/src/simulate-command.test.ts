@@ -26,7 +26,7 @@ spec:
       - { name: one, address: 192.0.2.8 }
       - { name: two, address: 192.0.2.9 }
       - { name: three, address: 192.0.2.10 }
-  witness: { url: "https://witness.example.net", lease: counter, publicKeys: { witness/1: MCowBQYDK2VwAyEA } }
+  witness: { url: "https://witness.example.net", lease: counter, publicKeys: { witness/1: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8 } }
 local:
   region: r1
   stateDir: /var/lib/continuum

@@ -32,6 +32,7 @@ function configure(name: string, local: Change = {}, spec: Change = {}): string 
   const home = join(folder, name);
   mkdirSync(home, { recursive: true });
   writeFileSync(join(home, 'token'), TOKEN);
+  writeFileSync(join(home, 'odd'), `${TOKEN}\n${TOKEN}`);
   writeFileSync(join(home, 'key.pem'), keys.privateKey);
   const file = join(home, 'continuum.yaml');
   const region = (one: string, host: string) => ({ name: one, gateway: { address: host, port: 8080 }, database: { host, port: 5432 } });
@@ -103,6 +104,7 @@ t.test('files that the configuration names are looked at before anything starts:
     ['empty-token', { api: { address: ADDRESS, port: apiPort, tokenFile: '/dev/null' } }, /^CTM_CONFIG_INVALID: local\.api\.tokenFile \/dev\/null: its token has 0 characters, use at least 16/],
     ['no-key', { witness: { keyId: 'r1/1', privateKeyFile: '/no/such/key' } }, /^CTM_CONFIG_INVALID: .*\/no\/such\/key/],
     ['bad-key', { witness: { keyId: 'r1/1', privateKeyFile: join(folder, 'bad-key', 'token') } }, /^CTM_CONFIG_INVALID: .*privateKey/],
+    ['odd-token', { api: { address: ADDRESS, port: apiPort, tokenFile: join(folder, 'odd-token', 'odd') } }, /^CTM_CONFIG_INVALID: local\.api\.tokenFile .*: use one line of ASCII characters without spaces/],
     ['bad-folder', { stateDir: '/dev/null/state' }, /^CTM_CONFIG_UNREADABLE: local\.stateDir \/dev\/null\/state: /],
   ];
   for (const [name, local, message] of cases) {
@@ -255,8 +257,8 @@ t.test('the command line checks a configuration without a controller', async (t)
   t.equal(good.code, 0);
   t.match(JSON.parse(good.stdout), { ok: true, region: 'r1', mode: 'automatic', timings: { ttlMs: 5_000, renewMs: 1_666 } });
   const wrong = configure('cli-wrong', {}, { mode: 'sometimes', timings: { ttl: '9s' } });
-  t.match(await run(CLI, 'check', '--config', wrong), { code: 1, stderr: /2 problems in .*\n.*spec\.mode = "sometimes"[\s\S]*the worst case is lease ttl 9000 ms/ });
+  t.match(await run(CLI, 'check', '--config', wrong), { code: 2, stderr: /2 problems in .*\n.*spec\.mode = "sometimes"[\s\S]*the worst case is lease ttl 9000 ms/ });
   const listed = await run(CLI, 'check', '--config', wrong, '--output', 'json');
-  t.equal(listed.code, 1);
+  t.equal(listed.code, 2);
   t.match(JSON.parse(listed.stdout), { ok: false, problems: [{ path: 'spec.mode' }, { path: 'spec.objective.rto' }] });
 });

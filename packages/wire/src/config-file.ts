@@ -2,9 +2,13 @@
 // found there and what to write instead, because whoever repairs a daemon at night should not have to start it five times.
 
 import { isIP } from 'node:net';
-import { LineCounter, parseDocument, visit } from 'yaml';
+import { isCollection, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import type { Document } from 'yaml';
 import { z } from 'zod';
+
+/** As much as a ConfigMap holds. The parser takes minutes for ten times that. */
+const LENGTH_MAX = 1024 * 1024;
+const SHOWN_MAX = 50;
 
 /** One thing wrong with a configuration. */
 export type ConfigProblem = {
@@ -31,8 +35,10 @@ export function parseConfigFile<T>(
   schema: z.ZodType<T>,
   relate: (raw: unknown, lineOf: LineOf) => readonly ConfigProblem[] = () => [],
 ): ConfigFile<T> {
+  // The parser takes minutes and gigabytes for what nobody wrote by hand.
+  if (text.length > LENGTH_MAX) return { ok: false, problems: [{ path: '(file)', value: `${text.length} characters`, fix: `give a configuration of at most ${LENGTH_MAX}: is this the right file?`, line: null }] };
   const lines = new LineCounter();
-  const yaml = parseDocument(text, { lineCounter: lines, strict: true, uniqueKeys: true });
+  const yaml = parseDocument(text, { lineCounter: lines, strict: true, uniqueKeys: false });
   const unusable = notPlainYaml(yaml, lines);
   if (unusable.length > 0) return { ok: false, problems: unusable };
   const raw: unknown = yaml.toJS({ maxAliasCount: 0 });
@@ -51,18 +57,21 @@ export function parseConfigFile<T>(
 
 /** The problems as an operator reads them. */
 export function formatProblems(file: string, problems: readonly ConfigProblem[]): string {
-  const rows = problems.map(
+  const rows = problems.slice(0, SHOWN_MAX).map(
     (one) => `  ${file}${one.line === null ? '' : `:${one.line}`}  ${one.path} = ${one.value}\n      ${one.fix}`,
   );
-  return `${problems.length} problem${problems.length === 1 ? '' : 's'} in ${file}\n${rows.join('\n')}`;
+  const more = problems.length > SHOWN_MAX ? `\n  and ${problems.length - SHOWN_MAX} more` : '';
+  return `${problems.length} problem${problems.length === 1 ? '' : 's'} in ${file}\n${rows.join('\n')}${more}`;
 }
 
 /** Linux limits a unix socket's path to 107 bytes and a terminator. */
 const SOCKET_PATH_BYTES_MAX = 107;
 
 /** `what` as it stands in the report: `the CA of the database`. */
-export const absolutePath = (what: string) =>
-  z.string(`write the absolute path of ${what}`).startsWith('/', `write the absolute path of ${what}`).max(4_096);
+export const absolutePath = (what: string) => {
+  const fix = `write the absolute path of ${what}`;
+  return z.string(fix).regex(/^\/[^\0]*$/, fix).max(4_096, 'write a path of at most 4096 characters');
+};
 
 export const socketPath = (what: string) =>
   absolutePath(what).refine(
@@ -97,22 +106,55 @@ export function readable<T>(schema: z.ZodType<T>, raw: unknown, path: readonly P
 
 /** What makes the file as a whole unusable. The parser's own words may quote the file: only their beginning is kept. */
 function notPlainYaml(yaml: Document.Parsed, lines: LineCounter): ConfigProblem[] {
-  const problems: ConfigProblem[] = yaml.errors.map((error) => ({
+  // What follows the first is most often its consequence.
+  const problems: ConfigProblem[] = yaml.errors.slice(0, 1).map((error) => ({
     path: '(file)',
     value: 'not YAML',
-    fix: (error.message.split('\n')[0] ?? '').split(':')[0]?.replace(/ at line .*$/, '') ?? 'use YAML',
+    fix: FIX_OF[error.code] ?? (/call stack/.test(error.message) ? TOO_DEEP : firstWords(error.message)),
     line: error.linePos?.[0].line ?? null,
   }));
+  if (problems.length > 0) return problems;
+  const add = (value: string, fix: string, range: readonly number[] | null | undefined): void => {
+    problems.push({ path: '(file)', value, fix, line: range?.[0] === undefined ? null : lines.linePos(range[0]).line });
+  };
   visit(yaml, {
-    Alias: (_key, { range }) => {
-      const line = range === undefined || range === null ? null : lines.linePos(range[0]).line;
-      problems.push({ path: '(file)', value: 'an alias', fix: 'write the value out: anchors and aliases are not read', line });
+    // The parser's own check takes the square of a map's length.
+    Map: (_key, { items }) => {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) add(`the key ${shorten(JSON.stringify(key.value))}`, 'it stands here for the second time: keep one of them', key.range);
+        seen.add(key.value);
+      }
+    },
+    Alias: (_key, { range }) => add('an alias', 'write the value out: anchors and aliases are not read', range),
+    Node: (_key, { tag, range }) => {
+      if (tag !== undefined && !PLAIN_TAG.test(tag)) add(`a tag, ${tag.slice(0, 40)}`, 'leave the tag out: values are read as they stand', range);
+    },
+    Pair: (_key, { key }) => {
+      if (isScalar(key) && typeof key.value !== 'string' && typeof key.value !== 'number') add('a key that is no text', 'give a name before the colon', key.range);
+      if (isCollection(key)) add('a key that is no text', 'give a name before the colon, or put the value in quotes', key.range);
     },
   });
   return problems;
 }
 
-const WORD_OF: Partial<Record<string, string>> = { object: 'a map', record: 'a map', array: 'a list', string: 'a text', number: 'a number', int: 'a whole number', boolean: 'true or false' };
+const TOO_DEEP = 'nest it less deeply: a configuration has a few levels';
+/** What a value has by itself, whether somebody wrote it or not. */
+const PLAIN_TAG = /^(!|tag:yaml\.org,2002:(map|seq|str|int|float|bool|null))$/;
+const FIX_OF: Partial<Record<string, string>> = {
+  TAB_AS_INDENT: 'indent with spaces: YAML takes no tabs',
+  KEY_OVER_1024_CHARS: 'write a shorter key: is a line break or a quote missing before it?',
+  MULTILINE_IMPLICIT_KEY: 'write ": " after the key on this line, or put the text in quotes',
+  BLOCK_AS_IMPLICIT_KEY: 'write one key with its value a line, or put the value in quotes',
+  BAD_INDENT: 'indent this line like the others of its map or list',
+  MULTIPLE_DOCS: 'keep one document: remove the line --- and what belongs to the other',
+  RESOURCE_EXHAUSTION: TOO_DEEP,
+};
+
+const firstWords = (message: string): string => (message.split('\n')[0] ?? '').split(':')[0]?.replace(/ at line .*$/, '') ?? 'use YAML';
+
+const WORD_OF: Partial<Record<string, string>> = { object: 'a map', record: 'a map', array: 'a list', string: 'a text', number: 'a number', int: 'a whole number', boolean: 'true or false', nonoptional: 'something' };
 
 const sayWhatBelongs: z.core.$ZodErrorMap = (issue) =>
   issue.code === 'invalid_type' ? `give ${WORD_OF[issue.expected] ?? issue.expected} here` : undefined;
@@ -130,6 +172,7 @@ function describe(
   }
   // Where a map belongs, a text is most often something that was put one level too high: nobody knows what.
   const text = issue.code === 'invalid_type' && ['object', 'record', 'array'].includes(issue.expected) && typeof valueAt(raw, issue.path) === 'string';
+  if (issue.path.length === 0 && raw === null) return [{ path: '(file)', value: 'nothing', fix: 'the file is empty, or has only comments: write the configuration into it', line: null }];
   const value = text ? '(a text)' : shown(issue.path, raw);
   return [{ path: dotted(issue.path), value, fix: issue.message, line: lineOf(issue.path) }];
 }
@@ -150,8 +193,10 @@ export function shown(path: readonly PropertyKey[], raw: unknown): string {
   if (value !== null && typeof value === 'object') return '(a map)';
   const text = JSON.stringify(value);
   if (/-----BEGIN|:\/\/[^/]*@/.test(text)) return '(not shown)';
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  return shorten(text);
 }
+
+const shorten = (text: string): string => (text.length > 60 ? `${text.slice(0, 57)}...` : text);
 
 export function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
   let value: unknown = raw;

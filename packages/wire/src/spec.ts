@@ -7,8 +7,9 @@ import { checkTimings, deriveTimings, regionId, RTO_MS_MAX, RTO_MS_MIN } from '@
 import type { Policy, Timings } from '@continuum/core';
 import { z } from 'zod';
 import { attestation, attestationProblems, fallbackOf } from './attestation-spec.ts';
-import { dotted, parseConfigFile, readable, shown, valueAt } from './config-file.ts';
+import { absolutePath, dotted, parseConfigFile, readable, shown, socketPath, valueAt } from './config-file.ts';
 import type { ConfigProblem, LineOf } from './config-file.ts';
+import { KeyError, publicKeyBytes } from './keys.ts';
 
 export { formatProblems } from './config-file.ts';
 export type { ConfigProblem } from './config-file.ts';
@@ -30,27 +31,32 @@ const duration = z
   .pipe(z.number().max(DURATION_MS_MAX, 'use at most 1440m'));
 const someTime = duration.pipe(z.number().min(1, 'use more than nothing'));
 const name = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?$/, 'use 1 to 31 of a-z, 0-9 and -');
-const address = z.string().refine((text) => isIP(text) !== 0, 'use an IPv4 or IPv6 address');
+const address = z.string('use an IPv4 or IPv6 address').refine((text) => isIP(text) !== 0 && !text.includes('%'), 'use an IPv4 or IPv6 address, without brackets, port or zone');
+/** One that somebody can be found at: 0.0.0.0 is where one listens. */
+const place = address.refine((text) => !/^[0:.]+$/.test(text), 'use the address at which it is reached');
 const port = z.number('use a port number').int('use a whole number').min(1, 'use 1 to 65535').max(65_535, 'use 1 to 65535');
 /** Which of two versions of one specification is the newer: for daemons that publish it, and would otherwise have to guess. */
 export const generation = z.number('use a whole number').int('use a whole number').min(0, 'use 0 or more').max(1e15, 'use at most 1e15');
-const host = z.string().min(1, 'name a host').max(253).regex(/^[A-Za-z0-9.:_-]+$/, 'use a host name or an address');
-const file = z.string().min(1, 'name a file').max(4_096);
+const HOST = 'use a host name or an address; the port stands under port';
+const host = z.string(HOST).max(253).refine((text) => /^[A-Za-z0-9._-]+$/.test(text) || isIP(text) === 6, HOST);
 const hostname = z.string().max(253).regex(/^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$/, 'use a domain name in lower case, without a dot at its end');
 const hostKey = z.string().max(253).regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'use the name of a TSIG key in lower case, without a dot at its end');
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'use an http or https URL' })
-  .refine((text) => !URL.canParse(text) || isOrigin(new URL(text)), 'use the origin only: no user, no path, no query');
+  .refine((text) => !URL.canParse(text) || isOrigin(new URL(text)), 'use the origin only: no user, no path, no query')
+  .refine((text) => !URL.canParse(text) || isPrivate(new URL(text)), 'use https: http is for a loopback address');
+
+const userNumber = z.number('use its number').int('use its number').min(1, 'use an ordinary one: PostgreSQL does not run as root');
 
 const region = z.strictObject({
   name,
-  gateway: z.strictObject({ address, port }),
+  gateway: z.strictObject({ address: place, port }),
   database: z.strictObject({ host, port }),
 });
 
 const resolver = z.strictObject({
   name: z.string().min(1).max(64),
-  address,
+  address: place,
   port: port.default(53),
   /** Who runs it; known for the well-known public ones. */
   vendor: z.string().min(1).max(64).optional(),
@@ -106,36 +112,36 @@ const spec = z.strictObject({
     })
     .optional(),
   /** An authoritative PowerDNS outside all regions. The lease is the TXT record at `<lease>.<zone>`. */
-  dnsRegister: z.strictObject({ address, port: port.default(53), zone: hostname, lease: name }).optional(),
+  dnsRegister: z.strictObject({ address: place, port: port.default(53), zone: hostname, lease: name }).optional(),
 });
 
 const local = z.strictObject({
   region: name,
-  stateDir: file,
-  api: z.strictObject({ address, port, tokenFile: file }),
-  witness: z.strictObject({ keyId: z.string().min(3).max(64), privateKeyFile: file }).optional(),
+  stateDir: absolutePath('the folder for what the controller keeps'),
+  api: z.strictObject({ address, port, tokenFile: absolutePath("the file with the API's token") }),
+  witness: z.strictObject({ keyId: z.string().min(3).max(64), privateKeyFile: absolutePath("the file with this region's private key") }).optional(),
   /** This region's own TSIG key; the file holds its secret in base64. */
-  dnsRegister: z.strictObject({ keyName: hostKey, keyFile: file }).optional(),
-  gate: z.strictObject({ socket: file }),
+  dnsRegister: z.strictObject({ keyName: hostKey, keyFile: absolutePath('the file with the secret of the TSIG key') }).optional(),
+  gate: z.strictObject({ socket: socketPath("the gate's socket") }),
   /** Where a lag prober beside this controller sends its reports. Nothing depends on it. */
-  lag: z.strictObject({ socket: file }).optional(),
+  lag: z.strictObject({ socket: socketPath("the lag prober's socket") }).optional(),
   /** Whom to trust for DNS over HTTPS beside the well-known authorities, as PEM. */
-  dns: z.strictObject({ caFile: file }).optional(),
+  dns: z.strictObject({ caFile: absolutePath('the file with the certificates') }).optional(),
   gateway: z.strictObject({
-    routeFile: file,
-    admin: z.strictObject({ address, port }),
+    routeFile: absolutePath("Envoy's route file"),
+    admin: z.strictObject({ address: place, port }),
     /** Longest time the application takes for one request. */
     appTimeout: someTime.default(15_000),
     /** The gate's own bound on a hold, as in its configuration. */
     holdLimit: someTime.default(15_000),
   }),
   database: z.strictObject({
-    binDir: file,
-    dataDir: file,
-    logFile: file,
-    passFile: file,
+    binDir: absolutePath('the folder of the PostgreSQL programs'),
+    dataDir: absolutePath('the data directory').regex(/[^/]$/, 'leave out the slash at its end'),
+    logFile: absolutePath('the log of the server'),
+    passFile: absolutePath('the libpq password file'),
     /** As root: the unprivileged user that PostgreSQL runs as. */
-    runAs: z.strictObject({ uid: z.number().int().min(1), gid: z.number().int().min(1) }).optional(),
+    runAs: z.strictObject({ uid: userNumber, gid: userNumber }).optional(),
     libraryPath: z.string().max(4_096).optional(),
   }),
 });
@@ -219,6 +225,8 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   };
   const regions = readable(z.array(z.looseObject({ name })), raw, ['spec', 'regions']);
   const names = regions?.map((one) => one.name) ?? null;
+  const reserved = names?.indexOf('witness') ?? -1;
+  if (reserved >= 0) add(['spec', 'regions', reserved, 'name'], 'witness', 'use another name: the keys of the witness are witness/<label>');
   if (names !== null && new Set(names).size !== names.length) add(['spec', 'regions'], names.join(', '), 'give each region its own name');
   for (const part of ['gateway', 'database'] as const) {
     const ends = (regions ?? []).map((one) => JSON.stringify(one[part]));
@@ -232,15 +240,15 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   if (own !== null && keyId !== null && !keyId.startsWith(`${own}/`)) {
     add(['local', 'witness', 'keyId'], '(not shown)', `use a key of region ${own}: ${own}/<label>`);
   }
-  const gateSocket = readable(file, raw, ['local', 'gate', 'socket']);
-  if (gateSocket !== null && gateSocket === readable(file, raw, ['local', 'lag', 'socket'])) {
+  const gateSocket = readable(z.string(), raw, ['local', 'gate', 'socket']);
+  if (gateSocket !== null && gateSocket === readable(z.string(), raw, ['local', 'lag', 'socket'])) {
     add(['local', 'lag', 'socket'], gateSocket, 'use another path than local.gate.socket');
   }
   const publicKeys = readable(z.record(z.string(), z.unknown()), raw, ['spec', 'witness', 'publicKeys']);
   if (publicKeys !== null && Object.keys(publicKeys).length === 0) {
     add(['spec', 'witness', 'publicKeys'], '{}', 'pin at least one public key of the witness');
   }
-  problems.push(...registerChecks(raw, lineOf));
+  problems.push(...registerChecks(raw, lineOf), ...keyChecks(raw, lineOf), ...placeChecks(raw, lineOf));
   const objective = readable(spec.shape.objective, raw, ['spec', 'objective']);
   const set = readable(spec.shape.timings, raw, ['spec', 'timings']);
   if (objective === null || set === null) return problems;
@@ -274,6 +282,58 @@ function registerChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
     }),
   );
 }
+
+const KEYS = [['spec', 'witness', 'publicKeys'], ['spec', 'dns', 'attestation', 'publicKeys']] as const;
+
+/** Whether each is a public key: found here, and not when a controller starts. One key for two regions lets one speak for the other. */
+function keyChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
+  return KEYS.flatMap((path) => {
+    const keys = Object.entries(readable(z.record(z.string(), z.string()), raw, path) ?? {});
+    const of = new Map<string, string>();
+    return keys.flatMap(([keyId, key]) => {
+      const at = { path: dotted([...path, keyId]), value: '(not shown)', line: lineOf([...path, keyId]) };
+      const read = readKey(keyId, key);
+      if ('fix' in read) return [{ ...at, fix: read.fix }];
+      const other = of.get(read.bytes);
+      of.set(read.bytes, keyId);
+      return other === undefined ? [] : [{ ...at, fix: `use another key than ${other}: each key is one region's own` }];
+    });
+  });
+}
+
+function readKey(keyId: string, key: string): { bytes: string } | { fix: string } {
+  try {
+    return { bytes: publicKeyBytes(keyId, key).join() };
+  } catch (error) {
+    if (error instanceof KeyError) return { fix: error.message };
+    throw error;
+  }
+}
+
+/** Each resolver is one voice, and what a controller keeps must not go with the data directory, which a rejoin replaces. */
+function placeChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const add = (path: readonly PropertyKey[], fix: string): void => {
+    problems.push({ path: dotted(path), value: shown(path, raw), fix, line: lineOf(path) });
+  };
+  const resolvers = readable(z.array(resolver), raw, ['spec', 'dns', 'resolvers']) ?? [];
+  for (const [what, of] of [['address', (one) => `${one.address} ${one.port}`], ['name', (one) => one.name]] as const satisfies [string, (one: z.infer<typeof resolver>) => string][]) {
+    const twice = resolvers.findIndex((one, index) => resolvers.slice(0, index).some((before) => of(before) === of(one)));
+    if (twice > 0) add(['spec', 'dns', 'resolvers', twice, what], `give each resolver ${what === 'name' ? 'a name' : 'an address'} of its own: two of three decide`);
+  }
+  const dataDir = readable(z.string(), raw, ['local', 'database', 'dataDir']);
+  if (dataDir === null) return problems;
+  for (const path of KEPT) {
+    const given = readable(z.string(), raw, path);
+    if (given !== null && `${given}/`.startsWith(`${dataDir}/`)) add(path, 'use a place outside local.database.dataDir: a rejoin replaces that');
+  }
+  return problems;
+}
+
+const KEPT = [['stateDir'], ['api', 'tokenFile'], ['witness', 'privateKeyFile'], ['gate', 'socket'], ['gateway', 'routeFile'], ['database', 'logFile'], ['database', 'passFile']].map((path) => ['local', ...path]);
+
+const LOOPBACK = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
+const isPrivate = (url: URL): boolean => url.protocol === 'https:' || LOOPBACK.test(url.hostname);
 
 function isOrigin(url: URL): boolean {
   return url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '' && url.password === '';
