@@ -86,10 +86,20 @@ test('HTTP: report, entity tag, long poll, history, metrics, command line', asyn
 
   t.match(await (await ask('/v1/replication/shop?wait=x')).body.json(), { status: 400, code: 'CTM_API_WAIT' });
   t.match(await (await ask('/v1/replication/cart')).body.json(), { status: 404, code: 'CTM_API_CLUSTER_UNKNOWN' });
+  t.match(await (await ask('/v1/replication/cart/history')).body.json(), { status: 404, code: 'CTM_API_CLUSTER_UNKNOWN' });
+  t.match(await (await ask('/v2')).body.json(), { status: 404, code: 'CTM_API_NOT_FOUND' });
+  t.match(await (await request(`${prober.url}/v1/replication/shop`, { method: 'POST' })).body.json(), { status: 405, code: 'CTM_API_METHOD' });
+  t.match(await request(`${prober.url}/v1/replication/shop`, { method: 'HEAD' }), { statusCode: 200, headers: { etag: String } });
   t.match(await (await ask('/v1/replication')).body.json(), { clusters: [{ cluster: 'shop', standbys: [{ name: 'r2', verdict: { kind: 'promotable' } }] }] });
   const { standbys } = (await (await ask('/v1/replication/shop/history')).body.json()) as { standbys: { r2: { lagMs: number | null }[] } };
   t.ok(standbys.r2.some(({ lagMs }) => lagMs === 0));
   t.match(await prober.metrics(), /continuum_replication_lag_seconds\{cluster="shop",standby="r2",source="both-ends",confidence="proven"\} 0/);
+
+  const scraped = await prober.metrics();
+  t.match(scraped, /^# TYPE continuum_lag_prober_look_seconds histogram$/m);
+  const [, last, all] = /_bucket\{le="1"\} (\d+)\n.*le="\+Inf"\} (\d+)\n/.exec(scraped) ?? [];
+  t.ok(Number(last) > 0 && Number(all) >= Number(last), 'looks are counted, each bucket with those below it');
+  t.notMatch(scraped, /NaN|undefined|null/);
 
   const shown = await run([CLI, 'lag', 'shop', '--prober', prober.url]);
   t.match(shown, { code: 0, stdout: /shop: primary r1, timeline 1[\s\S]*r2: promotable for [\s\S]*0 ms \(proven, both-ends/ });

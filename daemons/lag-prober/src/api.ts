@@ -1,9 +1,11 @@
 // What the prober tells over HTTP. Every answer says how old each figure is at the moment of answering, so nothing in it may
 // be cached; the entity tag changes with every look and serves the long poll.
+//
+// A handful of GETs, on Node's own server: a framework would bring Node's `fetch` with it, eight megabytes in a process that
+// counts them.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { Hono } from 'hono';
-import type { Context } from 'hono';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { MonoMs } from '@continuum/core';
 import type { Fleet } from './fleet.ts';
 import type { Peers } from './peers.ts';
@@ -16,42 +18,58 @@ export type ApiOptions = {
   /** Of this run: a tag of an earlier run must not match. */
   readonly runId: string;
   readonly now: () => MonoMs;
-  readonly metrics: () => Promise<string>;
+  readonly metrics: () => string;
+  /** An answer that cannot be made is a programming error. */
+  readonly onCrash: (error: unknown) => void;
 };
+
+export type Api = (request: IncomingMessage, response: ServerResponse) => void;
+
+type Answer = { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string };
 
 const WAIT_S_MAX = 60;
 const WAITING_MAX = 2_000;
 
-export function createApi(options: ApiOptions): Hono {
-  const { fleet, now } = options;
-  const api = new Hono();
-  api.get('/healthz', (context) => context.text('ok\n'));
-  api.get('/metrics', async (context) => context.text(await options.metrics(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }));
-  api.use('/v1/*', async (context, next) => {
+export function createApi(options: ApiOptions): Api {
+  return (request, response) => {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    answer(request, options, gone.signal).then(({ status, headers = {}, body = '' }) => {
+      if (response.destroyed) return;
+      response.writeHead(status, { ...headers, ...(status === 304 ? {} : { 'content-length': Buffer.byteLength(body) }) });
+      response.end(request.method === 'HEAD' ? '' : body);
+    }, options.onCrash);
+  };
+}
+
+async function answer(request: IncomingMessage, options: ApiOptions, gone: AbortSignal): Promise<Answer> {
+  const url = addressOf(request);
+  if (url === null) return problem(400, 'CTM_API_ADDRESS', 'the address cannot be read: send a path');
+  if (request.method !== 'GET' && request.method !== 'HEAD') return problem(405, 'CTM_API_METHOD', `${request.method ?? ''} changes nothing here: use GET`, { allow: 'GET, HEAD' });
+  const path = url.pathname;
+  if (path === '/healthz') return { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: 'ok\n' };
+  if (path === '/metrics') return { status: 200, headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }, body: options.metrics() };
+  if (path.startsWith('/v1/')) {
     const token = options.token();
-    if (token === null || bearerIs(context.req.header('authorization'), token)) return next();
-    return problem(context, 401, 'CTM_API_UNAUTHORIZED', 'send the bearer token');
-  });
-  api.get('/v1/peer', (context) => {
-    const nowMs = now();
-    const known = [...fleet.all()].filter((watcher) => isKnown(watcher, nowMs)).map((watcher) => watcher.name);
-    return context.json({ self: options.peers().self, known });
-  });
-  api.get('/v1/replication', (context) => {
-    const nowMs = now();
-    const clusters = [...fleet.all()].map((watcher) => {
-      const { primary, standbys } = watcher.report(nowMs);
-      return { cluster: watcher.name, primary: primary?.name ?? null, standbys: standbys.map(({ name, verdict, lag }) => ({ name, verdict, lag })) };
-    });
-    return context.json({ clusters });
-  });
-  api.get('/v1/replication/:cluster/history', (context) => {
-    const watcher = fleet.get(context.req.param('cluster'));
-    return watcher === undefined ? elsewhere(context, options) : context.json({ cluster: watcher.name, standbys: watcher.history(now()) });
-  });
-  api.get('/v1/replication/:cluster', (context) => replication(context, options));
-  api.notFound((context) => problem(context, 404, 'CTM_API_NOT_FOUND', 'see daemons/lag-prober/README.md for what there is'));
-  return api;
+    if (token !== null && !bearerIs(request.headers.authorization, token)) return problem(401, 'CTM_API_UNAUTHORIZED', 'send the bearer token');
+  }
+  const { fleet, now } = options;
+  if (path === '/v1/peer') return json(200, { self: options.peers().self, known: knownClusters(fleet, now()) });
+  if (path === '/v1/replication') return json(200, { clusters: inShort(fleet, now()) });
+  const [, cluster, history] = /^\/v1\/replication\/([^/]+)(\/history)?$/.exec(path) ?? [];
+  if (cluster === undefined) return problem(404, 'CTM_API_NOT_FOUND', 'see daemons/lag-prober/README.md for what there is');
+  if (history === undefined) return replication(request, cluster, url, options, gone);
+  const watcher = fleet.get(cluster);
+  return watcher === undefined ? elsewhere(cluster, path, options) : json(200, { cluster, standbys: watcher.history(now()) });
+}
+
+/** Names of clusters need no escaping, so none is undone. */
+function addressOf({ url = '/' }: IncomingMessage): URL | null {
+  return URL.parse(url.startsWith('/') ? `http://prober${url}` : url);
+}
+
+function knownClusters(fleet: Fleet, nowMs: MonoMs): string[] {
+  return [...fleet.all()].filter((watcher) => isKnown(watcher, nowMs)).map((watcher) => watcher.name);
 }
 
 /** A verdict was reached on every standby: whoever watched it before may stop. */
@@ -60,40 +78,45 @@ function isKnown(watcher: Watcher, nowMs: MonoMs): boolean {
   return standbys.length > 0 && standbys.every(({ verdict }) => verdict.kind !== 'unknown' || verdict.reason !== 'never-measured');
 }
 
-async function replication(context: Context, options: ApiOptions): Promise<Response> {
+function inShort(fleet: Fleet, nowMs: MonoMs): object[] {
+  return [...fleet.all()].map((watcher) => {
+    const { primary, standbys } = watcher.report(nowMs);
+    return { cluster: watcher.name, primary: primary?.name ?? null, standbys: standbys.map(({ name, verdict, lag }) => ({ name, verdict, lag })) };
+  });
+}
+
+async function replication(request: IncomingMessage, cluster: string, url: URL, options: ApiOptions, gone: AbortSignal): Promise<Answer> {
   const { fleet, runId, now } = options;
-  const cluster = context.req.param('cluster') ?? '';
-  const wait = context.req.query('wait');
-  const waitS = wait === undefined ? 0 : Number(wait);
-  if (!(waitS >= 0 && waitS <= WAIT_S_MAX)) return problem(context, 400, 'CTM_API_WAIT', `wait is "${wait}": write seconds from 0 to ${WAIT_S_MAX}`);
-  const known = context.req.header('if-none-match');
+  const wait = url.searchParams.get('wait');
+  const waitS = wait === null ? 0 : Number(wait);
+  if (!(waitS >= 0 && waitS <= WAIT_S_MAX)) return problem(400, 'CTM_API_WAIT', `wait is "${wait}": write seconds from 0 to ${WAIT_S_MAX}`);
+  const known = request.headers['if-none-match'];
   const before = fleet.get(cluster);
-  if (before === undefined) return elsewhere(context, options);
+  if (before === undefined) return elsewhere(cluster, url.pathname, options);
   if (waitS > 0 && known === tagOf(runId, before)) {
-    if (fleet.waiting() >= WAITING_MAX) return problem(context, 503, 'CTM_API_BUSY', `${WAITING_MAX} requests wait already: ask without waiting`);
-    const signal = AbortSignal.any([context.req.raw.signal, AbortSignal.timeout(waitS * 1_000)]);
-    await fleet.changed(cluster, before.version(), signal);
+    if (fleet.waiting() >= WAITING_MAX) return problem(503, 'CTM_API_BUSY', `${WAITING_MAX} requests wait already: ask without waiting`);
+    await fleet.changed(cluster, before.version(), AbortSignal.any([gone, AbortSignal.timeout(waitS * 1_000)]));
   }
   const watcher = fleet.get(cluster);
-  if (watcher === undefined) return elsewhere(context, options);
+  if (watcher === undefined) return elsewhere(cluster, url.pathname, options);
   const tag = tagOf(runId, watcher);
   const headers = { etag: tag, 'cache-control': 'no-store' };
-  if (known === tag) return context.body(null, 304, headers);
-  return context.json(watcher.report(now()), 200, headers);
+  return known === tag ? { status: 304, headers } : json(200, watcher.report(now()), headers);
 }
 
 const tagOf = (runId: string, watcher: Watcher): string => `"${runId}-${watcher.hash}-${watcher.version()}"`;
 
-function elsewhere(context: Context, { fleet, peers }: ApiOptions): Response {
-  const cluster = context.req.param('cluster') ?? '';
-  if (!fleet.configured(cluster)) return problem(context, 404, 'CTM_API_CLUSTER_UNKNOWN', `no cluster "${cluster}" is configured`);
+function elsewhere(cluster: string, path: string, { fleet, peers }: ApiOptions): Answer {
+  if (!fleet.configured(cluster)) return problem(404, 'CTM_API_CLUSTER_UNKNOWN', `no cluster "${cluster}" is configured`);
   const url = peers().ownerUrl(cluster);
-  if (url === null) return problem(context, 503, 'CTM_API_NOT_WATCHED', `nobody watches "${cluster}" yet`);
-  return context.redirect(new URL(context.req.path, url).href, 307);
+  if (url === null) return problem(503, 'CTM_API_NOT_WATCHED', `nobody watches "${cluster}" yet`);
+  return { status: 307, headers: { location: new URL(path, url).href } };
 }
 
-function problem(context: Context, status: 400 | 401 | 404 | 503, code: string, detail: string): Response {
-  return context.json({ type: 'about:blank', status, code, detail }, status, { 'content-type': 'application/problem+json' });
+const json = (status: number, body: object, headers: Readonly<Record<string, string>> = {}): Answer => ({ status, headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) });
+
+function problem(status: 400 | 401 | 404 | 405 | 503, code: string, detail: string, headers: Readonly<Record<string, string>> = {}): Answer {
+  return json(status, { type: 'about:blank', status, code, detail }, { 'content-type': 'application/problem+json', ...headers });
 }
 
 function bearerIs(header: string | undefined, token: string): boolean {

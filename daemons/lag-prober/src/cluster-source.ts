@@ -4,13 +4,15 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConfigProblem } from '@continuum/wire/config-file';
-import { parseConfig } from './config.ts';
 import type { ProberConfig } from './config.ts';
+import { readConfig } from './read-config.ts';
 
 export type SourceEvent =
   | { readonly kind: 'changed'; readonly config: ProberConfig }
   /** What is there cannot be used; what was there stays in force. */
-  | { readonly kind: 'refused'; readonly problems: readonly ConfigProblem[] };
+  | { readonly kind: 'refused'; readonly problems: readonly ConfigProblem[] }
+  /** It could not even be read here; it is tried again. */
+  | { readonly kind: 'unread'; readonly reason: string };
 
 export interface ClusterSource {
   /** Tells of every change until the signal ends. The first state is the one given at start. */
@@ -23,14 +25,16 @@ const POLL_MS = 1_000;
 export function fileSource(file: string, firstText: string): ClusterSource {
   return {
     follow: async (onEvent, signal) => {
-      let seen = firstText;
+      let seen: string | null = firstText;
       for (;;) {
         const text = await pause(signal).then(() => readFile(file, 'utf8')).catch(unreadable);
         if (signal.aborted) return;
         if (text === null || text === seen) continue;
-        seen = text;
-        const parsed = parseConfig(text);
-        onEvent(parsed.ok ? { kind: 'changed', config: parsed.config } : { kind: 'refused', problems: parsed.problems });
+        const read = await readConfig(text);
+        if (signal.aborted) return;
+        // Read once more in a second; what is refused is read again only when it was changed.
+        seen = read.ok === null ? null : text;
+        onEvent(read.ok === null ? { kind: 'unread', reason: read.reason } : read.ok ? { kind: 'changed', config: read.config } : { kind: 'refused', problems: read.problems });
       }
     },
   };

@@ -1,7 +1,8 @@
 // The configuration: every problem at once, each with its path, the value found and what to write.
 
 import { test } from 'tap';
-import { clusterHash, parseConfig } from './config.ts';
+import { clusterHash } from './cluster-hash.ts';
+import { parseConfig } from './config.ts';
 
 const sql = { host: 'db.r1.test', port: 5432, passFile: '/etc/continuum/pass' };
 const good = { listen: '127.0.0.1:9188', clusters: [{ name: 'shop', ends: [{ name: 'r1', sql }, { name: 'r2', sql }] }] };

@@ -1,7 +1,6 @@
 // The prober's configuration: one YAML file, checked whole, every problem reported at once. It is read again while the
 // prober runs: clusters come and go without a restart; a file with problems changes nothing.
 
-import { createHash } from 'node:crypto';
 import { absolutePath, endpoint, logLevel, parseConfigFile, socketPath } from '@continuum/wire/config-file';
 import type { ConfigFile } from '@continuum/wire/config-file';
 import { z } from 'zod';
@@ -97,12 +96,7 @@ const proberConfig = z
 export type ProberConfig = z.infer<typeof proberConfig>;
 export type ClusterConfig = ProberConfig['clusters'][number];
 export type EndConfig = ClusterConfig['ends'][number];
+
 export function parseConfig(text: string): ConfigFile<ProberConfig> {
   return parseConfigFile(text, proberConfig);
-}
-
-/** Changes when anything does that a cluster's watcher is made of. */
-export function clusterHash(cluster: ClusterConfig, { intervalMs, timeoutMs, backoffMaxMs, connectionMaxAgeMs, historyEntries }: ProberConfig): string {
-  const common = [cluster.intervalMs ?? intervalMs, timeoutMs, backoffMaxMs, connectionMaxAgeMs, historyEntries];
-  return createHash('sha256').update(JSON.stringify([cluster, common])).digest('hex').slice(0, 16);
 }

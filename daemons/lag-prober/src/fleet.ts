@@ -4,7 +4,7 @@
 import type { Logger } from 'pino';
 import type { MonoMs } from '@continuum/core';
 import type { ProbeOutcome } from '@continuum/core/replication/index';
-import { clusterHash } from './config.ts';
+import { clusterHash } from './cluster-hash.ts';
 import type { ClusterConfig, ProberConfig } from './config.ts';
 import { openEnd } from './ends.ts';
 import type { Peers } from './peers.ts';

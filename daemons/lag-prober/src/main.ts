@@ -1,36 +1,40 @@
 // The replication-lag prober: `main.ts --config prober.yaml`. Exit codes: 78 the configuration is wrong, 75 the port is
-// taken, 70 a programming error.
+// taken, 71 no process can be started here, 70 a programming error.
 
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { serve } from '@hono/node-server';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { systemClock } from '@continuum/runtime/clock';
-import { formatProblems } from '@continuum/wire/config-file';
 import { createApi } from './api.ts';
 import { createProberClock } from './clock.ts';
 import { fileSource } from './cluster-source.ts';
-import { parseConfig } from './config.ts';
 import type { ProberConfig } from './config.ts';
 import { createFleet } from './fleet.ts';
 import { createMetrics } from './metrics.ts';
 import { createPeers } from './peers.ts';
 import { createPush } from './push.ts';
+import { readConfig } from './read-config.ts';
 import { createWheel } from './wheel.ts';
 
 const EXIT_CONFIG = 78;
 const EXIT_TAKEN = 75;
+const EXIT_UNREAD = 71;
 const EXIT_BUG = 70;
+
+/** An `import` of it would read every one of its exports, among them one that loads Node's `fetch`: eight megabytes. */
+const { createServer } = process.getBuiltinModule('node:http');
 
 await main();
 
 async function main(): Promise<void> {
   const file = readArguments();
-  const text = readConfig(file);
-  const parsed = parseConfig(text);
-  if (!parsed.ok) return exit(EXIT_CONFIG, formatProblems(file, parsed.problems));
+  const text = readText(file);
+  const parsed = await readConfig(text);
+  if (parsed.ok === null) return exit(EXIT_UNREAD, parsed.reason);
+  // Loaded for who has problems: it brings what reads YAML.
+  if (!parsed.ok) return exit(EXIT_CONFIG, (await import('@continuum/wire/config-file')).formatProblems(file, parsed.problems));
   const { config } = parsed;
   const log = pino({ base: null, level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime });
   const crash = (error: unknown): never => {
@@ -56,9 +60,9 @@ async function main(): Promise<void> {
   fleet.balance(peers);
   fleet.apply(config);
 
-  const api = createApi({ fleet, peers: () => peers, token, runId: randomUUID().slice(0, 8), now, metrics: metrics.render });
+  const api = createApi({ fleet, peers: () => peers, token, runId: randomUUID().slice(0, 8), now, metrics: metrics.render, onCrash: crash });
   const { host, port } = config.listen;
-  const server = serve({ fetch: api.fetch, hostname: host, port }, () => log.info({ host, port }, 'API ready'));
+  const server = createServer(api).listen(port, host, () => log.info({ host, port }, 'API ready'));
   server.on('error', (error: NodeJS.ErrnoException) => {
     const reason = error.code === 'EADDRINUSE' ? 'the port is in use; stop what listens there or choose another' : error.message;
     exit(EXIT_TAKEN, `CTM_PROBER_LISTEN: listen ${host}:${port}: ${reason}`);
@@ -68,7 +72,8 @@ async function main(): Promise<void> {
   const source = fileSource(file, text);
   const following = source.follow((event) => {
     metrics.configuration(event.kind === 'changed');
-    if (event.kind === 'refused') log.error({ problems: event.problems }, 'the changed configuration cannot be used; the one before stays in force');
+    if (event.kind === 'unread') log.error({ reason: event.reason }, 'the changed configuration could not be read; the one before stays in force');
+    else if (event.kind === 'refused') log.error({ problems: event.problems }, 'the changed configuration cannot be used; the one before stays in force');
     else take(config, event.config, fleet.apply, log);
   }, stopping.signal);
   following.catch(crash);
@@ -105,7 +110,7 @@ function readArguments(): string {
   return exit(EXIT_CONFIG, 'CTM_CONFIG_MISSING: name the configuration: --config prober.yaml');
 }
 
-function readConfig(file: string): string {
+function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {

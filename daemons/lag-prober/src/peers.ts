@@ -3,7 +3,6 @@
 
 import type { MonoMs } from '@continuum/core';
 import { ownerOf } from '@continuum/core/replication/index';
-import { z } from 'zod';
 import type { ProberConfig } from './config.ts';
 
 export type Peers = {
@@ -22,7 +21,7 @@ const TIMEOUT_MS = 800;
 const GONE_MS = 3_000;
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 
-const answer = z.object({ self: z.string(), known: z.array(z.string()).max(10_000) });
+const KNOWN_MAX = 10_000;
 
 type Heard = { readonly atMs: MonoMs; readonly known: ReadonlySet<string> };
 
@@ -41,8 +40,8 @@ export function createPeers(config: ProberConfig['peers'], token: () => string |
       const headers = bearer === null ? {} : { authorization: `Bearer ${bearer}` };
       const { request, agent } = await client;
       const { statusCode, body } = await request(new URL('/v1/peer', url), { dispatcher: agent, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
-      const parsed = answer.safeParse(await body.json());
-      if (statusCode === 200 && parsed.success && parsed.data.self === name) heard.set(name, { atMs: now(), known: new Set(parsed.data.known) });
+      const known = readAnswer(await body.json(), name);
+      if (statusCode === 200 && known !== null) heard.set(name, { atMs: now(), known });
     } catch (error) {
       // Not heard: that is all there is to say, and its silence is what counts.
       if (!(error instanceof Error)) throw error;
@@ -80,4 +79,11 @@ export function createPeers(config: ProberConfig['peers'], token: () => string |
       void client.then(({ agent }) => agent.destroy()).catch(() => undefined);
     },
   };
+}
+
+/** By hand, as everything that a running prober reads: a schema is a library that stays. Null: not what this peer says. */
+function readAnswer(answered: unknown, peer: string): ReadonlySet<string> | null {
+  const { self, known } = (answered ?? {}) as { readonly self?: unknown; readonly known?: unknown };
+  if (self !== peer || !Array.isArray(known) || known.length > KNOWN_MAX) return null;
+  return known.every((one) => typeof one === 'string') ? new Set<string>(known) : null;
 }
