@@ -10,7 +10,7 @@ import type { ClusterConfig } from './config.ts';
 import type { EndProbe } from './ends.ts';
 import { createHistory } from './history.ts';
 import type { History, HistoryEntry } from './history.ts';
-import type { Wheel } from './wheel.ts';
+import type { Alarm, Wheel } from './wheel.ts';
 
 export type WatchedReport = ClusterReport & { readonly version: number; readonly intervalMs: number; readonly canary: CanaryReport | null };
 
@@ -40,7 +40,37 @@ export type WatcherOptions = {
   readonly onCrash: (error: unknown) => void;
 };
 
-type End = { readonly name: string; readonly probe: EndProbe; dueMs: number; looking: boolean; controller: AbortController; failures: number; confirmMs: number | null; cancel: () => void };
+type Tasks = Readonly<Record<'turn' | 'timeout' | 'confirm', (end: End) => void>>;
+
+class End {
+  readonly name: string;
+  readonly probe: EndProbe;
+  readonly turn: Alarm;
+  readonly timeout: Alarm;
+  readonly confirm: Alarm;
+  dueMs: number;
+  confirmMs: number | null = null;
+  /** When the look that is under way was sent; null: none is. */
+  sentMs: MonoMs | null = null;
+  /** One serves until it was used: most looks end in time, and a thousand clusters look two thousand times a second. */
+  controller = new AbortController();
+  failures = 0;
+
+  constructor(name: string, probe: EndProbe, dueMs: number, wheel: Wheel, tasks: Tasks) {
+    this.name = name;
+    this.probe = probe;
+    this.dueMs = dueMs;
+    this.turn = wheel.alarm(tasks.turn, this);
+    this.timeout = wheel.alarm(tasks.timeout, this);
+    this.confirm = wheel.alarm(tasks.confirm, this);
+  }
+
+  stop(): void {
+    for (const alarm of [this.turn, this.timeout, this.confirm]) alarm.clear();
+    this.controller.abort();
+    this.probe.close();
+  }
+}
 
 /** An end that failed less often is asked at every interval still. */
 const FAILURES_AT_FULL_RATE = 3;
@@ -52,26 +82,16 @@ export function createWatcher(options: WatcherOptions): Watcher {
   let closed = false;
   const canary = config.canary ? createCanary() : null;
   const histories = createHistories(options.historyEntries);
-  // Both ends in the same slot of the wheel, clusters spread over the interval by name.
-  const phaseMs = hash(config.name) % intervalMs;
-  const firstMs = Math.floor(now() / intervalMs) * intervalMs + phaseMs;
-  const ends = config.ends.map(
-    (one): End => ({ name: one.name, probe: options.open(one), dueMs: firstMs < now() ? firstMs + intervalMs : firstMs, looking: false, controller: new AbortController(), failures: 0, confirmMs: null, cancel: () => undefined }),
-  );
-
   const beater = canary === null ? null : createBeater(canary, options, (writer) => ends.filter((one) => one.name !== writer).forEach(look));
 
   const look = (end: End): void => {
-    if (closed || end.looking) return;
+    if (closed || end.sentMs !== null) return;
     const sentMs = now();
-    // One serves until it was used: most looks end in time, and a thousand clusters look two thousand times a second.
+    end.sentMs = sentMs;
     if (end.controller.signal.aborted) end.controller = new AbortController();
-    const { controller } = end;
-    end.looking = true;
-    const disarm = wheel.schedule(sentMs + timeoutMs, () => controller.abort());
-    end.probe.look(controller.signal).then((outcome) => {
-      disarm();
-      end.looking = false;
+    end.timeout.set(sentMs + timeoutMs);
+    end.probe.look(end.controller.signal).then((outcome) => {
+      end.sentMs = null;
       if (!closed) take(end, outcome, sentMs);
     }, options.onCrash);
   };
@@ -85,8 +105,8 @@ export function createWatcher(options: WatcherOptions): Watcher {
     if (outcome.ok && outcome.sample.role === 'standby') canary?.seen(outcome.sample.beat, sentMs, receivedMs);
     end.failures = outcome.ok ? 0 : end.failures + 1;
     if (end.failures >= FAILURES_AT_FULL_RATE && end.name === state.primary) beater?.giveUp();
-    for (const one of ends) confirmStall(one, state, receivedMs, (atMs) => wheel.schedule(atMs, () => look(one)));
-    const complete = ends.every((one) => !one.looking);
+    for (const one of ends) confirmStall(one, state, receivedMs);
+    const complete = ends.every((one) => one.sentMs === null);
     if (complete) histories.add(receivedMs, summariseStandbys(state, receivedMs));
     if (complete || verdictsDiffer(before, state)) options.onChange(watcher);
     if (outcome.ok && end.name === state.primary) beater?.beat(end.name, end.probe, primaryOf(state)?.sample ?? null);
@@ -96,9 +116,19 @@ export function createWatcher(options: WatcherOptions): Watcher {
     if (closed) return;
     look(end);
     end.dueMs = nextDueMs(end, now(), options);
-    end.cancel = wheel.schedule(end.dueMs, () => run(end));
+    end.turn.set(end.dueMs);
   };
 
+  /** Set anew with every look, so it is that look's own. */
+  const expire = (end: End): void => {
+    if (end.sentMs !== null) end.controller.abort();
+  };
+
+  // Both ends in the same slot of the wheel, clusters spread over the interval by name.
+  const phaseMs = hash(config.name) % intervalMs;
+  const phaseNowMs = Math.floor(now() / intervalMs) * intervalMs + phaseMs;
+  const firstMs = phaseNowMs < now() ? phaseNowMs + intervalMs : phaseNowMs;
+  const ends = config.ends.map((one) => new End(one.name, options.open(one), firstMs, wheel, { turn: run, timeout: expire, confirm: look }));
   const watcher: Watcher = {
     name: config.name,
     hash: options.hash,
@@ -108,19 +138,15 @@ export function createWatcher(options: WatcherOptions): Watcher {
     close: () => {
       closed = true;
       beater?.giveUp();
-      for (const end of ends) {
-        end.cancel();
-        end.controller.abort();
-        end.probe.close();
-      }
+      for (const end of ends) end.stop();
     },
   };
-  for (const end of ends) end.cancel = wheel.schedule(end.dueMs, () => run(end));
+  for (const end of ends) end.turn.set(end.dueMs);
   return watcher;
 }
 
 /** What may be a stall is confirmed as soon as it can be, not an interval later. */
-function confirmStall(end: End, state: ClusterState, nowMs: MonoMs, lookAt: (atMs: number) => void): void {
+function confirmStall(end: End, state: ClusterState, nowMs: MonoMs): void {
   const { progress, stalled } = state.ends[end.name] ?? { progress: null, stalled: false };
   const sinceMs = progress?.behindSinceMs ?? null;
   // A stream that moves is no suspect: on a busy cluster a standby is behind at every look.
@@ -128,7 +154,7 @@ function confirmStall(end: End, state: ClusterState, nowMs: MonoMs, lookAt: (atM
   const confirmMs = sinceMs + state.settings.limits.stallMinMs;
   if (confirmMs <= nowMs || confirmMs === end.confirmMs) return;
   end.confirmMs = confirmMs;
-  lookAt(confirmMs);
+  end.confirm.set(confirmMs);
 }
 
 type Histories = { readonly add: (atMs: MonoMs, rounds: readonly StandbySummary[]) => void; readonly read: Watcher['history'] };

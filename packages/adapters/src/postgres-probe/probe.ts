@@ -76,18 +76,17 @@ export function createPostgresProbe(options: ProbeOptions): PostgresProbe {
   const renewMs = (): number => performance.now() + (options.connectionMaxAgeMs ?? Number.POSITIVE_INFINITY) * (1 - Math.random() / 3);
   let renewAtMs = renewMs();
 
-  const look: PostgresProbe['look'] = async (signal) => {
-    try {
-      if (performance.now() >= renewAtMs) {
-        asker.close();
-        renewAtMs = renewMs();
-      }
-      const answer = readAnswer(await asker.ask(signal));
-      if (answer !== null) return { ok: true, sample: answer.sample };
-      return { ok: false, code: 'CTM_DATABASE_GARBAGE', message: 'the answer makes no sense' };
-    } catch (error) {
-      return { ok: false, ...explain(error, signal, `${host}:${port}`) };
+  const read = (text: string | null): ProbeOutcome => {
+    const answer = readAnswer(text);
+    if (answer !== null) return { ok: true, sample: answer.sample };
+    return { ok: false, code: 'CTM_DATABASE_GARBAGE', message: 'the answer makes no sense' };
+  };
+  const look: PostgresProbe['look'] = (signal) => {
+    if (performance.now() >= renewAtMs) {
+      asker.close();
+      renewAtMs = renewMs();
     }
+    return asker.ask(signal).then(read, (error: unknown) => ({ ok: false, ...explain(error, signal, `${host}:${port}`) }));
   };
 
   const beat: PostgresProbe['beat'] = async (signal, value, timeline) => {

@@ -2,8 +2,8 @@
 // prober and the controller ask the same one. Everything in it may be asked with `pg_monitor` alone, but for the row that an
 // asker keeps in the database itself (a prober its heartbeat, a controller its epoch).
 
-import { toQuestion } from '../postgres/asker.ts';
-import type { Question } from '../postgres/asker.ts';
+import { toQuestion } from '../postgres/line.ts';
+import type { Question } from '../postgres/line.ts';
 import type { Session } from '../postgres/session.ts';
 import { readAnswer } from './answer.ts';
 import type { EndAnswer } from './answer.ts';

@@ -9,8 +9,9 @@ import { test } from 'tap';
 import type { Test } from 'tap';
 import { soon } from '../../../../test/rig/postgres-pair.ts';
 import { runFolder, waitFor } from '../../../../test/rig/process.ts';
-import { createAsker, toQuestion } from './asker.ts';
+import { createAsker } from './asker.ts';
 import type { Asker } from './asker.ts';
+import { toQuestion } from './line.ts';
 
 const say = (type: string, ...body: readonly (string | readonly number[])[]): Buffer => {
   const bytes = Buffer.concat(body.map((part) => Buffer.from(part)));

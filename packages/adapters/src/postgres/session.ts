@@ -6,8 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
-import { guardAnswers } from './answer-guard.ts';
-import type { AnswerGuard } from './answer-guard.ts';
+import { AnswerGuard } from './answer-guard.ts';
 import { DatabaseProblem } from './problem.ts';
 import type { PostgresContext } from './options.ts';
 import { abortable, createTurnstile } from './wait.ts';
@@ -31,7 +30,7 @@ export type SessionContext = Pick<PostgresContext, 'host' | 'port' | 'controlUse
   readonly answerBytesMax?: number;
 };
 
-const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+export const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 
 /** `health` is an object of its own, so that whoever watches the socket keeps no client alive. */
 export type Connection = { readonly client: pg.Client; readonly socket: Socket; readonly guard: AnswerGuard; readonly health: { broken: boolean } };
@@ -85,10 +84,10 @@ export function createSession(context: SessionContext, applicationName: string):
   return { query, warm, close };
 }
 
-export async function connect(context: SessionContext, applicationName: string, signal: AbortSignal): Promise<Connection> {
-  const socket = new Socket();
-  const guard = guardAnswers(context.answerBytesMax ?? ANSWER_BYTES_MAX);
-  guard.watch(socket);
+/** `own`: a socket of the caller's, who guards what comes in on it while it is not under TLS. */
+export async function connect(context: SessionContext, applicationName: string, signal: AbortSignal, own?: Pick<Connection, 'socket' | 'guard'>): Promise<Connection> {
+  const { socket, guard } = own ?? { socket: new Socket(), guard: new AnswerGuard(context.answerBytesMax ?? ANSWER_BYTES_MAX) };
+  if (own === undefined) guard.watch(socket);
   const tls = await context.tls?.();
   const client = new pg.Client({
     host: context.host,
