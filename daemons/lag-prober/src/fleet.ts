@@ -3,6 +3,7 @@
 
 import type { Logger } from 'pino';
 import type { MonoMs } from '@continuum/core';
+import { hash } from '@continuum/core/replication/shard';
 import type { ProbeOutcome } from '@continuum/core/replication/index';
 import { clusterHash } from './cluster-hash.ts';
 import type { ClusterConfig, ProberConfig } from './config.ts';
@@ -37,6 +38,13 @@ export type FleetOptions = {
 
 type Wanted = { readonly cluster: ClusterConfig; readonly hash: string };
 
+/**
+ * So many clusters are looked at together, before the next ones have their turn: the process wakes up for all of them once. No
+ * server notices, each is asked once an interval either way.
+ */
+const CLUSTERS_AT_ONCE = 16;
+const PHASE_MS_MIN = 10;
+
 /** A look may take this long even when looks come more often. */
 const TIMEOUT_MS_MIN = 250;
 
@@ -54,6 +62,7 @@ export function createFleet(options: FleetOptions): Fleet {
       config: cluster,
       hash,
       intervalMs,
+      phaseMs: phaseOf(cluster.name, intervalMs, wanted.size),
       timeoutMs,
       backoffMaxMs: config.backoffMaxMs,
       historyEntries: config.historyEntries,
@@ -108,6 +117,12 @@ export function createFleet(options: FleetOptions): Fleet {
       for (const name of [...watchers.keys()]) close(name);
     },
   };
+}
+
+/** Clusters are spread over the interval by name, over as many phases as their number needs. */
+export function phaseOf(cluster: string, intervalMs: number, clusters: number): number {
+  const phases = Math.max(1, Math.min(Math.ceil(clusters / CLUSTERS_AT_ONCE), Math.floor(intervalMs / PHASE_MS_MIN)));
+  return Math.floor(((hash(cluster) % phases) * intervalMs) / phases);
 }
 
 /** Who waits for news of which cluster. */

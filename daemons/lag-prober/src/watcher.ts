@@ -2,7 +2,7 @@
 // end that fails is asked less often, with jitter; its age is told all the same. Nothing in here can hold up another cluster.
 
 import type { MonoMs } from '@continuum/core';
-import { absorbProbe, hash, nameOf, newCluster, primaryOf, reportCluster, summariseStandbys } from '@continuum/core/replication/index';
+import { absorbProbe, nameOf, newCluster, primaryOf, reportCluster, summariseStandbys } from '@continuum/core/replication/index';
 import type { ClusterReport, ClusterState, PrimarySample, ProbeOutcome, StandbySummary } from '@continuum/core/replication/index';
 import { createCanary } from './canary.ts';
 import type { Canary, CanaryReport } from './canary.ts';
@@ -27,6 +27,8 @@ export type WatcherOptions = {
   readonly config: ClusterConfig;
   readonly hash: string;
   readonly intervalMs: number;
+  /** When in the interval it looks. */
+  readonly phaseMs: number;
   readonly timeoutMs: number;
   readonly backoffMaxMs: number;
   readonly historyEntries: number;
@@ -124,9 +126,8 @@ export function createWatcher(options: WatcherOptions): Watcher {
     if (end.sentMs !== null) end.controller.abort();
   };
 
-  // Both ends in the same slot of the wheel, clusters spread over the interval by name.
-  const phaseMs = hash(config.name) % intervalMs;
-  const phaseNowMs = Math.floor(now() / intervalMs) * intervalMs + phaseMs;
+  // Both ends in the same slot of the wheel.
+  const phaseNowMs = Math.floor(now() / intervalMs) * intervalMs + options.phaseMs;
   const firstMs = phaseNowMs < now() ? phaseNowMs + intervalMs : phaseNowMs;
   const ends = config.ends.map((one) => new End(one.name, options.open(one), firstMs, wheel, { turn: run, timeout: expire, confirm: look }));
   const watcher: Watcher = {

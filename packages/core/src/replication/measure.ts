@@ -5,14 +5,14 @@
 import { assert } from '../assert.ts';
 import type { Lsn, MonoMs } from '../types.ts';
 import { lsnDiffBytes } from '../types.ts';
-import { evidenceOf, factsOf } from './figures.ts';
+import { evidenceOf, figuresOf } from './figures.ts';
 import { isStalled, trackProgress } from './progress.ts';
 import { NEVER_JUDGED, publish } from './published.ts';
 import type { PrimarySample, Probe, StandbySample } from './sample.ts';
 import { asRole, primaryOf, receivedLsn } from './state.ts';
 import type { ClusterSettings, ClusterState, EndState } from './state.ts';
 import { extendMap } from './time-map.ts';
-import { isCertain, judgeBeforeFigures, judgeStandby } from './verdict.ts';
+import { isCertain, judgeBeforeFigures, judgeFigures, PROMOTABLE } from './verdict.ts';
 
 export function newCluster(settings: ClusterSettings): ClusterState {
   const ends = settings.ends.map((one): [string, EndState] => [
@@ -30,62 +30,67 @@ export function newCluster(settings: ClusterSettings): ClusterState {
   return { settings, ends: Object.fromEntries(ends), primary: null, twoPrimaries: false, map: null };
 }
 
+/** The state that a look makes, while it is made: a copy of the one before, of which nothing else knows yet. */
+type Draft = { -readonly [Key in keyof ClusterState]: ClusterState[Key] } & { readonly ends: Record<string, EndState> };
+type EndDraft = { -readonly [Key in keyof EndState]: EndState[Key] };
+
 /** Takes one look into the state. A look at an end that the settings do not name is a programming error. */
 export function absorbProbe(state: ClusterState, probe: Probe): ClusterState {
   const before = state.ends[probe.end];
   assert(before !== undefined, 'REPLICATION_END_UNKNOWN', probe.end);
   assert(probe.receivedMs >= probe.sentMs, 'REPLICATION_PROBE_TIMES', probe.end);
   if (before.seen !== null && probe.receivedMs < before.seen.receivedMs) return state;
-  const end = seeEnd(before, probe);
-  let next = choosePrimary(withEnd(state, end), probe.receivedMs);
+  const end: EndDraft = { ...before };
+  const draft: Draft = { ...state, ends: { ...state.ends, [probe.end]: end } };
+  seeEnd(end, probe);
+  choosePrimary(draft, probe.receivedMs);
   const { outcome } = probe;
-  if (outcome.ok && outcome.sample.role === 'primary' && next.primary === probe.end && !next.twoPrimaries) {
-    next = seePrimary(next, outcome.sample, probe);
-  }
-  if (outcome.ok && outcome.sample.role === 'standby') next = withEnd(next, seeProgress(next, end, outcome.sample, probe.receivedMs));
-  return judge(next, probe);
+  if (outcome.ok && outcome.sample.role === 'primary' && draft.primary === probe.end && !draft.twoPrimaries) seePrimary(draft, outcome.sample, probe);
+  if (outcome.ok && outcome.sample.role === 'standby') seeProgress(draft, end, outcome.sample, probe.receivedMs);
+  judge(draft, probe);
+  return draft;
 }
 
-function withEnd(state: ClusterState, end: EndState): ClusterState {
-  return { ...state, ends: { ...state.ends, [end.settings.name]: end } };
-}
-
-function seeEnd(end: EndState, { outcome, sentMs, receivedMs }: Probe): EndState {
+function seeEnd(end: EndDraft, { outcome, sentMs, receivedMs }: Probe): void {
   if (outcome.ok) {
     const { sample } = outcome;
     // A primary makes a history of its own: what it once followed proves nothing any more.
-    const linked = sample.role === 'primary' ? null : end.linked;
-    return { ...end, linked, seen: { sample, sentMs, receivedMs }, failure: null };
+    if (sample.role === 'primary') end.linked = null;
+    end.seen = { sample, sentMs, receivedMs };
+    end.failure = null;
+    return;
   }
   const { code, message } = outcome;
-  return { ...end, failure: { code, message, sinceMs: end.failure?.sinceMs ?? sentMs } };
+  end.failure = { code, message, sinceMs: end.failure?.sinceMs ?? sentMs };
 }
 
 /** The primary of the newest timeline among those seen lately; the last known one stays until another is seen. */
-function choosePrimary(state: ClusterState, nowMs: MonoMs): ClusterState {
-  const { evidenceAgeMaxMs } = state.settings.limits;
-  const candidates = Object.values(state.ends).flatMap((end) => {
-    const seen = asRole(end.seen, 'primary');
-    return seen !== null && nowMs - seen.sentMs <= evidenceAgeMaxMs ? [{ name: end.settings.name, timeline: seen.sample.timeline }] : [];
-  });
-  const newest = Math.max(...candidates.map(({ timeline }) => timeline));
-  const best = candidates.filter(({ timeline }) => timeline === newest);
-  const [first] = best;
-  const primary = first === undefined || best.some(({ name }) => name === state.primary) ? state.primary : first.name;
-  return { ...state, primary, twoPrimaries: best.length > 1 };
+function choosePrimary(draft: Draft, nowMs: MonoMs): void {
+  const { evidenceAgeMaxMs } = draft.settings.limits;
+  let [newest, found]: [number, string[]] = [Number.NEGATIVE_INFINITY, []];
+  for (const [name, { seen }] of Object.entries(draft.ends)) {
+    const primary = asRole(seen, 'primary');
+    if (primary === null || nowMs - primary.sentMs > evidenceAgeMaxMs || primary.sample.timeline < newest) continue;
+    if (primary.sample.timeline > newest) [newest, found] = [primary.sample.timeline, []];
+    found.push(name);
+  }
+  const [first] = found;
+  if (first !== undefined && !found.some((name) => name === draft.primary)) draft.primary = first;
+  draft.twoPrimaries = found.length > 1;
 }
 
-function seePrimary(state: ClusterState, sample: PrimarySample, { sentMs, receivedMs }: Probe): ClusterState {
+function seePrimary(draft: Draft, sample: PrimarySample, { sentMs, receivedMs }: Probe): void {
   const { systemIdentifier, timeline, lsn, nextXid, clockMs } = sample;
-  const map = extendMap(state.map, { systemIdentifier, timeline, lsn, nextXid, clockMs, sentMs, receivedMs });
-  const streaming = new Set(sample.walsenders.filter((one) => one.state === 'streaming').map((one) => one.name));
-  const ends = Object.values(state.ends).map((end): [string, EndState] => {
-    const { name, applicationName } = end.settings;
+  draft.map = extendMap(draft.map, { systemIdentifier, timeline, lsn, nextXid, clockMs, sentMs, receivedMs });
+  for (const [name, end] of Object.entries(draft.ends)) {
+    const { applicationName } = end.settings;
     // Never of an end that is a primary itself, as this one is: another server may use its name.
-    const here = streaming.has(applicationName) && end.seen?.sample.role !== 'primary';
-    return [name, { ...end, progress: seeBehind(end, lsn, receivedMs), ...(here ? { linked: { systemIdentifier, timeline } } : {}) }];
-  });
-  return { ...state, map, ends: Object.fromEntries(ends) };
+    const isHere = end.seen?.sample.role !== 'primary' && sample.walsenders.some((one) => one.state === 'streaming' && one.name === applicationName);
+    const isKnown = end.linked?.systemIdentifier === systemIdentifier && end.linked.timeline === timeline;
+    const linked = isHere && !isKnown ? { systemIdentifier, timeline } : end.linked;
+    const progress = seeBehind(end, lsn, receivedMs);
+    if (progress !== end.progress || linked !== end.linked) draft.ends[name] = { ...end, progress, linked };
+  }
 }
 
 /** The ends are looked at together, and either may answer first. */
@@ -95,27 +100,30 @@ function seeBehind({ progress }: EndState, primaryLsn: Lsn, nowMs: MonoMs): EndS
 }
 
 /** Stalled: the primary has been further on for long enough, and meanwhile nothing at all has arrived. */
-function seeProgress(state: ClusterState, end: EndState, sample: StandbySample, nowMs: MonoMs): EndState {
-  const primary = primaryOf(state);
+function seeProgress(draft: Draft, end: EndDraft, sample: StandbySample, nowMs: MonoMs): void {
+  const primary = primaryOf(draft);
   const received = receivedLsn(sample);
-  if (primary === null || received === null) return { ...end, progress: null, stalled: false };
-  const progress = trackProgress(end.progress, received, (lsnDiffBytes(primary.sample.lsn, received) ?? 0) > 0, nowMs);
-  return { ...end, progress, stalled: isStalled(progress, state.settings.limits.stallMinMs, nowMs) };
+  if (primary === null || received === null) {
+    end.progress = null;
+    end.stalled = false;
+    return;
+  }
+  end.progress = trackProgress(end.progress, received, (lsnDiffBytes(primary.sample.lsn, received) ?? 0) > 0, nowMs);
+  end.stalled = isStalled(end.progress, draft.settings.limits.stallMinMs, nowMs);
 }
 
 /** Feeds the debouncers: an end's own with every look at it, the others' only when a look leaves no doubt. */
-function judge(state: ClusterState, probe: Probe): ClusterState {
-  const { thresholds } = state.settings;
-  const ends = Object.entries(state.ends).map(([name, end]): [string, EndState] => {
+function judge(draft: Draft, probe: Probe): void {
+  const { thresholds } = draft.settings;
+  for (const [name, end] of Object.entries(draft.ends)) {
     // A look at a standby says nothing about the others, unless it is none.
-    if (name !== probe.end && state.primary !== probe.end && !state.twoPrimaries) return [name, end];
+    if (name !== probe.end && draft.primary !== probe.end && !draft.twoPrimaries) continue;
     // Figures make no verdict certain: they are worked out only for the end that was looked at.
-    const evident = judgeBeforeFigures(evidenceOf(state, name, probe.receivedMs));
+    const evident = judgeBeforeFigures(evidenceOf(draft, name, probe.receivedMs));
     const certain = evident !== null && isCertain(evident);
-    if (name !== probe.end && !certain) return [name, end];
-    const verdict = evident ?? judgeStandby(factsOf(state, name, probe.receivedMs));
+    if (name !== probe.end && !certain) continue;
+    const verdict = evident ?? judgeFigures(draft.settings.limits, figuresOf(draft, name, probe.receivedMs)) ?? PROMOTABLE;
     const look = certain ? 'certain' : verdict.kind === 'promotable' && probe.outcome.ok ? 'good' : 'bad';
-    return [name, { ...end, ...publish(end, verdict, look, thresholds, probe.receivedMs) }];
-  });
-  return { ...state, ends: Object.fromEntries(ends) };
+    draft.ends[name] = { ...end, ...publish(end, verdict, look, thresholds, probe.receivedMs) };
+  }
 }

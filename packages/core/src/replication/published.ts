@@ -3,6 +3,7 @@
 import type { MonoMs } from '../types.ts';
 import { debounce, DEBOUNCED_DOWN } from './debounce.ts';
 import type { Debounced, Thresholds } from './debounce.ts';
+import { PROMOTABLE } from './verdict.ts';
 import type { Verdict } from './verdict.ts';
 
 export type Published = {
@@ -21,7 +22,7 @@ export const NEVER_JUDGED: Published = {
 /** Takes what one look gave. `certain`: bad beyond doubt, published at once. */
 export function publish(before: Published, raw: Verdict, look: 'good' | 'bad' | 'certain', thresholds: Thresholds, nowMs: MonoMs): Published {
   const debounced = debounce(before.debounced, look, thresholds);
-  const verdict = debounced.up ? ({ kind: 'promotable' } as const) : raw.kind === 'promotable' ? waiting(before.verdict) : raw;
+  const verdict = debounced.up ? PROMOTABLE : raw.kind === 'promotable' ? waiting(before.verdict) : raw;
   const same = nameOf(verdict) === nameOf(before.verdict);
   return { debounced, verdict, verdictSinceMs: same ? (before.verdictSinceMs ?? nowMs) : nowMs };
 }

@@ -2,12 +2,12 @@
 // too old since the last look is unknown now, whatever the last verdict was.
 
 import type { MonoMs } from '../types.ts';
-import { factsOf } from './figures.ts';
+import { evidenceOf, factsOf, figuresOf } from './figures.ts';
 import type { Figures } from './figures.ts';
 import { nameOf } from './published.ts';
 import { asRole, primaryOf, walsenderOf } from './state.ts';
 import type { ClusterState, EndState } from './state.ts';
-import { judgeStandby } from './verdict.ts';
+import { judgeBeforeFigures, judgeStandby } from './verdict.ts';
 import type { Verdict } from './verdict.ts';
 
 export type StandbyReport = {
@@ -89,15 +89,18 @@ export function reportCluster(state: ClusterState, nowMs: MonoMs): ClusterReport
 
 export function summariseStandbys(state: ClusterState, nowMs: MonoMs): StandbySummary[] {
   return standbysOf(state).map((end) => {
-    const facts = factsOf(state, end.settings.name, nowMs);
-    return { name: end.settings.name, verdict: verdictInForce(end, judgeStandby(facts)), lag: { bytes: facts.lagBytes, milliseconds: facts.lagMs }, loss: { milliseconds: facts.lossMs } };
+    const { name } = end.settings;
+    const { lagBytes, lagMs, lossMs } = figuresOf(state, name, nowMs);
+    // Figures say nothing of what went stale.
+    const verdict = verdictInForce(end, judgeBeforeFigures(evidenceOf(state, name, nowMs)));
+    return { name, verdict, lag: { bytes: lagBytes, milliseconds: lagMs }, loss: { milliseconds: lossMs } };
   });
 }
 
 const standbysOf = (state: ClusterState): EndState[] => Object.values(state.ends).filter((end) => end.settings.name !== state.primary || state.twoPrimaries);
 
 /** Evidence that went stale without any look counts at once: nobody was there to feed the debouncer. */
-const verdictInForce = (end: EndState, newest: Verdict): Verdict => (['standby-silent', 'primary-silent'].includes(nameOf(newest)) ? newest : end.verdict);
+const verdictInForce = (end: EndState, newest: Verdict | null): Verdict => (newest !== null && ['standby-silent', 'primary-silent'].includes(nameOf(newest)) ? newest : end.verdict);
 
 function reportStandby(state: ClusterState, end: EndState, nowMs: MonoMs): StandbyReport {
   const facts = factsOf(state, end.settings.name, nowMs);

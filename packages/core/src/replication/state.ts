@@ -66,6 +66,11 @@ export function receivedLsn(sample: StandbySample): Lsn | null {
 
 /** The primary's walsender for this end, the streaming one if it has several. */
 export function walsenderOf(primary: Seen<PrimarySample> | null, end: EndState): Walsender | null {
-  const mine = primary?.sample.walsenders.filter((one) => one.name === end.settings.applicationName) ?? [];
-  return mine.find((one) => one.state === 'streaming') ?? mine[0] ?? null;
+  let mine: Walsender | null = null;
+  for (const one of primary?.sample.walsenders ?? []) {
+    if (one.name !== end.settings.applicationName) continue;
+    if (one.state === 'streaming') return one;
+    mine ??= one;
+  }
+  return mine;
 }

@@ -69,19 +69,19 @@ export type StandbyEvidence = {
   readonly slotLost: boolean;
 };
 
-export type StandbyFacts = StandbyEvidence & {
-  readonly lossBytes: Reading;
-  readonly lossMs: Reading;
-  readonly lagBytes: Reading;
-  readonly lagMs: Reading;
-};
+/** The figures that a limit is set for. */
+export type LimitedFigures = Readonly<Record<'lossBytes' | 'lossMs' | 'lagBytes' | 'lagMs', Reading>>;
+
+export type StandbyFacts = StandbyEvidence & LimitedFigures;
+
+export const PROMOTABLE: Verdict = { kind: 'promotable' };
 
 const unknown = (reason: UnknownReason, detail: string): Verdict => ({ kind: 'unknown', reason, detail });
 const refuse = (reason: RefusalReason, detail: string): Verdict => ({ kind: 'notPromotable', reason, detail });
 
 /** The undebounced verdict on one standby. */
 export function judgeStandby(facts: StandbyFacts): Verdict {
-  return judgeBeforeFigures(facts) ?? judgeFigures(facts) ?? { kind: 'promotable' };
+  return judgeBeforeFigures(facts) ?? judgeFigures(facts.limits, facts) ?? PROMOTABLE;
 }
 
 /** What can be said without figures; every verdict that is certain is among it. */
@@ -115,9 +115,10 @@ function judgeHistory({ limits, linked }: StandbyEvidence, primary: NonNullable<
     return unknown('primary-silent', `the primary was last measured ${Math.round(primary.ageMs)} ms ago; what it wrote since is not known`);
   }
   if (ours.timeline === null) return unknown('timeline-unknown', 'the standby does not say on which timeline it is');
-  const both = `timeline ${ours.timeline}, the primary's is ${theirs.timeline}`;
-  if (ours.timeline > theirs.timeline) return refuse('timeline-ahead', both);
-  if (ours.timeline < theirs.timeline) return unknown('timeline-behind', both);
+  if (ours.timeline !== theirs.timeline) {
+    const both = `timeline ${ours.timeline}, the primary's is ${theirs.timeline}`;
+    return ours.timeline > theirs.timeline ? refuse('timeline-ahead', both) : unknown('timeline-behind', both);
+  }
   return linked ? null : unknown('history-unproven', 'never seen streaming from this primary on this timeline');
 }
 
@@ -129,7 +130,8 @@ function judgeStream({ streaming, slotLost, stalled }: StandbyEvidence, ours: St
   return stalled ? refuse('receiver-stalled', 'log that the primary had one look ago has not arrived, and nothing moves') : null;
 }
 
-function judgeFigures({ limits, lossBytes, lossMs, lagBytes, lagMs }: StandbyFacts): Verdict | null {
+/** For a standby of which nothing else speaks against it. */
+export function judgeFigures(limits: Limits, { lossBytes, lossMs, lagBytes, lagMs }: LimitedFigures): Verdict | null {
   const checks = [
     { figure: lossBytes, limit: limits.lossMaxBytes, reason: 'loss-over-limit' },
     { figure: lossMs, limit: limits.lossMaxMs, reason: 'loss-over-limit' },
