@@ -23,26 +23,42 @@ import type { BenchReport, BenchRow } from './report.ts';
 type Say = (line: string) => void;
 
 const PEER = 'postgres_exporter';
-const LOOKS = 400;
-const SCRAPES = 60;
+/** The same questions, asked as often over the same connections, and nothing made of the answers. */
+const ASKS = 'asked alone';
 const CLUSTERS = 1_000;
 /** Of the thousand: watched at the real pair. The others are watched at the responder. */
 const REAL_CLUSTERS = 12;
 const INTERVAL_MS = 1_000;
-/** A daemon runs for months: what is measured is not its first seconds, in which V8 still compiles. */
-const WARM_UP_MS = 30_000;
-const FREEZES = 5;
-const PAUSES = 6;
+const LOOK_INTERVAL_MS = 50;
 
-export async function benchLag(say: Say): Promise<BenchReport> {
-  const notes: string[] = [];
+type Sizes = {
+  readonly looks: number;
+  readonly scrapes: number;
+  /** A daemon runs for months: what is measured is not its first seconds, in which V8 still compiles. */
+  readonly warmUpMs: number;
+  readonly measureMs: number;
+  readonly freezes: number;
+  readonly pauses: number;
+};
+
+const FULL: Sizes = { looks: 400, scrapes: 60, warmUpMs: 30_000, measureMs: 4_000, freezes: 5, pauses: 6 };
+/** In under three minutes, to compare two versions by. */
+const QUICK: Sizes = { looks: 200, scrapes: 20, warmUpMs: 12_000, measureMs: 2_000, freezes: 2, pauses: 2 };
+const MEASUREMENTS = 5;
+const FLOOR_MS = 3_000;
+/** As daemons/lag-prober keeps them, by default. */
+const [HISTORY_ENTRIES, HISTORY_ENTRY_BYTES] = [600, 21];
+
+export async function benchLag(quick: boolean, say: Say): Promise<BenchReport> {
+  const sizes = quick ? QUICK : FULL;
+  const notes: string[] = quick ? ['the quick form: fewer measurements, shorter warm-up'] : [];
   const pair = await startLagPair({ changes: { walReceiverTimeoutMs: 60_000, settings: { wal_sender_timeout: '60s', max_connections: '120' } } });
   try {
     const [one, two] = [await startExporter(pair.one, say), await startExporter(pair.two, say)];
     const rows = [
-      ...(await benchLook(pair, one, two, say)),
-      ...(await benchTruth(pair, two, say, notes)),
-      ...(await benchFleet(pair, say, notes)),
+      ...(await benchLook(pair, { one, two, sizes }, say)),
+      ...(await benchTruth(pair, { exporter: two, sizes }, say, notes)),
+      ...(await benchFleet(pair, sizes, say, notes)),
     ];
     return { bench: 'lag', machine: machine(), rows, notes };
   } finally {
@@ -51,40 +67,63 @@ export async function benchLag(say: Say): Promise<BenchReport> {
 }
 
 /** One look at both ends, against one scrape of both exporters. */
-async function benchLook(pair: LagPair, one: Exporter, two: Exporter, say: Say): Promise<BenchRow[]> {
+async function benchLook(pair: LagPair, { one, two, sizes }: { readonly one: Exporter; readonly two: Exporter; readonly sizes: Sizes }, say: Say): Promise<BenchRow[]> {
   say('the cost of one look at a pair');
   const options = pair.probeOptions(pair.one);
   const plain = createSession({ host: options.host, port: options.port, database: options.database, controlUser: options.user, passFile: options.passFile, connectTimeoutMs: 2_000 }, 'bench');
   const [primary, standby] = [pair.probe(pair.one), pair.probe(pair.two)];
   const { signal } = new AbortController();
   const look = (): Promise<unknown> => Promise.all([primary.look(signal), standby.look(signal)]);
-  for (let count = 0; count < LOOKS; count++) await look();
+  for (let count = 0; count < sizes.looks; count++) await look();
   const [looks, trips, scrapes]: [number[], number[], number[]] = [[], [], []];
-  for (let count = 0; count < LOOKS; count++) {
+  for (let count = 0; count < sizes.looks; count++) {
     trips.push(await timed(() => plain.query(signal, 'SELECT 1', [], 'trip')));
     looks.push(await timed(() => primary.look(signal)));
   }
   plain.close();
   const peerBefore = cpuMs(one.pid) + cpuMs(two.pid);
-  for (let count = 0; count < SCRAPES; count++) scrapes.push(await timed(() => Promise.all([one.scrape(), two.scrape()])));
-  const peerCpu = (cpuMs(one.pid) + cpuMs(two.pid) - peerBefore) / SCRAPES;
+  for (let count = 0; count < sizes.scrapes; count++) scrapes.push(await timed(() => Promise.all([one.scrape(), two.scrape()])));
+  const peerCpu = (cpuMs(one.pid) + cpuMs(two.pid) - peerBefore) / sizes.scrapes;
 
-  // The process that does it, not this one, with all that it does besides.
-  const prober = await startProber({ intervalMs: 50, clusters: Array.from({ length: REAL_CLUSTERS }, (_, index) => clusterOf(`shop-${index}`, pair)) });
-  await delay(WARM_UP_MS);
-  const [cpuBefore, looksBefore] = [cpuMs(prober.process.pid), await looksOf(prober)];
-  await delay(10_000);
-  const cpu = (cpuMs(prober.process.pid) - cpuBefore) / ((await looksOf(prober)) - looksBefore);
-  await prober.process.stop();
+  const { whole, asks } = await measureLooks(pair, sizes);
   return [
-    row('CPU of one look at a pair (whole process)', 'ms', [cpu * 2], median, '<= 0.15', { [PEER]: round(peerCpu) }),
+    row('CPU of one look at a pair (whole process)', 'ms', whole, median, '<= 0.15', { [PEER]: round(peerCpu), [ASKS]: round(median(asks)) }),
     row('one look at one end', 'ms', looks, median, null, { [PEER]: round(median(scrapes)) }),
     row('one look beyond a bare round trip', 'ms', [(median(looks) ?? 0) - (median(trips) ?? 0)], median, '<= 0.3', {}),
   ];
 }
 
+/** The processes that do it, not this one, with all that they do besides: a prober, and what only asks as often beside it. */
+async function measureLooks(pair: LagPair, { warmUpMs, measureMs }: Sizes): Promise<{ readonly whole: number[]; readonly asks: number[] }> {
+  const clusters = Array.from({ length: REAL_CLUSTERS }, (_, index) => clusterOf(`shop-${index}`, pair));
+  const prober = await startProber({ intervalMs: LOOK_INTERVAL_MS, clusters });
+  const folder = runFolder('lag-asks');
+  const logFile = join(folder, 'asks.log');
+  const script = fileURLToPath(new URL('lag-asks.ts', import.meta.url));
+  const asking = await start({ name: 'asks', command: process.execPath, args: ['--max-semi-space-size=2', script, prober.configFile], env: { NODE_OPTIONS: '' }, logFile });
+  const asked = async (): Promise<number> => {
+    const linesBefore = readFileSync(logFile, 'utf8').split('\n').length;
+    process.kill(asking.pid, 'SIGUSR2');
+    return waitFor('the count', () => {
+      const lines = readFileSync(logFile, 'utf8').split('\n');
+      return lines.length > linesBefore && Number(lines.at(-2));
+    });
+  };
+  const [whole, asks]: [number[], number[]] = [[], []];
+  await delay(warmUpMs);
+  for (let count = 0; count < MEASUREMENTS; count++) {
+    const before = { own: cpuMs(prober.process.pid), looks: await looksOf(prober), theirs: cpuMs(asking.pid), asked: await asked() };
+    await delay(measureMs);
+    whole.push((2 * (cpuMs(prober.process.pid) - before.own)) / ((await looksOf(prober)) - before.looks));
+    asks.push((2 * (cpuMs(asking.pid) - before.theirs)) / ((await asked()) - before.asked));
+  }
+  await prober.process.stop();
+  await asking.stop();
+  return { whole, asks };
+}
+
 /** What both say while the bench knows better. */
-async function benchTruth(pair: LagPair, exporter: Exporter, say: Say, notes: string[]): Promise<BenchRow[]> {
+async function benchTruth(pair: LagPair, { exporter, sizes }: { readonly exporter: Exporter; readonly sizes: Sizes }, say: Say, notes: string[]): Promise<BenchRow[]> {
   const prober = await startProber({ intervalMs: INTERVAL_MS, clusters: [clusterOf('shop', pair)] });
   const client = await pair.one.client();
   try {
@@ -92,9 +131,9 @@ async function benchTruth(pair: LagPair, exporter: Exporter, say: Say, notes: st
     say('idle, then one commit a minute old for the standby that has it');
     const idle = await sampleIdle(prober, exporter, client);
     say('replay paused under writes: error against the commits');
-    const errors = await sampleErrors(pair, prober, exporter, client);
+    const errors = await sampleErrors(pair, { prober, exporter, client, pauses: sizes.pauses });
     say('a frozen receiver');
-    const frozen = await sampleFreezes(pair, prober, exporter, client);
+    const frozen = await sampleFreezes(pair, { prober, exporter, client, freezes: sizes.freezes });
     notes.push(`truth: the bench's own commit times on this machine; error counts only looks whose evidence is newer than the commit; ${errors.ours.length} samples`);
     notes.push(`${PEER} reads 0 for a standby that receives nothing, for as long as it does: "never" is shown as no figure`);
     return [
@@ -110,6 +149,7 @@ async function benchTruth(pair: LagPair, exporter: Exporter, say: Say, notes: st
   }
 }
 
+type Watching = { readonly prober: Prober; readonly exporter: Exporter; readonly client: pg.Client };
 type Sampled = { readonly ours: readonly number[]; readonly peer: readonly number[] };
 
 async function sampleIdle(prober: Prober, exporter: Exporter, client: pg.Client): Promise<Sampled> {
@@ -125,9 +165,9 @@ async function sampleIdle(prober: Prober, exporter: Exporter, client: pg.Client)
   return { ours, peer };
 }
 
-async function sampleErrors(pair: LagPair, prober: Prober, exporter: Exporter, client: pg.Client): Promise<Sampled> {
+async function sampleErrors(pair: LagPair, { prober, exporter, client, pauses }: Watching & { readonly pauses: number }): Promise<Sampled> {
   const [ours, peer]: [number[], number[]] = [[], []];
-  for (let pause = 0; pause < PAUSES; pause++) {
+  for (let pause = 0; pause < pauses; pause++) {
     await pair.admin(pair.two, 'SELECT pg_wal_replay_pause()');
     await delay(Math.random() * INTERVAL_MS);
     const committedMs = performance.now();
@@ -149,9 +189,9 @@ async function sampleErrors(pair: LagPair, prober: Prober, exporter: Exporter, c
 
 type Freezes = { readonly noticed: number[]; readonly lagOurs: number[]; readonly lagPeer: number[] };
 
-async function sampleFreezes(pair: LagPair, prober: Prober, exporter: Exporter, client: pg.Client): Promise<Freezes> {
+async function sampleFreezes(pair: LagPair, { prober, exporter, client, freezes }: Watching & { readonly freezes: number }): Promise<Freezes> {
   const found: Freezes = { noticed: [], lagOurs: [], lagPeer: [] };
-  for (let freeze = 0; freeze < FREEZES; freeze++) {
+  for (let freeze = 0; freeze < freezes; freeze++) {
     await prober.until('shop', 'the pair to be promotable', ({ verdict }) => verdict.kind === 'promotable');
     const pids = processesOf(pair.two, 'walreceiver');
     await delay(Math.random() * INTERVAL_MS);
@@ -168,7 +208,7 @@ async function sampleFreezes(pair: LagPair, prober: Prober, exporter: Exporter, 
 }
 
 /** A thousand clusters at once a second: few of them real, the others at something that only speaks the protocol. */
-async function benchFleet(pair: LagPair, say: Say, notes: string[]): Promise<BenchRow[]> {
+async function benchFleet(pair: LagPair, { warmUpMs, measureMs }: Sizes, say: Say, notes: string[]): Promise<BenchRow[]> {
   say(`${CLUSTERS} clusters at ${INTERVAL_MS} ms`);
   const folder = runFolder('lag-bench');
   const logFile = join(folder, 'responder.log');
@@ -183,17 +223,17 @@ async function benchFleet(pair: LagPair, say: Say, notes: string[]): Promise<Ben
   const clusters = Array.from({ length: CLUSTERS }, (_, index) =>
     index < REAL_CLUSTERS ? clusterOf(`real-${index}`, pair) : { name: `far-${index}`, ends: [far('r1', ports.primary), far('r2', ports.standby)] },
   );
-  const floor = await benchFloor(clusters.slice(0, 1));
+  const floor = await benchFloor();
   const prober = await startProber({ intervalMs: INTERVAL_MS, clusters });
   try {
     await waitFor('every cluster to be promotable', async () => !/verdict="(unknown|notPromotable)"/.test(await prober.metrics()), { timeoutMs: 60_000, everyMs: 1_000 });
-    await delay(WARM_UP_MS);
+    await delay(warmUpMs);
     const [cores, resident, own]: [number[], number[], number[]] = [[], [], []];
     const looksBefore = await looksOf(prober);
     const startedMs = performance.now();
-    for (let count = 0; count < 5; count++) {
+    for (let count = 0; count < MEASUREMENTS; count++) {
       const [beforeMs, before] = [performance.now(), cpuMs(prober.process.pid)];
-      await delay(4_000);
+      await delay(measureMs);
       cores.push((cpuMs(prober.process.pid) - before) / (performance.now() - beforeMs));
       resident.push(residentMegabytes(prober.process.pid));
       own.push(anonymousMegabytes(prober.process.pid));
@@ -201,13 +241,15 @@ async function benchFleet(pair: LagPair, say: Say, notes: string[]): Promise<Ben
     const looks = (await looksOf(prober)) - looksBefore;
     const seconds = (performance.now() - startedMs) / 1_000;
     notes.push(`${CLUSTERS} clusters: ${REAL_CLUSTERS} of them at the real pair, ${CLUSTERS - REAL_CLUSTERS} at a responder that speaks the protocol; every one has two connections of its own`);
-    notes.push(`measured ${WARM_UP_MS / 1_000} s after the start, as the README of daemons/lag-prober starts it (heap options, compile cache warm)`);
+    notes.push(`measured ${warmUpMs / 1_000} s after the start, as daemons/lag-prober/prober.sh starts it, compile cache warm; the history then goes on growing for ten minutes, by ${round((HISTORY_ENTRY_BYTES * HISTORY_ENTRIES * CLUSTERS) / 2 ** 20)} MB (computed)`);
     return [
       row(`${CLUSTERS} clusters: processor`, 'cores', cores, median, '<= 0.3', { [PEER]: null }),
       row(`${CLUSTERS} clusters: CPU of one look at a pair (whole process)`, 'ms', [((median(cores) ?? 0) * 2_000) / (looks / seconds)], median, null, {}),
       row(`${CLUSTERS} clusters: memory`, 'MB', resident, (values) => quantile(values, 1), '<= 120', { [PEER]: null }),
       row(`${CLUSTERS} clusters: memory that is its own, not mapped from files`, 'MB', own, (values) => quantile(values, 1), null, { [PEER]: null }),
-      row('one cluster: memory (below this no number of clusters comes)', 'MB', floor, (values) => quantile(values, 1), null, { [PEER]: null }),
+      row('no cluster: memory (the floor; a bare Node beside it)', 'MB', [floor.resident], median, null, { 'bare Node': round(floor.bare) }),
+      row('no cluster: memory that is its own', 'MB', [floor.own], median, null, {}),
+      row(`memory that each of ${CLUSTERS} clusters adds`, 'kB', [((quantile(resident, 1) ?? 0) - floor.resident) * (1_024 / CLUSTERS)], median, null, {}),
       row(`${CLUSTERS} clusters: looks done`, '1/s', [looks / seconds], median, `>= ${Math.floor(CLUSTERS * 2 * 0.98)}`, { [PEER]: null }),
     ];
   } finally {
@@ -216,15 +258,19 @@ async function benchFleet(pair: LagPair, say: Say, notes: string[]): Promise<Ben
   }
 }
 
-/** What the process takes for itself: Node, the daemon's modules, one cluster. */
-async function benchFloor(clusters: readonly object[]): Promise<number[]> {
+type Floor = { readonly resident: number; readonly own: number; readonly bare: number };
+
+/** What the process takes for itself: Node and the daemon's modules, before it knows of any cluster. */
+async function benchFloor(): Promise<Floor> {
   // The first start fills the compile cache.
-  await (await startProber({ intervalMs: INTERVAL_MS, clusters })).process.stop();
-  const prober = await startProber({ intervalMs: INTERVAL_MS, clusters });
-  await delay(5_000);
-  const resident = residentMegabytes(prober.process.pid);
+  await (await startProber({ clusters: [] })).process.stop();
+  const prober = await startProber({ clusters: [] });
+  const bare = await start({ name: 'bare Node', command: process.execPath, args: ['-e', 'setInterval(() => undefined, 1_000)'], env: { NODE_OPTIONS: '' }, logFile: join(runFolder('lag-bare'), 'bare.log') });
+  await delay(FLOOR_MS);
+  const found = { resident: residentMegabytes(prober.process.pid), own: anonymousMegabytes(prober.process.pid), bare: residentMegabytes(bare.pid) };
   await prober.process.stop();
-  return [resident];
+  await bare.stop();
+  return found;
 }
 
 const clusterOf = (name: string, pair: LagPair): object => ({ name, ends: [endConfig('r1', pair.probeOptions(pair.one)), endConfig('r2', pair.probeOptions(pair.two))] });

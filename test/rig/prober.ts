@@ -10,10 +10,9 @@ import type { ProbeOptions } from '@continuum/adapters/postgres-probe/index';
 import { freePort, runFolder, start, waitFor } from './process.ts';
 import type { Started } from './process.ts';
 
-const MAIN = fileURLToPath(new URL('../../daemons/lag-prober/src/main.ts', import.meta.url));
+/** As it is deployed. */
+export const PROBER_LAUNCHER = fileURLToPath(new URL('../../daemons/lag-prober/prober.sh', import.meta.url));
 
-/** As its README says: V8 otherwise lets garbage grow to three times what is kept. */
-const HEAP_OPTIONS = ['--max-old-space-size=128', '--max-semi-space-size=8'];
 /** As its README says: from the second start on neither stripping nor compiling takes time or memory. */
 let compileCache: string | null = null;
 
@@ -41,10 +40,10 @@ export async function startProber(config: object, at?: { port: number }): Promis
   const url = `http://127.0.0.1:${port}`;
   const started = await start({
     name: 'lag-prober',
-    command: process.execPath,
-    args: [...HEAP_OPTIONS, MAIN, '--config', configFile],
+    command: PROBER_LAUNCHER,
+    args: ['--config', configFile],
     // The test runner loads itself into every Node below it, which costs a second and measures the wrong process.
-    env: { NODE_OPTIONS: '', NODE_COMPILE_CACHE: compileCache },
+    env: { CONTINUUM_NODE: process.execPath, NODE_OPTIONS: '', NODE_COMPILE_CACHE: compileCache },
     logFile: join(folder, 'prober.log'),
   });
   await waitFor('the prober to answer', async () => (await request(`${url}/healthz`)).statusCode === 200);

@@ -2,16 +2,15 @@
 
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
 import { scramVerifier } from '@continuum/adapters/postgres/index';
 import { probeSetupStatements } from '@continuum/adapters/postgres-probe/index';
+import { PROBER_LAUNCHER } from './prober.ts';
 import { runSql } from './postgres.ts';
 import type { PrimaryOptions } from './postgres.ts';
 import { start, waitFor } from './process.ts';
 import type { Started } from './process.ts';
 
-const MAIN = fileURLToPath(new URL('../../daemons/lag-prober/src/main.ts', import.meta.url));
 const USER = 'continuum_prober';
 const PASSWORD = 'site-prober-secret';
 const INTERVAL_MS = 400;
@@ -43,10 +42,9 @@ export async function startSiteProber({ folder, region, cluster, listen, databas
   writeFileSync(configFile, JSON.stringify({ listen: at, intervalMs: INTERVAL_MS, push: [{ socket }], clusters: [{ name: cluster, ends }] }));
   const prober = await start({
     name: `${region} lag prober`,
-    command: process.execPath,
-    // As its README says: V8 otherwise lets garbage grow to three times what is kept.
-    args: ['--max-old-space-size=128', '--max-semi-space-size=8', MAIN, '--config', configFile],
-    env: { NODE_OPTIONS: '' },
+    command: PROBER_LAUNCHER,
+    args: ['--config', configFile],
+    env: { CONTINUUM_NODE: process.execPath, NODE_OPTIONS: '' },
     logFile: join(folder, 'prober.log'),
   });
   await waitFor(`${region} lag prober (see ${prober.logFile})`, async () => {
