@@ -47,7 +47,7 @@ const QUICK: Sizes = { looks: 200, scrapes: 20, warmUpMs: 12_000, measureMs: 2_0
 const MEASUREMENTS = 5;
 const FLOOR_MS = 3_000;
 /** As daemons/lag-prober keeps them, by default. */
-const [HISTORY_ENTRIES, HISTORY_ENTRY_BYTES] = [600, 21];
+const [HISTORY_ENTRIES, HISTORY_ENTRY_BYTES] = [600, 11];
 
 export async function benchLag(quick: boolean, say: Say): Promise<BenchReport> {
   const sizes = quick ? QUICK : FULL;

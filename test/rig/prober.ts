@@ -13,8 +13,11 @@ import type { Started } from './process.ts';
 /** As it is deployed. */
 export const PROBER_LAUNCHER = fileURLToPath(new URL('../../daemons/lag-prober/prober.sh', import.meta.url));
 
-/** As its README says: from the second start on neither stripping nor compiling takes time or memory. */
-let compileCache: string | null = null;
+/** From the second start on neither stripping nor compiling takes time or memory, as its README says. */
+const COMPILED = fileURLToPath(new URL('../../.cache/prober-compiled', import.meta.url));
+
+/** The test runner loads itself into every Node below it, which costs a second and measures the wrong process. */
+export const PROBER_ENVIRONMENT = { CONTINUUM_NODE: process.execPath, NODE_OPTIONS: '', NODE_COMPILE_CACHE: COMPILED } as const;
 
 export type Prober = {
   readonly url: string;
@@ -32,7 +35,6 @@ export type Prober = {
 /** `config` without `listen`. */
 export async function startProber(config: object, at?: { port: number }): Promise<Prober> {
   const folder = runFolder('prober');
-  compileCache ??= runFolder('prober-compiled');
   const port = at?.port ?? (await freePort());
   const configFile = join(folder, 'prober.yaml');
   const configure = (changes: object): void => writeFileSync(configFile, JSON.stringify({ listen: `127.0.0.1:${port}`, ...config, ...changes }));
@@ -42,8 +44,7 @@ export async function startProber(config: object, at?: { port: number }): Promis
     name: 'lag-prober',
     command: PROBER_LAUNCHER,
     args: ['--config', configFile],
-    // The test runner loads itself into every Node below it, which costs a second and measures the wrong process.
-    env: { CONTINUUM_NODE: process.execPath, NODE_OPTIONS: '', NODE_COMPILE_CACHE: compileCache },
+    env: PROBER_ENVIRONMENT,
     logFile: join(folder, 'prober.log'),
   });
   await waitFor('the prober to answer', async () => (await request(`${url}/healthz`)).statusCode === 200);

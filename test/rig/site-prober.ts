@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { request } from 'undici';
 import { scramVerifier } from '@continuum/adapters/postgres/index';
 import { probeSetupStatements } from '@continuum/adapters/postgres-probe/index';
-import { PROBER_LAUNCHER } from './prober.ts';
+import { PROBER_ENVIRONMENT, PROBER_LAUNCHER } from './prober.ts';
 import { runSql } from './postgres.ts';
 import type { PrimaryOptions } from './postgres.ts';
 import { start, waitFor } from './process.ts';
@@ -44,7 +44,7 @@ export async function startSiteProber({ folder, region, cluster, listen, databas
     name: `${region} lag prober`,
     command: PROBER_LAUNCHER,
     args: ['--config', configFile],
-    env: { CONTINUUM_NODE: process.execPath, NODE_OPTIONS: '' },
+    env: PROBER_ENVIRONMENT,
     logFile: join(folder, 'prober.log'),
   });
   await waitFor(`${region} lag prober (see ${prober.logFile})`, async () => {
