@@ -7,11 +7,11 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { synthesize } from '@continuum/core';
 import type { Rrset } from '@continuum/core';
 import type { ResolverServer } from '@continuum/adapters/resolver/resolvers';
 import { startAuthoritative, startResolvers } from '../test/rig/dns.ts';
 import type { Authoritative, AuthoritativeOptions } from '../test/rig/dns.ts';
+import { hotStandbyRecord } from '../test/rig/dns-records.ts';
 import { startDnsdist } from '../test/rig/dnsdist.ts';
 import { startGatewayPair } from '../test/rig/gateway-pair.ts';
 import type { GatewayPair } from '../test/rig/gateway-pair.ts';
@@ -115,11 +115,10 @@ async function startAll(programs: DnsPrograms | null, notes: string[], say: (lin
   const regions = [{ region: 'r1', address: R1 }, { region: 'r2', address: R2 }];
   const settings = regions.map(({ region, address }): AuthoritativeOptions => ({ folder: join(folder, region), region, address, dnsPort, apiPort, apiKey: 'a-key-of-this-bench', zone: ZONE, nameServers: regions, warm: [] }));
   const authorities = await Promise.all(settings.map(startAuthoritative));
-  const record = synthesize({ name: NAME, lease: LEASE, port: probePort, ttlSeconds: TTL_SECONDS, regions: regions.map(({ region, address }) => ({ region, addresses: [address] })) });
-  if (!record.ok) throw new Error(JSON.stringify(record.problems));
+  const record = hotStandbyRecord({ name: NAME, lease: LEASE, port: probePort, ttlSeconds: TTL_SECONDS, regions: regions.map(({ region, address }) => ({ region, addresses: [address] })) });
   const plain = { name: `static.${ZONE}.`, type: 'A' as const, ttlSeconds: TTL_SECONDS, records: [R1] };
   for (const one of authorities) {
-    const published = await one.publisher.publish(ZONE, [change(record.value), plain], AbortSignal.timeout(10_000));
+    const published = await one.publisher.publish(ZONE, [change(record), plain], AbortSignal.timeout(10_000));
     if (!published.ok) throw new Error(published.failure.message);
     await one.warm(NAME);
   }

@@ -6,11 +6,11 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { Resolver } from 'node:dns/promises';
 import { test } from 'tap';
-import { synthesize } from '@continuum/core';
 import type { ResolverServer } from '@continuum/adapters/resolver/resolvers';
 import { createResolvers } from '@continuum/adapters/resolver/resolvers';
 import type { Authoritative } from '../rig/dns.ts';
 import { PUBLIC_RESOLVERS, startAuthoritative, startResolvers, storedSerial } from '../rig/dns.ts';
+import { hotStandbyRecord } from '../rig/dns-records.ts';
 import { freePort, runFolder, waitFor } from '../rig/process.ts';
 
 const NAME = 'counter.app.test';
@@ -93,16 +93,15 @@ const recursors = await startResolvers({
 const resolvers = recursors.map((recursor) => recursor.server);
 const authorities = (): ResolverServer[] => [first.server, second.server];
 
-const record = synthesize({
+const record = hotStandbyRecord({
   name: NAME,
   lease: 'counter',
   regions: REGIONS.map(({ region, address }) => ({ region, addresses: [address] })),
   port: gatewayPort,
   ttlSeconds: 1,
 });
-if (!record.ok) throw new Error(JSON.stringify(record.problems));
 const published = await Promise.all(
-  [first, second].map((authority) => authority.publisher.publish('app.test', [record.value], AbortSignal.timeout(5_000))),
+  [first, second].map((authority) => authority.publisher.publish('app.test', [record], AbortSignal.timeout(5_000))),
 );
 if (!published.every((one) => one.ok)) throw new Error(JSON.stringify(published));
 await Promise.all([first, second].map((authority) => authority.warm(NAME)));
@@ -218,7 +217,7 @@ test('nothing was written to DNS since the set-up', async (t) => {
 
 test('an authority that is alive and silent delays some questions and fails none', async (t) => {
   // TTL 0: every question makes a recursor ask an authority.
-  const uncached = { ...record.value, name: 'uncached.app.test.', ttlSeconds: 0 };
+  const uncached = { ...record, name: 'uncached.app.test.', ttlSeconds: 0 };
   for (const { publisher } of [first, second]) {
     t.ok((await publisher.publish('app.test', [uncached], AbortSignal.timeout(5_000))).ok);
   }

@@ -4,8 +4,8 @@ import { createSocket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { synthesize } from '@continuum/core';
 import { startAuthoritative } from '../rig/dns.ts';
+import { hotStandbyRecord } from '../rig/dns-records.ts';
 import { startDnsdist } from '../rig/dnsdist.ts';
 import { startLeaseGates } from '../rig/lease-gates.ts';
 import { freePort, runFolder, stopAll, waitFor } from '../rig/process.ts';
@@ -17,13 +17,12 @@ const folder = runFolder('dnsdist');
 const [port, dnsPort, apiPort, frontPort] = [await freePort(R1, R2), await freePort(R1, R2), await freePort(R1, R2), await freePort(FRONT)];
 const gates = await startLeaseGates([R1, R2], port);
 gates.open(R1);
-const record = synthesize({ name: NAME, lease: 'counter', port, ttlSeconds: 5, regions: [{ region: 'r1', addresses: [R1] }, { region: 'r2', addresses: [R2] }] });
-if (!record.ok) throw new Error(JSON.stringify(record.problems));
+const record = hotStandbyRecord({ name: NAME, lease: 'counter', port, ttlSeconds: 5, regions: [{ region: 'r1', addresses: [R1] }, { region: 'r2', addresses: [R2] }] });
 const nameServers = [{ region: 'r1', address: R1 }, { region: 'r2', address: R2 }];
 const authorities = await Promise.all(
   nameServers.map(async ({ region, address }) => {
     const one = await startAuthoritative({ folder: join(folder, region), region, address, dnsPort, apiPort, apiKey: 'a-key-of-this-test', zone: ZONE, nameServers });
-    const published = await one.publisher.publish(ZONE, [record.value], AbortSignal.timeout(10_000));
+    const published = await one.publisher.publish(ZONE, [record], AbortSignal.timeout(10_000));
     if (!published.ok) throw new Error(published.failure.message);
     await one.warm(NAME);
     return one;

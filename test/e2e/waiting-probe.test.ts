@@ -2,9 +2,9 @@
 
 import { Resolver } from 'node:dns/promises';
 import { join } from 'node:path';
-import { synthesize } from '@continuum/core';
 import t from 'tap';
 import { startAuthoritative } from '../rig/dns.ts';
+import { hotStandbyRecord } from '../rig/dns-records.ts';
 import { WELL_KNOWN, startGatewayPair } from '../rig/gateway-pair.ts';
 import type { GatewayRegion, Reply } from '../rig/gateway-pair.ts';
 import { freePort, runFolder, waitFor } from '../rig/process.ts';
@@ -76,9 +76,8 @@ t.test('a name follows flip after flip with probes that wait, and is never witho
   const at = { address: R1, dnsPort: await freePort(R1), apiPort: await freePort(R1) };
   const authority = await startAuthoritative({ ...at, folder: join(runFolder('waiting-probe-dns'), 'pdns'), region: 'r1', apiKey: 'key', zone: 'app.test', nameServers: [{ region: 'r1', address: R1 }] });
   const regions = [{ region: 'r1', addresses: [R1] }, { region: 'r2', addresses: [R2] }];
-  const record = synthesize({ name: NAME, lease: 'shop', port: Number(new URL(r1.gateway.url).port), ttlSeconds: 1, regions });
-  if (!record.ok) throw new Error(JSON.stringify(record.problems));
-  t.ok((await authority.publisher.publish('app.test', [record.value], AbortSignal.timeout(5_000))).ok);
+  const record = hotStandbyRecord({ name: NAME, lease: 'shop', port: Number(new URL(r1.gateway.url).port), ttlSeconds: 1, regions });
+  t.ok((await authority.publisher.publish('app.test', [record], AbortSignal.timeout(5_000))).ok);
   const resolver = new Resolver({ timeout: 3_000, tries: 1 });
   resolver.setServers([`${R1}:${at.dnsPort}`]);
   const named = async (address: string): Promise<boolean> => {

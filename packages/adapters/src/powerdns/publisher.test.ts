@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'tap';
 import type { Rrset } from '@continuum/core';
-import { synthesize, zoneRrsets } from '@continuum/core';
+import { zoneRrsets } from '@continuum/core';
 import { dnsPublisherContract } from '@continuum/ports/contracts/dns-contract';
 import { startAuthoritative } from '../../../../test/rig/dns.ts';
+import { hotStandbyRecord } from '../../../../test/rig/dns-records.ts';
 import { freePort, runFolder, waitFor } from '../../../../test/rig/process.ts';
 import { createPowerdnsPublisher } from './publisher.ts';
 
@@ -30,9 +31,7 @@ const soon = (): AbortSignal => AbortSignal.timeout(5_000);
 
 function lua(name: string, ttlSeconds = 1): Rrset {
   const regions = [{ region: 'r1', addresses: ['127.43.1.1'] }, { region: 'r2', addresses: ['127.43.2.1'] }];
-  const made = synthesize({ name, lease: 'counter', regions, port: 8_080, ttlSeconds });
-  if (!made.ok) throw new Error(JSON.stringify(made.problems));
-  return made.value;
+  return hotStandbyRecord({ name, lease: 'counter', regions, port: 8_080, ttlSeconds });
 }
 
 test('the contract of a publisher', async (t) => {

@@ -2,9 +2,9 @@
 
 import { createServer } from 'node:http';
 import { test } from 'tap';
-import { synthesize } from '@continuum/core';
 import { resolversContract } from '@continuum/ports/contracts/resolvers-contract';
 import { startAuthoritative, startRecursor } from '../../../../test/rig/dns.ts';
+import { hotStandbyRecord } from '../../../../test/rig/dns-records.ts';
 import { freePort, runFolder, waitFor } from '../../../../test/rig/process.ts';
 import { createCachingClient } from './caching-client.ts';
 import { createResolvers } from './resolvers.ts';
@@ -37,9 +37,9 @@ if (healthy === undefined || orphan === undefined || silent === undefined) throw
 
 async function publish(ttlSeconds: number, name = NAME): Promise<void> {
   const regions = REGIONS.map((address, index) => ({ region: `r${index + 1}`, addresses: [address] }));
-  const made = synthesize({ name, lease: 'counter', regions, port: gatewayPort, ttlSeconds });
-  const written = made.ok && (await authority.publisher.publish('app.test', [made.value], AbortSignal.timeout(5_000)));
-  if (written === false || !written.ok) throw new Error(JSON.stringify({ made, written }));
+  const record = hotStandbyRecord({ name, lease: 'counter', regions, port: gatewayPort, ttlSeconds });
+  const written = await authority.publisher.publish('app.test', [record], AbortSignal.timeout(5_000));
+  if (!written.ok) throw new Error(JSON.stringify(written));
 }
 
 test('the contract of resolvers', async (t) => {

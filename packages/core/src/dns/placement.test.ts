@@ -120,7 +120,7 @@ const wrong: readonly [PlacementInput, string][] = [
   ...[99, 600, 200.5].map((httpCode): [PlacementInput, string] => [probed({ httpCode }), `probe.httpCode ${httpCode}: from 100 to 599`]),
   ...['a b', '200', ''].map((match): [PlacementInput, string] => [probed({ match }), `probe.match "${match}": letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight)`]),
   [{ ...weighted, regions: [{ ...r1, addresses: ['192.0.2.1'], weight: 64 }, { ...r2, addresses: ['198.51.100.1'], weight: 1 }] }, 'regions "64:1": weights whose shares make at most 64 in all, such as 3:1'],
-  [probed({ path: `/${'a'.repeat(230)}` }), `probe "http://app.example:443/${'a'.repeat(76)}: a shorter name or path`],
+  [probed({ path: `/${'a'.repeat(230)}` }), `probe "http://app.example:443/${'a'.repeat(76)}: a shorter name or path: the probe's URL may have 240 characters, this one has 253`],
 ];
 
 test('each problem alone, with where, what and what to write instead', async (t) => {

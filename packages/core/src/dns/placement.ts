@@ -4,7 +4,15 @@
 //   single-region      plain addresses. Nothing is probed, nothing moves by itself.
 //   active-active      the regions that answer the probe, the nearest or by weight. A region that is down is left out; with
 //                      all down the choice is made as if all were up: never empty.
-//   active-hotstandby  whoever answers for the lease (records.ts says why the list is flat and both selectors are `all`).
+//   active-hotstandby  whoever answers for the lease.
+//
+// In active-hotstandby the answer follows the lease without any later write: each name server probes every region's gateway for
+// `/.well-known/continuum/<lease>`, which answers 200 only in the region that holds a valid lease, and names the regions that did. The
+// list of addresses is flat and both selectors are `all`, on purpose:
+//   - exactly one region answers 200, so "all that are up" is the holder; during a hand-over it may be both, never neither;
+//   - with nobody up (between two holders) and before the first probe after a start, all regions are named: the answer is
+//     never empty, never random and never only a fenced region (I5), and a client tries the next address on refusal;
+//   - grouped lists look more natural, but from 5.1 on their backup is the first group alone: one region, maybe the dead one.
 //
 // Weights under a probe are written as repetition: `pickwhashed` cannot probe, and `pickselfweighted` (5.0) takes its weights
 // from the answer of the probed server. `hashed` keeps a client at its region as long as the set of regions is the same.
@@ -14,7 +22,7 @@ import { probeQuery } from '../gate/probe.ts';
 import type { IpAddress } from './address.ts';
 import { formatIpAddress, parseIpAddress } from './address.ts';
 import type { LuaExpression, LuaOption } from './lua.ts';
-import { isLuaText, luaRecordContent } from './lua.ts';
+import { isLuaText, LUA_TEXT_LENGTH_MAX, luaRecordContent } from './lua.ts';
 import type { DnsProblem, Rrset, Synthesis } from './records.ts';
 import { addressRrsets, canonicalName, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WAITING_PROBE_TIMEOUT_SECONDS, WELL_KNOWN_PATH } from './records.ts';
 import type { Note, PdnsVersion, ProbeWish } from './version-gate.ts';
@@ -112,7 +120,7 @@ function probeOf(input: PlacementInput, names: readonly string[]): Probe | null 
   const { timeoutSeconds = defaultTimeoutSeconds(placement) } = wish;
   const path = placement === 'active-hotstandby' ? `${lease?.path ?? WELL_KNOWN_PATH}${lease?.name}${probeQuery(timeoutSeconds)}` : input.probe?.path;
   const url = `http://${host}:${port}${path}`;
-  if (!isLuaText(url)) return { problems: [problem('probe', url, 'a shorter name or path')] };
+  if (!isLuaText(url)) return { problems: [problem('probe', url, `a shorter name or path: the probe's URL may have ${LUA_TEXT_LENGTH_MAX} characters, this one has ${url.length}`)] };
   const notes: Note[] = [];
   const problems: DnsProblem[] = [];
   const options: [LuaOption, LuaExpression][] = [

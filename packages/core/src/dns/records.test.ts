@@ -2,11 +2,13 @@
 
 import fc from 'fast-check';
 import { test } from 'tap';
-import type { HotStandbyRecord } from './records.ts';
-import { canonicalName, synthesize, zoneRrsets } from './records.ts';
+import { renderPlacement } from './placement.ts';
+import type { Rrset, Synthesis } from './records.ts';
+import { canonicalName, zoneRrsets } from './records.ts';
 import { luaRecordContent, SEGMENT_BYTES_MAX } from './lua.ts';
 
-const counter: HotStandbyRecord = {
+type HotStandby = { name: string; lease: string; path?: string; regions: readonly { region: string; addresses: readonly string[] }[]; port: number; ttlSeconds: number };
+const counter: HotStandby = {
   name: 'counter.app.test',
   lease: 'counter',
   regions: [
@@ -16,6 +18,13 @@ const counter: HotStandbyRecord = {
   port: 8443,
   ttlSeconds: 1,
 };
+
+/** The one LUA record set of an application in hot standby. */
+function standby({ name, lease, path, regions, port, ttlSeconds }: HotStandby): Synthesis<Rrset> {
+  const at = { name: lease, port, ...(path === undefined ? {} : { path }) };
+  const made = renderPlacement({ placement: 'active-hotstandby', version: '4.7', zone: 'test', names: [name], regions, ttlSeconds, lease: at });
+  return made.ok ? { ok: true, value: made.value.lua[0] as Rrset } : made;
+}
 
 /** Segments joined as PowerDNS does: with a space up to 5.0, without later. */
 function luaSource(content: string, glue: ' ' | ''): string {
@@ -39,7 +48,7 @@ function luaTokens(source: string): string[] {
 const shape = (tokens: readonly string[]): string => tokens.map((token) => (token.startsWith("'") ? "''" : token)).join('');
 
 test('an application in hot standby gets one LUA record that names whoever answers the probe', async (t) => {
-  const made = synthesize(counter);
+  const made = standby(counter);
   t.same(made, {
     ok: true,
     value: {
@@ -56,15 +65,15 @@ test('an application in hot standby gets one LUA record that names whoever answe
 
 test('IPv6 addresses get a record of their own, and every region must have both families or none', async (t) => {
   const both = (address: string, six: string) => ({ region: address, addresses: [address, six] });
-  const made = synthesize({ ...counter, regions: [both('127.1.0.1', 'fd00::1'), both('127.2.0.1', 'FD00::2')] });
+  const made = standby({ ...counter, regions: [both('127.1.0.1', 'fd00::1'), both('127.2.0.1', 'FD00::2')] });
   t.ok(made.ok && made.value.records.length === 2);
   t.match(made.ok && made.value.records[1], /^AAAA "ifurlup.*'fd00:0:0:0:0:0:0:1','fd00:0:0:0:0:0:0:2'/);
-  const lame = synthesize({ ...counter, regions: [both('127.1.0.1', 'fd00::1'), { region: 'r2', addresses: ['127.2.0.1'] }] });
+  const lame = standby({ ...counter, regions: [both('127.1.0.1', 'fd00::1'), { region: 'r2', addresses: ['127.2.0.1'] }] });
   t.match(lame, { ok: false, problems: [{ field: 'regions[1].addresses', fix: /same families/ }] });
 });
 
 test('all problems come in one report, each with field, value and fix', async (t) => {
-  const made = synthesize({
+  const made = standby({
     name: "x') or os.getenv('HOME') --",
     lease: "counter'",
     path: '/a b/',
@@ -75,28 +84,28 @@ test('all problems come in one report, each with field, value and fix', async (t
   t.notOk(made.ok);
   const problems = made.ok ? [] : made.problems;
   const fields = problems.map((problem) => problem.field);
-  t.same(fields, ['name', 'lease', 'path', 'port', 'ttlSeconds', 'regions[0].addresses', 'regions[1].addresses']);
+  t.same(fields, ['names[0]', 'names', 'ttlSeconds', 'regions[0].addresses', 'regions[1].addresses', 'lease.name', 'lease.port', 'lease.path']);
   t.ok(problems.every((problem) => problem.fix.length > 0 && problem.value.length > 0));
 });
 
 test('one region is refused, and so is one address for two regions', async (t) => {
-  t.match(synthesize({ ...counter, regions: counter.regions.slice(0, 1) }), { ok: false, problems: [{ field: 'regions' }] });
-  const same = synthesize({ ...counter, regions: [counter.regions[0]!, { region: 'r2', addresses: ['127.1.0.1'] }] });
+  t.match(standby({ ...counter, regions: counter.regions.slice(0, 1) }), { ok: false, problems: [{ field: 'regions' }] });
+  const same = standby({ ...counter, regions: [counter.regions[0]!, { region: 'r2', addresses: ['127.1.0.1'] }] });
   t.match(same, { ok: false, problems: [{ field: 'regions[1].addresses', fix: /once/ }] });
 });
 
 test('a URL that does not fit one segment is refused', async (t) => {
-  t.match(synthesize({ ...counter, path: `/${'a'.repeat(220)}/` }), { ok: false, problems: [{ field: 'path', fix: /characters/ }] });
+  t.match(standby({ ...counter, path: `/${'a'.repeat(220)}/` }), { ok: false, problems: [{ field: 'probe', fix: /characters/ }] });
 });
 
 test('a path cannot climb, carry a query or leave its place', async (t) => {
   for (const path of ['', 'x/', '//', '/a', '/a?b/', '/a#b/', '/%2e/', '/a/\n/', "/'/", '/"/', '/\\/', '/]]/', '/é/']) {
-    t.match(synthesize({ ...counter, path }), { ok: false, problems: [{ field: 'path' }] }, JSON.stringify(path));
+    t.match(standby({ ...counter, path }), { ok: false, problems: [{ field: 'lease.path' }] }, JSON.stringify(path));
   }
 });
 
 test('no text that comes in can add a token', async (t) => {
-  const expected = shape(luaTokens(luaSource((synthesize(counter) as unknown as { value: { records: string[] } }).value.records[0]!, '')));
+  const expected = shape(luaTokens(luaSource((standby(counter) as unknown as { value: { records: string[] } }).value.records[0]!, '')));
   const evil = fc.oneof(
     fc.string({ maxLength: 80 }),
     fc.constantFrom(`')--`, `'..os.execute('id')..'`, `");os.exit()--`, `\\'`, `]]`, `\\039`, 'a\nb', 'counter', '127.1.0.1', `1.1.1.1','2.2.2.2`),
@@ -111,7 +120,7 @@ test('no text that comes in can add a token', async (t) => {
         { ...counter, path },
         { ...counter, regions: [counter.regions[0]!, { region: lease, addresses: [address] }] },
       ]) {
-        const made = synthesize(input);
+        const made = standby(input);
         if (!made.ok) continue;
         accepted++;
         for (const content of made.value.records) {
@@ -130,7 +139,7 @@ test('a long record is cut into segments that read the same with and without whi
     region: `r${region}`,
     addresses: Array.from({ length: 16 }, (_, index) => `127.${region}.100.${index}`),
   }));
-  const made = synthesize({ ...counter, name: `${'a'.repeat(60)}.${'b'.repeat(60)}.test`, regions });
+  const made = standby({ ...counter, name: `${'a'.repeat(60)}.${'b'.repeat(60)}.test`, regions });
   t.ok(made.ok);
   const content = made.ok ? made.value.records[0]! : '';
   const segments = [...content.matchAll(/"([^"]*)"/g)].map((match) => match[1]!);
@@ -177,13 +186,13 @@ const ADDRESS = 'a plain IPv4 or IPv6 address';
 const two = counter.regions;
 
 /** One thing wrong, and what is said of it. */
-const wrong: readonly [Partial<HotStandbyRecord>, string][] = [
-  [{ name: 'a b' }, 'name "a b": a host name such as "counter.app.example"'],
-  [{ lease: '-x' }, 'lease "-x": letters, digits, ".", "_", "~", "-"; at most 63'],
-  [{ lease: 'x'.repeat(64) }, `lease "${'x'.repeat(64)}": letters, digits, ".", "_", "~", "-"; at most 63`],
-  [{ path: 'x' }, 'path "x": segments of letters, digits, ".", "_", "~", "-" between slashes, as in "/.well-known/continuum/"'],
-  ...[0, 65_536, 1.5].map((port): [Partial<HotStandbyRecord>, string] => [{ port }, `port ${port}: a whole number from 1 to 65535`]),
-  ...[-1, 3_601, 0.5].map((ttlSeconds): [Partial<HotStandbyRecord>, string] => [{ ttlSeconds }, `ttlSeconds ${ttlSeconds}: a whole number of seconds from 0 to 3600`]),
+const wrong: readonly [Partial<HotStandby>, string][] = [
+  [{ name: 'counter.app.other' }, 'names[0] "counter.app.other": a name in the zone test.'],
+  [{ lease: '-x' }, 'lease.name "-x": letters, digits, ".", "_", "~", "-"; at most 63'],
+  [{ lease: 'x'.repeat(64) }, `lease.name "${'x'.repeat(64)}": letters, digits, ".", "_", "~", "-"; at most 63`],
+  [{ path: 'x' }, 'lease.path "x": segments between slashes, as in "/.well-known/continuum/"'],
+  ...[0, 65_536, 1.5].map((port): [Partial<HotStandby>, string] => [{ port }, `lease.port ${port}: a whole number from 1 to 65535`]),
+  ...[-1, 3_601, 0.5].map((ttlSeconds): [Partial<HotStandby>, string] => [{ ttlSeconds }, `ttlSeconds ${ttlSeconds}: a whole number of seconds from 0 to 3600`]),
   [{ regions: two.slice(1) }, 'regions 1: from 2 to 16 regions'],
   [{ regions: Array.from({ length: 17 }, (_, index) => ({ region: `r${index}`, addresses: [`127.0.0.${index}`] })) }, 'regions 17: from 2 to 16 regions'],
   [{ regions: [two[0]!, { region: 'r2', addresses: [] }] }, 'regions[1].addresses 0: from 1 to 16 addresses'],
@@ -195,14 +204,14 @@ const wrong: readonly [Partial<HotStandbyRecord>, string][] = [
 
 test('each problem alone, with where, what and what to write instead', async (t) => {
   for (const [change, expected] of wrong) {
-    const made = synthesize({ ...counter, ...change });
+    const made = standby({ ...counter, ...change });
     const said = made.ok ? [] : made.problems.map(({ field, value, fix }) => `${field} ${value}: ${fix}`);
     t.same(said, [expected]);
   }
-  for (const change of [{ port: 1 }, { port: 65_535 }, { ttlSeconds: 0 }, { ttlSeconds: 3_600 }, { lease: 'x'.repeat(63) }, { path: '/' }]) t.ok(synthesize({ ...counter, ...change }).ok, JSON.stringify(change));
-  const long = synthesize({ ...counter, path: `/${'a'.repeat(220)}/` });
+  for (const change of [{ port: 1 }, { port: 65_535 }, { ttlSeconds: 0 }, { ttlSeconds: 3_600 }, { lease: 'x'.repeat(63) }, { path: '/' }]) t.ok(standby({ ...counter, ...change }).ok, JSON.stringify(change));
+  const long = standby({ ...counter, path: `/${'a'.repeat(220)}/` });
   const url = `http://counter.app.test:8443/${'a'.repeat(220)}/counter?wait=1200`;
-  t.same(long, { ok: false, problems: [{ field: 'path', value: JSON.stringify(url).slice(0, 100), fix: `a shorter name, path or lease: the probe's URL may have 240 characters, this one has ${url.length}` }] });
+  t.same(long, { ok: false, problems: [{ field: 'probe', value: JSON.stringify(url).slice(0, 100), fix: `a shorter name or path: the probe's URL may have 240 characters, this one has ${url.length}` }] });
 });
 
 test('a problem of a zone says which name server', async (t) => {

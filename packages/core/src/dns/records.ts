@@ -1,18 +1,8 @@
-// What the name servers are told, once, at set-up. The answer for the application's name follows the lease without any
-// later write: each name server probes every region's gateway for `/.well-known/continuum/<lease>`, which answers 200
-// only in the region that holds a valid lease, and names the regions that did.
-//
-// The list of addresses is flat and both selectors are `all`, on purpose:
-//   - exactly one region answers 200, so "all that are up" is the holder; during a hand-over it may be both, never neither;
-//   - with nobody up (between two holders) and before the first probe after a start, all regions are named: the answer is
-//     never empty, never random and never only a fenced region (I5), and a client tries the next address on refusal;
-//   - grouped lists look more natural, but from 5.1 on their backup is the first group alone: one region, maybe the dead one.
+// Record sets as a name server stores them, what a name, a list of regions and a TTL may be, and the records of a zone itself. What an
+// application's names are told is in placement.ts.
 
-import { probeQuery } from '../gate/probe.ts';
 import type { IpAddress } from './address.ts';
 import { formatIpAddress, parseIpAddress } from './address.ts';
-import type { LuaExpression } from './lua.ts';
-import { isLuaText, LUA_TEXT_LENGTH_MAX, luaRecordContent } from './lua.ts';
 
 /** One record set as a name server stores it. `name` is canonical: lower case, with the final dot. */
 export type Rrset = {
@@ -29,18 +19,6 @@ export type DnsProblem = { readonly field: string; readonly value: string; reado
 export type Synthesis<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly problems: readonly DnsProblem[] };
-
-export type HotStandbyRecord = {
-  /** The application's name, for example `counter.app.test`. */
-  readonly name: string;
-  readonly lease: string;
-  readonly regions: readonly { readonly region: string; readonly addresses: readonly string[] }[];
-  /** Port of the gateways; the same in every region, because the probe's URL holds one. */
-  readonly port: number;
-  /** What the lease's name is appended to. */
-  readonly path?: string;
-  readonly ttlSeconds: number;
-};
 
 export type ZoneRecords = {
   readonly zone: string;
@@ -70,35 +48,6 @@ export function canonicalName(text: string): string | null {
   return valid ? `${name}.` : null;
 }
 
-/** The LUA record set of an application in active-hotstandby placement; every problem of the input at once otherwise. */
-export function synthesize(input: HotStandbyRecord): Synthesis<Rrset> {
-  const path = input.path ?? WELL_KNOWN_PATH;
-  const name = canonicalName(input.name);
-  const problems = [
-    ...(name === null ? [problem('name', input.name, 'a host name such as "counter.app.example"')] : []),
-    ...(LEASE.test(input.lease) ? [] : [problem('lease', input.lease, 'letters, digits, ".", "_", "~", "-"; at most 63')]),
-    ...(PATH.test(path) ? [] : [problem('path', path, 'segments of letters, digits, ".", "_", "~", "-" between slashes, as in "/.well-known/continuum/"')]),
-    ...(isPort(input.port) ? [] : [problem('port', input.port, 'a whole number from 1 to 65535')]),
-    ...ttlProblems(input.ttlSeconds),
-    ...regionProblems(input.regions),
-  ];
-  if (name === null || problems.length > 0) return { ok: false, problems };
-  const url = `http://${name.slice(0, -1)}:${input.port}${path}${input.lease}${probeQuery(WAITING_PROBE_TIMEOUT_SECONDS)}`;
-  if (!isLuaText(url)) {
-    const fix = `a shorter name, path or lease: the probe's URL may have ${LUA_TEXT_LENGTH_MAX} characters, this one has ${url.length}`;
-    return { ok: false, problems: [problem('path', url, fix)] };
-  }
-  const addresses = input.regions.flatMap((region) => region.addresses.map((text) => parseIpAddress(text) as IpAddress));
-  const families = ([['A', 4], ['AAAA', 6]] as const).map(([type, family]) => ({
-    type,
-    addresses: addresses.filter((address) => address.family === family),
-  }));
-  const records = families
-    .filter((family) => family.addresses.length > 0)
-    .map((family) => luaRecordContent(family.type, followLease(url, family.addresses)));
-  return { ok: true, value: { name, type: 'LUA', ttlSeconds: input.ttlSeconds, records } };
-}
-
 /** SOA, NS and the name servers' addresses of a zone. The serial is only a start: PowerDNS raises it at each write. */
 export function zoneRrsets(input: ZoneRecords): Synthesis<readonly Rrset[]> {
   const zone = canonicalName(input.zone);
@@ -125,27 +74,6 @@ export function zoneRrsets(input: ZoneRecords): Synthesis<readonly Rrset[]> {
   return { ok: true, value: [...apex, ...hosts] };
 }
 
-function followLease(url: string, addresses: readonly IpAddress[]): LuaExpression {
-  const text = (value: string): LuaExpression => ({ kind: 'text', value });
-  return {
-    kind: 'call',
-    name: 'ifurlup',
-    parameters: [
-      text(url),
-      { kind: 'list', items: addresses.map((address) => text(formatIpAddress(address))) },
-      {
-        kind: 'options',
-        entries: [
-          ['selector', text('all')],
-          ['backupSelector', text('all')],
-          ['timeout', text(String(WAITING_PROBE_TIMEOUT_SECONDS))],
-          ['useragent', text('continuum-dns')],
-        ],
-      },
-    ],
-  };
-}
-
 export function addressRrsets(name: string, addresses: readonly (IpAddress | null)[], ttlSeconds: number): Rrset[] {
   return ([['A', 4], ['AAAA', 6]] as const).flatMap(([type, family]) => {
     const records = addresses.flatMap((address) => (address?.family === family ? [formatIpAddress(address)] : []));
@@ -153,7 +81,7 @@ export function addressRrsets(name: string, addresses: readonly (IpAddress | nul
   });
 }
 
-export function regionProblems(regions: HotStandbyRecord['regions'], regionsMin = 2): DnsProblem[] {
+export function regionProblems(regions: readonly { readonly addresses: readonly string[] }[], regionsMin: number): DnsProblem[] {
   if (regions.length < regionsMin || regions.length > REGIONS_MAX) {
     return [problem('regions', regions.length, `from ${regionsMin} to ${REGIONS_MAX} regions`)];
   }

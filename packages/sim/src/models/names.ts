@@ -2,7 +2,7 @@
 // and how an address becomes a region. Wired here, so that the world itself stays readable.
 
 import type { PdnsVersion } from '@continuum/core';
-import { knows, renderPlacement, synthesize } from '@continuum/core';
+import { knows, renderPlacement } from '@continuum/core';
 import { NamesChecker } from '../checkers/names.ts';
 import type { Prng } from '../prng.ts';
 import type { Region, World } from '../world.ts';
@@ -15,8 +15,8 @@ export type NameOptions = {
   readonly versions: readonly [PdnsVersion, PdnsVersion];
   /** Time between two probes of each server, as a share of the ttl. */
   readonly intervalShares: readonly [number, number];
-  /** Which of the core's two writers made the record. */
-  readonly writer: 'placement' | 'synthesizer';
+  /** The record says how often to probe, where the server knows that option. */
+  readonly saysInterval: boolean;
 };
 
 const CACHES = 3;
@@ -32,7 +32,7 @@ export function drawNames(prng: Prng): NameOptions | null {
   return {
     versions: [first, prng.chance(0.7) ? first : prng.pick(VERSIONS)],
     intervalShares: [share(), share()],
-    writer: prng.chance(0.7) ? 'placement' : 'synthesizer',
+    saysInterval: prng.chance(0.7),
   };
 }
 
@@ -112,7 +112,7 @@ export class Names {
     const parts = {
       region: region.name,
       version,
-      content: this.#content(version, options.writer),
+      content: this.#content(version, options.saysInterval),
       intervalMs: world.timings.ttlMs * options.intervalShares[index],
       probe: (address: string, take: (isActive: boolean) => void) => this.#probe(region, this.#addresses.get(address) ?? '', take),
     };
@@ -134,15 +134,10 @@ export class Names {
   }
 
   /** The record as production writes it; a problem of the core's own making ends the run. */
-  #content(version: PdnsVersion, writer: NameOptions['writer']): string {
+  #content(version: PdnsVersion, saysInterval: boolean): string {
     const ttlSeconds = this.#world.options.timings.dnsTtlSeconds;
     const regions = [...this.#addresses].map(([address, region]) => ({ region, addresses: [address] }));
-    if (writer === 'synthesizer') {
-      const made = synthesize({ name: NAME, lease: 'demo', regions, port: 80, ttlSeconds });
-      if (!made.ok) throw new Error(JSON.stringify(made.problems));
-      return made.value.records[0] ?? '';
-    }
-    const probe = knows(version, '5.0') ? { intervalSeconds: 1 } : {};
+    const probe = saysInterval && knows(version, '5.0') ? { intervalSeconds: 1 } : {};
     const lease = { name: 'demo', port: 80, probe };
     const made = renderPlacement({ placement: 'active-hotstandby', version, zone: 'app.test', names: [NAME], regions, ttlSeconds, lease });
     if (!made.ok) throw new Error(JSON.stringify(made.problems));
