@@ -39,23 +39,23 @@ export function openPublishMemory(stateDir: string, onProblem: (problem: string)
   const file = join(stateDir, FILE);
   let known = read(file, onProblem);
   return {
-    of: (target) => known[target] ?? NOTHING,
+    of: (target) => known.get(target) ?? NOTHING,
     save: (target, published) => {
-      const next = { ...known, [target]: published };
-      writeStateFile(file, next);
+      const next = new Map(known).set(target, published);
+      writeStateFile(file, Object.fromEntries(next));
       known = next;
     },
   };
 }
 
-function read(file: string, onProblem: (problem: string) => void): Readonly<Record<string, Published>> {
+function read(file: string, onProblem: (problem: string) => void): ReadonlyMap<string, Published> {
   try {
     const parsed = stored.nullable().safeParse(readStateFile(file));
-    if (parsed.success) return parsed.data ?? {};
+    if (parsed.success) return new Map(Object.entries(parsed.data ?? {}));
     onProblem(`${file} is not this version's`);
   } catch (error) {
     if (!(error instanceof StateFileError)) throw error;
     onProblem(`${file} is damaged`);
   }
-  return {};
+  return new Map();
 }
