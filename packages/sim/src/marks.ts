@@ -85,6 +85,7 @@ export const MARKS = [
   'sleep-hidden-in-darkness',
   'asked-again-before-promotion',
   'promoted-while-given-back',
+  'died-when-counted-on',
 ] as const;
 
 /** States that only a rolling upgrade leads to; in a world with one version there are none. */

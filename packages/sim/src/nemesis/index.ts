@@ -23,7 +23,7 @@ import {
   regionKill,
   slowLoop,
 } from './process.ts';
-import { lagProber, stillStandby } from './replication.ts';
+import { dieWhenCountedOn, lagProber, stillStandby } from './replication.ts';
 import { darkAtExpiry, oddResolver, resolverPaths, twoLiars, unseenRegion } from './resolvers.ts';
 import { rogueCommands } from './rogue.ts';
 import { rollingUpgrade } from './upgrade.ts';
@@ -83,6 +83,7 @@ export const NEMESES: readonly Nemesis[] = [
   hiddenSleepInDarkness,
   stoppedAtGrant,
   seenWhilePromoting,
+  dieWhenCountedOn,
 ];
 
 /** Not drawn: what only few worlds have must not shift what is drawn in the others. */

@@ -5,6 +5,8 @@ import type { LagReport, Verdict } from '@continuum/core/replication/index';
 import { unknownReading } from '@continuum/core/replication/index';
 import type { Prng } from '../prng.ts';
 import type { Nemesis } from './nemesis.ts';
+import { nothing } from './nemesis.ts';
+import { Steps } from './steps.ts';
 
 export const stillStandby: Nemesis = {
   name: 'still-standby',
@@ -23,6 +25,45 @@ export const stillStandby: Nemesis = {
       database.receive();
     };
     return { what: `${name}: somebody paused replay`, durationMs, stop };
+  },
+};
+
+/**
+ * The standby comes back over a slow path while nobody waits for it: commits begin to name it long before it has what was acknowledged
+ * without it. The holder dies as soon as the register counts on the standby.
+ */
+export const dieWhenCountedOn: Nemesis = {
+  name: 'die-when-counted-on',
+  weight: 0.3,
+  everyTtls: 15,
+  start: (world, prng) => {
+    const { ttlMs, renewMs } = world.options.timings;
+    const { witness, clients, regions } = world;
+    const holder = regions.find(({ name }) => name === witness.record.holder);
+    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const standby = world.other(holder);
+    const links = regions.flatMap(({ database }) => [...database.links.values()]);
+    const delayMs = (renewMs + 1_000) * prng.between(2, 4);
+    const steps = new Steps(world);
+    const isCountedOn = (): boolean => witness.record.inSync.some((region) => region === standby.name);
+    world.cutLinks(links, 'counted-on');
+    const comeBack = (): void => {
+      for (const link of links) link.faults = { lossShare: 0, duplicateShare: 0, delayShare: 1, delayMs };
+      world.mendLinks(links, 'counted-on');
+      clients.burst(30, delayMs / 30);
+      steps.when(isCountedOn, () => {
+        world.marks.set('died-when-counted-on');
+        world.kill(holder);
+      });
+    };
+    steps.when(() => !isCountedOn() && holder.database.synchronous.length === 0, comeBack);
+    const stop = (): void => {
+      steps.end();
+      for (const link of links) link.faults = { lossShare: 0, duplicateShare: 0, delayShare: 0, delayMs: 0 };
+      world.mendLinks(links, 'counted-on');
+      world.boot(holder);
+    };
+    return { what: `${standby.name} comes back slowly, and ${holder.name} dies when it is counted on`, durationMs: ttlMs * prng.between(3, 5) + delayMs, stop };
   },
 };
 
