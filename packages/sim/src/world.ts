@@ -256,7 +256,8 @@ export class World {
         watchVersions(this, { failovers, switchovers });
         watchCommand(this, before, after, command, reply);
         this.outside?.checker.granted(before, after, command, this.lease.stranger);
-        this.validity.applied(command, reply, this.options.timings.guardMs);
+        // Its own: two versions may take different guards off the same lease.
+        this.validity.applied(command, reply, this.region(command.region).controller.policy.timings.guardMs);
       },
       lostReply: (command, reply) => {
         if (!reply.outcome.ok) return;
