@@ -47,6 +47,12 @@ test('a record is cut after a comma or an opening bracket, each segment as full 
   t.same([...full.matchAll(/"([^"]*)"/g)].map((match) => (match[1] ?? '').length), [SEGMENT_BYTES_MAX, 4], 'up to the last byte');
 });
 
+test('a call is cut after its opening bracket too', async (t) => {
+  const item = 'a'.repeat(LUA_TEXT_LENGTH_MAX);
+  const call = (parameter: LuaExpression): LuaExpression => ({ kind: 'call', name: 'pickwhashed', parameters: [parameter] });
+  t.equal(luaRecordContent('A', call(call(text(item)))), `A "pickwhashed(pickwhashed(" "'${item}'))"`);
+});
+
 test('a piece that no segment holds ends the process', async (t) => {
   const option = 'failOnIncompleteCheck';
   const long: LuaExpression = { kind: 'options', entries: [[option, text('a'.repeat(LUA_TEXT_LENGTH_MAX))]] };

@@ -363,6 +363,7 @@ test('rejoining: until it follows the holder; it rests when there is none, once 
     ['no receiver', joining({ database: { ...standby, receiver: null } }), { kind: 'rejoining' }],
     ['nothing known', joining({ database: null }), { kind: 'rejoining' }],
     ['granted', joining({ grant }), promoting(true)],
+    ['granted, and it follows nobody', joining({ grant, database: { ...standby, receiver: null } }), promoting(true)],
     ['nobody holds it', joining({ view: alone, database: primary }), { kind: 'fenced' }],
     ['the holder has run out', joining({ view: { ...expired, inSync: [r1] } }), { kind: 'standby' }],
     ['the holder has run out, and it did not follow', joining({ view: { ...expired, inSync: [r1] }, database: { ...standby, receiver: null } }), { kind: 'standby' }],
