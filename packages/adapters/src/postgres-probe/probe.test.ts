@@ -87,7 +87,12 @@ test('TLS: only a certificate of that CA for that name counts, and not one day l
     probe.close();
     return outcome;
   };
-  t.match(await look({ caFile: authority.cert, serverName: 'primary.test' }), { ok: true, sample: { role: 'primary' } });
+  const kept = createPostgresProbe({ ...pair.probeOptions(pair.one), tls: { caFile: authority.cert, serverName: 'primary.test' } });
+  for (const which of ['first', 'second', 'third']) t.match(await kept.look(soon()), { ok: true, sample: { role: 'primary' } }, which);
+  const mine = `SELECT count(*)::int AS count FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND usename = '${PROBER_USER}'`;
+  t.same(await pair.admin(pair.one, mine), [{ count: 1 }], 'over one connection');
+  kept.close();
+  await waitFor('it to be closed', async () => (await pair.admin(pair.one, mine))[0]?.['count'] === 0);
   t.match(await look({ caFile: authority.cert }), { ok: false, code: 'CTM_DATABASE_UNREACHABLE', message: /IP: 127\.10\.0\.1|altnames/ }, 'the address is not the name');
   t.match(await look({ caFile: authority.cert, serverName: 'other.test' }), { ok: false, message: /other\.test/ });
   t.match(await look({ caFile: makeAuthority(folder, 'another').cert, serverName: 'primary.test' }), { ok: false, code: 'CTM_DATABASE_UNREACHABLE' });
