@@ -29,7 +29,8 @@ export class OperatorChecker {
     const { region } = after.policy;
     const { phase, request } = after;
     const { cancelled, mayForce } = this.#of(after);
-    if (phase.kind === 'handing-over' && cancelled.has(phase.id)) this.#sim.violate('CANCEL', `${region} hands over for ${phase.id}, which was cancelled`);
+    // A target that was handed it all the same and cannot serve gives it back: that is no switchover.
+    if (phase.kind === 'handing-over' && phase.step !== 'returning' && cancelled.has(phase.id)) this.#sim.violate('CANCEL', `${region} hands over for ${phase.id}, which was cancelled`);
     if (request === null || request.id === before.request?.id) return;
     const { request: asked } = request;
     if (asked.kind === 'acquire' && asked.force !== null && !mayForce) this.#sim.violate('CANCEL', `${region} forces a takeover on a word that was taken back`);

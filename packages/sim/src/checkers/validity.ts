@@ -102,6 +102,8 @@ export class ValidityChecker {
     const other = this.#gates.find((one) => one !== gate && one.isActive);
     if (other === undefined) return;
     const otherEpoch = other.state.instruction?.epoch ?? 0;
+    const validity = this.#validities.get(other.region)?.find((one) => one.epoch === otherEpoch);
+    if (validity !== undefined && this.#isUnseenSuspend(other.process.machine, validity)) return;
     if (this.isExcused(Math.min(epoch, otherEpoch), record.epoch)) return this.#marks.set('two-served-on-a-lie');
     this.#sim.violate('I4', `${gate.region} serves in epoch ${epoch} on its attestations while ${other.region} serves in epoch ${otherEpoch}`);
   }
