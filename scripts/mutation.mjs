@@ -26,13 +26,14 @@ const SHORT_BYTES = 5_000;
 /**
  * Whether anything failed is all that is asked: no smallest counterexample is looked for, and the process ends with the
  * first line that says so. The runner would end it too, but only hears of a failure when its whole test is done. What is
- * within a test is not told: the runner counts whole tests, and what it cannot read in time would be lost at the end.
+ * within a test is not told: the runner counts whole tests.
  */
 const UNTIL_THE_FIRST_FAILURE = `import fc from 'fast-check';
 
 fc.configureGlobal({ endOnFailure: true });
 const write = process.stdout.write.bind(process.stdout);
 let rest = '';
+let told = '';
 let failure: string | null = null;
 process.stdout.write = (chunk: string) => {
   const lines = failure === null ? (rest + chunk).split('\\n') : [];
@@ -42,14 +43,12 @@ process.stdout.write = (chunk: string) => {
       failure = line.trim();
       process.exit(1);
     }
-    if (!line.startsWith(' ')) write(line + '\\n');
+    if (!line.startsWith(' ')) told += line + '\\n';
   }
   return true;
 };
-// Also a file that could not even be loaded is one that failed.
-process.prependListener('exit', (code) => {
-  if (code !== 0) write('not ok - ' + (failure ?? 'ended with ' + code) + '\\n');
-});
+// At once and last: whatever the runner has not taken by then is lost. A file that could not even be loaded is one that failed.
+process.on('exit', (code) => write(code === 0 ? told : 'not ok - ' + (failure ?? 'ended with ' + code) + '\\n'));
 `;
 
 /** @param {string} room */
