@@ -16,7 +16,7 @@ import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
 import type { GateLink } from '@continuum/adapters/gate-link/gate-link';
 import { createLagLink } from '@continuum/adapters/lag-link/lag-link';
 import type { LagLink } from '@continuum/adapters/lag-link/lag-link';
-import { LockedError, openAudit, readStateFile, startLoop, StateFileError, systemClock, takeLock, writeStateFile } from '@continuum/runtime';
+import { LockedError, logLines, openAudit, readStateFile, startLoop, StateFileError, systemClock, takeLock, writeStateFile } from '@continuum/runtime';
 import type { AuditEntry, Loop } from '@continuum/runtime';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 import { formatProblems, parseConfig } from '@continuum/wire/spec';
@@ -44,7 +44,7 @@ const savedState = z.strictObject({ instance: z.uuid(), epoch: z.number().int().
 type SavedState = z.infer<typeof savedState>;
 
 const clock = systemClock;
-const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime });
+const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, logLines());
 
 await main();
 

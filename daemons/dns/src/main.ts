@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import { systemClock, serveMetrics } from '@continuum/runtime';
+import { logLines, serveMetrics, systemClock } from '@continuum/runtime';
 import { formatProblems } from '@continuum/wire/config-file';
 import type { Beacon } from './beacon.ts';
 import { serveBeacon } from './beacon-server.ts';
@@ -44,7 +44,7 @@ await main();
 
 async function main(): Promise<void> {
   const config = readConfig();
-  const log = pino({ level: config.logLevel, base: { region: config.region } });
+  const log = pino({ level: config.logLevel, base: { region: config.region } }, logLines());
   const stop = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   const registry = new Registry();
   registry.setDefaultLabels({ region: config.region });

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { systemClock } from '@continuum/runtime/clock';
+import { logLines } from '@continuum/runtime/log-lines';
 import { createApi } from './api.ts';
 import { createProberClock } from './clock.ts';
 import { fileSource } from './cluster-source.ts';
@@ -36,7 +37,7 @@ async function main(): Promise<void> {
   // Loaded for who has problems: it brings what reads YAML.
   if (!parsed.ok) return exit(EXIT_CONFIG, (await import('@continuum/wire/config-file')).formatProblems(file, parsed.problems));
   const { config } = parsed;
-  const log = pino({ base: null, level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime });
+  const log = pino({ base: null, level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime }, logLines());
   const crash = (error: unknown): never => {
     log.fatal({ err: error }, 'a programming error: this process ends');
     process.exit(EXIT_BUG);

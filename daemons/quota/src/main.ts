@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { epoch, regionId } from '@continuum/core';
-import { serveMetrics, systemClock } from '@continuum/runtime';
+import { logLines, serveMetrics, systemClock } from '@continuum/runtime';
 import type { Epoch, Now, RegionId, TakenInstruction } from '@continuum/core';
 import { createLinkClient } from '@continuum/adapters/gate-link/link-client';
 import type { LinkClient } from '@continuum/adapters/gate-link/link-client';
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   const saved = readEpoch(config.epochFile);
   if (!saved.ok) return exit(EXIT_CONFIG, `${saved.code}: ${saved.message}`);
 
-  const log = pino({ level: config.logLevel, base: { region: config.region, lease: config.leaseName } });
+  const log = pino({ level: config.logLevel, base: { region: config.region, lease: config.leaseName } }, logLines());
   const stop = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   const { gate, link, firstAnswer } = startGate(config, saved.epoch, log);
   const metricsServer = await listening('metricsListen', config.metricsListen, () =>

@@ -5,5 +5,6 @@ export * from './state-file.ts';
 export * from './lock.ts';
 export * from './audit.ts';
 export * from './audit-chain.ts';
+export * from './log-lines.ts';
 export * from './loop.ts';
 export * from './metrics-server.ts';
