@@ -355,6 +355,7 @@ export class World {
           this.#orders.decided(before, controller.state, event);
           const { grant } = controller.state;
           if (grant !== null && grant.epoch !== before.grant?.epoch) this.lease.learned(name);
+          this.lease.decided(before, controller.state);
           this.outside?.checker.decided(before, controller.state, event, machine);
           watchDecision(this, controller, event, before, actions);
           for (const look of this.onDecided) look();

@@ -1,6 +1,6 @@
 // I1, I6 and I8 at the witness, and what was granted to whom, which the other checkers ask about.
 
-import type { LeaseCommand, LeaseRecord, LeaseReply } from '@continuum/core';
+import type { ControllerState, LeaseCommand, LeaseRecord, LeaseReply } from '@continuum/core';
 import { mayEnterEpoch, mayTakeOver } from '@continuum/core';
 import type { Marks } from '../marks.ts';
 import type { Simulation } from '../simulation.ts';
@@ -138,6 +138,14 @@ export class LeaseChecker {
     if (sinceMs < this.#holdDownMs * HOLD_DOWN_SHARE) {
       this.#sim.violate('L2', `${holder} took the lease back by itself after ${Math.round(sinceMs)} ms`);
     }
+  }
+
+  /** L2, as the controller that would take the lease by itself sees it. */
+  decided(before: ControllerState, after: ControllerState): void {
+    const { phase, policy, operator, holdDownUntilMs, notBeforeMs, now } = after;
+    if (phase.kind !== 'acquiring' || before.phase.kind === 'acquiring' || operator?.kind === 'takeover') return;
+    const leftMs = Math.max(holdDownUntilMs, notBeforeMs) - now.monoMs;
+    if (leftMs > 0) this.#sim.violate('L2', `${policy.region} takes the lease by itself ${Math.round(leftMs)} ms before its hold-down ends`);
   }
 
   #refused(code: string): void {
