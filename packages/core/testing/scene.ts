@@ -5,7 +5,7 @@ import type { QuorumOutcome } from '../src/dns/quorum.ts';
 import { takeoverConditions } from '../src/failover/conditions.ts';
 import { actingEpoch, decide } from '../src/failover/decide.ts';
 import { Draft } from '../src/failover/draft.ts';
-import type { Action, ControllerEvent, ControllerState, Precondition, RegisterRequest } from '../src/failover/state.ts';
+import type { Action, ControllerEvent, ControllerState, PendingDatabase, PendingRequest, Precondition, RegisterRequest } from '../src/failover/state.ts';
 import type { LeaseView, Outcome } from '../src/lease/types.ts';
 import type { DatabaseObservation } from '../src/replication/observation.ts';
 import { monoMs, wallMs } from '../src/types.ts';
@@ -73,7 +73,7 @@ export class Scene {
   }
 
   fail(code = 'CTM_REGISTER_TIMEOUT'): void {
-    this.feed({ kind: 'register-answered', id: this.state.request?.id ?? -1, answer: { ok: false, code, message: 'no answer' } });
+    this.feed({ kind: 'register-answered', id: (this.state.request as PendingRequest).id, answer: { ok: false, code, message: 'no answer' } });
   }
 
   push(view: LeaseView, event: Extract<ControllerEvent, { kind: 'lease-pushed' }>['event'] = 'granted'): readonly Action[] {
@@ -82,7 +82,7 @@ export class Scene {
 
   /** The database did what it is being asked. */
   done(): readonly Action[] {
-    return this.feed({ kind: 'database-done', id: this.state.databaseAction?.id ?? -1, result: { ok: true, token: null, detail: '' } });
+    return this.feed({ kind: 'database-done', id: (this.state.databaseAction as PendingDatabase).id, result: { ok: true, token: null, detail: '' } });
   }
 
   /** The answer of the resolvers, when they are being asked. */
