@@ -106,6 +106,29 @@ export function descendants(root: number): number[] {
   return found;
 }
 
+/** Every process whose command line names this folder: also what was started a moment ago and has told nobody. */
+export function naming(folder: string): number[] {
+  return readdirSync('/proc').map(Number).filter((pid) => Number.isInteger(pid) && pid !== process.pid && commandOf(pid).includes(folder));
+}
+
+/** Until there are none: a postmaster that its controller was just starting is below nobody when that controller is killed. */
+export function killNaming(folder: string): Promise<unknown> {
+  return waitFor(`all that names ${folder} to be gone`, () => {
+    const left = naming(folder);
+    signalAll(left, 'SIGKILL');
+    return left.length === 0;
+  });
+}
+
+export function commandOf(pid: number): string {
+  try {
+    return readFileSync(join('/proc', String(pid), 'cmdline'), 'latin1').replaceAll('\0', ' ');
+  } catch {
+    // It ended while it was looked at.
+    return '';
+  }
+}
+
 /** Signals each pid; one that is gone already is fine. */
 export function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
   for (const pid of pids) {

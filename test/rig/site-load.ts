@@ -2,8 +2,7 @@
 // whatever DNS says (as a client with a stale answer does), and the verdict over what they saw.
 
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import { createCachingClient } from '@continuum/adapters/resolver/caching-client';
 import { REFUSED_HEADER } from '@continuum/wire/gateway-headers';
 import { Agent, request } from 'undici';
@@ -14,7 +13,7 @@ import type { Check } from '../demo/timeline.ts';
 import { createClient, startWriter } from '../demo/writer.ts';
 import type { Write } from '../demo/writer.ts';
 import { monotonicMs } from './clock.ts';
-import { waitFor } from './process.ts';
+import { commandOf, naming, waitFor } from './process.ts';
 import type { RegionName, Site } from './site.ts';
 import { REGIONS } from './site.ts';
 
@@ -102,19 +101,6 @@ export async function stopAndLook(site: Site): Promise<string[]> {
   const pids = processesOf(site);
   await site.stop();
   return [...new Set([...pids, ...naming(site.folder)])].filter((pid) => existsSync(`/proc/${pid}/cmdline`)).map((pid) => `${pid} ${commandOf(pid)}`).filter((one) => one.includes(site.folder));
-}
-
-function naming(folder: string): number[] {
-  return readdirSync('/proc').map(Number).filter((pid) => Number.isInteger(pid) && pid !== process.pid && commandOf(pid).includes(folder));
-}
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(join('/proc', String(pid), 'cmdline'), 'latin1').replaceAll('\0', ' ');
-  } catch {
-    // It ended while it was looked at.
-    return '';
-  }
 }
 
 function startProbes(site: Site, gateway: RegionName, timeoutMs: number, probes: Probe[], writes: Write[]): { stop: () => Promise<void> } {

@@ -21,7 +21,7 @@ import type { Recursor, RecursorOptions } from './dns.ts';
 import { startGateway } from './gateway.ts';
 import type { Gateway } from './gateway.ts';
 import { APP_DATABASE, APP_USER, initPrimary, passwordOf, postgresOptions, postmasterPid } from './postgres.ts';
-import { adopt, descendants, freePort, signalAll, start, waitFor } from './process.ts';
+import { adopt, descendants, freePort, killNaming, signalAll, start, waitFor } from './process.ts';
 import type { Started } from './process.ts';
 import { addProberRole, startSiteProber } from './site-prober.ts';
 import { startWitness } from './witness.ts';
@@ -233,7 +233,7 @@ function createRegion(name: RegionName, shared: Shared): Region {
       const started = [...parts.values()].filter((one) => one.running());
       signalAll(pids(), 'SIGKILL');
       await Promise.all(started.map((one) => one.exited));
-      await waitFor(`${name} to be gone`, () => postmaster().length === 0);
+      await killNaming(home);
       parts.clear();
     },
     part: (part) => {
