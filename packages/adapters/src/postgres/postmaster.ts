@@ -35,8 +35,8 @@ export async function findPostmaster(context: PostgresContext): Promise<Postmast
   if (!Number.isInteger(pid) || pid <= 0) return null;
   const view = viewProcess(pid);
   if (view === null && isHidden(pid)) throw unseen(context, pid);
-  // Its children work in the same directory, but rename themselves to "postgres: ...".
-  if (view === null || view.commandLine.startsWith('postgres:')) return null;
+  // Its children work in the same directory, but rename themselves to "postgres: ..."; one that is ending has no command line any more.
+  if (view === null || view.commandLine === '' || view.commandLine.startsWith('postgres:')) return null;
   const directory = realpathSync(context.dataDir);
   const presence = presenceIn(directory, pid);
   if (presence === 'elsewhere') return null;
