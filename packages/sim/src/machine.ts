@@ -7,6 +7,9 @@ import type { Simulation } from './simulation.ts';
 
 const MS_PER_DAY = 86_400_000;
 
+/** What of a machine's past its clocks may not show. */
+export type HiddenTime = { readonly suspendedMs: number; readonly wallOffsetMs: number };
+
 export class Machine {
   readonly name: string;
   readonly processes: Process[] = [];
@@ -39,6 +42,10 @@ export class Machine {
   now(): Now {
     const at = this.#sim.nowMs;
     return { monoMs: monoMs(this.monoAt(at)), wallMs: wallMs(at + this.wallOffsetMs + 20_000 * MS_PER_DAY) };
+  }
+
+  hiddenTime(): HiddenTime {
+    return { suspendedMs: this.suspendedMs, wallOffsetMs: this.wallOffsetMs };
   }
 
   /** True time at which the monotonic clock will show `mono`, if nothing happens to it. */

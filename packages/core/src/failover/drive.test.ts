@@ -435,7 +435,9 @@ test('a member that rejoins follows the holder; it is rebuilt only when it is no
   const narrow = { ...held, inSync: [r1] };
   t.match(database(joining()), { action: rejoin, timeoutMs: 600_000 });
   t.match(database(joining({ view: narrow })), { action: { ...rejoin, preserve: false } });
-  t.match(database(joining({ database: primary })), { action: { ...rejoin, preserve: false } }, 'a primary has a history of its own');
+  t.match(database(joining({ view: narrow, database: primary })), { action: { ...rejoin, preserve: false } }, 'a primary has a history of its own');
+  t.equal(database(joining({ database: primary })), null, 'and is counted on: that comes first');
+  t.match(database(joining({ database: { ...primary, shape: 'empty', role: 'down' } })), { action: { ...rejoin, preserve: false } }, 'nothing is given up');
   t.match(database(joining({ database: { ...standby, role: 'down' } })), { action: rejoin });
   t.match(database(joining({ grant: null, retryRejoinMs: start.monoMs })), { action: rejoin });
   for (const [name, changes] of [

@@ -265,7 +265,10 @@ function driveRejoin(draft: Draft, view: LeaseView): void {
   const database = freshDatabase(draft);
   if (database === null || database.role === 'unknown') return;
   if (!draft.databaseFree() || !draft.due(state.retryRejoinMs)) return;
-  const preserve = isInSync(view, state.policy.region) && database.shape === 'standby';
+  const counted = isInSync(view, state.policy.region);
+  // A history of its own is given up when the holder has let it go: the lease may just be on its way here.
+  if (counted && database.shape === 'primary') return;
+  const preserve = counted && database.shape === 'standby';
   draft.run({ kind: 'rejoin', epoch: view.epoch, source, preserve }, REJOIN_TIMEOUT_MS);
 }
 

@@ -3,7 +3,7 @@
 
 import type { LeaseCommand, LeaseReply } from '@continuum/core';
 import { isWithinValidity } from '@continuum/core';
-import type { Machine } from '../machine.ts';
+import type { HiddenTime, Machine } from '../machine.ts';
 import type { Marks } from '../marks.ts';
 import type { Controller } from '../models/controller.ts';
 import type { Gate } from '../models/gateway.ts';
@@ -16,8 +16,8 @@ const SUSPEND_UNSEEN_MS = 1_000;
 /** Validities that are kept of a region: the newest and the one before it, which a gate may not have been told of. */
 const VALIDITIES_KEPT = 2;
 
-type Validity = { readonly epoch: number; readonly untilMono: number; readonly suspendedMs: number; readonly wallOffsetMs: number };
-type Sent = { readonly mono: number; readonly suspendedMs: number; readonly wallOffsetMs: number };
+type Validity = HiddenTime & { readonly epoch: number; readonly untilMono: number };
+type Sent = HiddenTime & { readonly mono: number };
 
 export class ValidityChecker {
   overlapMaxMs = 0;
@@ -48,8 +48,7 @@ export class ValidityChecker {
 
   /** A command leaves the controller: validity counts from here. */
   sent(region: string, seq: number, machine: Machine): void {
-    const { suspendedMs, wallOffsetMs } = machine;
-    this.#sent.set(`${region}/${seq}`, { mono: machine.monoAt(this.#sim.nowMs), suspendedMs, wallOffsetMs });
+    this.#sent.set(`${region}/${seq}`, { mono: machine.monoAt(this.#sim.nowMs), ...machine.hiddenTime() });
   }
 
   applied(command: LeaseCommand, reply: LeaseReply, guardMs: number): void {
@@ -91,7 +90,7 @@ export class ValidityChecker {
     }
     if (!this.exclusive) return;
     const held = witness.isHeld && witness.record.epoch === epoch;
-    if (held || this.#isUnseenSuspend(machine, validity)) return;
+    if (held || this.#isUnseenSuspend(gate, validity)) return;
     if (heldMono !== null && isWithinValidity(mono, heldMono)) return this.#serveOnHold(gate, epoch, witness);
     this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, which the witness had given up`);
   }
@@ -103,16 +102,22 @@ export class ValidityChecker {
     if (other === undefined) return;
     const otherEpoch = other.state.instruction?.epoch ?? 0;
     const validity = this.#validities.get(other.region)?.find((one) => one.epoch === otherEpoch);
-    if (validity !== undefined && this.#isUnseenSuspend(other.process.machine, validity)) return;
+    if (validity !== undefined && this.#isUnseenSuspend(other, validity)) return;
     if (this.isExcused(Math.min(epoch, otherEpoch), record.epoch)) return this.#marks.set('two-served-on-a-lie');
     this.#sim.violate('I4', `${gate.region} serves in epoch ${epoch} on its attestations while ${other.region} serves in epoch ${otherEpoch}`);
   }
 
-  /** A short sleep, or one that a wall clock set back has hidden: no clock of the machine shows it. */
-  #isUnseenSuspend(machine: Machine, validity: Validity): boolean {
-    const suspendedMs = machine.suspendedMs - validity.suspendedMs;
-    const steppedMs = machine.wallOffsetMs - validity.wallOffsetMs;
-    return suspendedMs > 0 && suspendedMs + steppedMs <= SUSPEND_UNSEEN_MS;
+  /**
+   * A short sleep, or one that a wall clock set back has hidden: no clock of the machine shows it. The controller counts from what it
+   * sent, the gate from its question: a gate that was stopped meanwhile asked last before the clock was set.
+   */
+  #isUnseenSuspend(gate: Gate, validity: Validity): boolean {
+    const { machine } = gate.process;
+    return [validity, gate.hiddenTime].some((since) => {
+      const suspendedMs = machine.suspendedMs - since.suspendedMs;
+      const steppedMs = machine.wallOffsetMs - since.wallOffsetMs;
+      return suspendedMs > 0 && suspendedMs + steppedMs <= SUSPEND_UNSEEN_MS;
+    });
   }
 
   /** After every decision: who believes now? */

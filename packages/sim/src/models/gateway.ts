@@ -5,7 +5,7 @@ import type { GateInstruction } from './instruction.ts';
 import type { GateState, Weights } from '@continuum/core';
 import { epoch, monoMs, regionId, remainingValidityMs } from '@continuum/core';
 import type { CoreVersion } from '../core-version.ts';
-import type { Machine } from '../machine.ts';
+import type { HiddenTime, Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
 import type { Simulation } from '../simulation.ts';
 
@@ -32,6 +32,8 @@ export class Gate {
   readonly process: Process;
   core: CoreVersion;
   state: GateState;
+  /** As of the question that the instruction in force answers. */
+  hiddenTime: HiddenTime;
   /** Durable. */
   epochMax = epoch(0);
   inFlight = 0;
@@ -52,11 +54,13 @@ export class Gate {
     this.process.onKill = () => this.#died();
     this.core = core;
     this.state = core.newGate(this.epochMax, machine.now());
+    this.hiddenTime = machine.hiddenTime();
   }
 
   start(): void {
     this.process.start();
     this.state = this.core.newGate(this.epochMax, this.process.machine.now());
+    this.hiddenTime = this.process.machine.hiddenTime();
     this.inFlight = 0;
     this.#loop();
   }
@@ -80,16 +84,16 @@ export class Gate {
   }
 
   #askNow(): void {
-    const asked = this.process.machine.now();
-    const { generation } = this.process;
+    const { generation, machine } = this.process;
+    const [asked, hidden] = [machine.now(), machine.hiddenTime()];
     this.ask(this.applied, this.#held.length, (instruction) =>
       this.process.deliver(() => {
-        if (instruction !== null) this.#take(instruction, asked);
+        if (instruction !== null) this.#take(instruction, asked, hidden);
       }, generation),
     );
   }
 
-  #take(instruction: GateInstruction, asked: GateState['asked']): void {
+  #take(instruction: GateInstruction, asked: GateState['asked'], hidden: HiddenTime): void {
     // An answer that was overtaken by the answer to a later question changes nothing.
     if (this.state.instruction !== null && asked.monoMs < this.state.asked.monoMs) return;
     const before = this.fenced ? this.state : { ...this.state, epochMax: epoch(0) };
@@ -98,12 +102,13 @@ export class Gate {
     this.#hooks.epochTaken(this, state.epochMax);
     this.epochMax = state.epochMax;
     this.state = state;
+    this.hiddenTime = hidden;
     if (outcome === 'changed' && this.#held.length > 0) this.#judgeHeld();
   }
 
   /** An answer of an earlier life of the controller; the question it answers was asked just now. */
   stray(instruction: GateInstruction): void {
-    this.process.deliver(() => this.#take(instruction, this.process.machine.now()));
+    this.process.deliver(() => this.#take(instruction, this.process.machine.now(), this.process.machine.hiddenTime()));
   }
 
   // --- requests ------------------------------------------------------------------------------------------------------
