@@ -3,7 +3,7 @@
 
 import type { World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nobodyHolds, nothing, replicationLinks } from './nemesis.ts';
 import { Steps } from './steps.ts';
 
 /**
@@ -16,9 +16,9 @@ export const sleepAtRenewal: Nemesis = {
   everyTtls: 12,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const { witness, regions } = world;
-    const holder = regions.find(({ name }) => name === witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const { witness } = world;
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const { controller, machine, name } = holder;
     const { epoch } = witness.record;
     const sleepMs = ttlMs * prng.between(1.05, world.outside === null ? 1.5 : 2);
@@ -61,9 +61,8 @@ export const restartAtRenewal: Nemesis = {
   everyTtls: 12,
   start: (world, prng) => {
     const { ttlMs, commandMs } = world.options.timings;
-    const { witness, regions } = world;
-    const holder = regions.find(({ name }) => name === witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const { controller, up, down, name } = holder;
     const links = [up, down];
     const slowMs = commandMs * prng.between(0.4, 0.8);
@@ -110,12 +109,11 @@ export const unheardNarrowing: Nemesis = {
   everyTtls: 12,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const { witness, regions } = world;
-    const holder = regions.find(({ name }) => name === witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const contender = world.other(holder);
     if (!isIn(world, contender.name)) return { what: `${contender.name} is out of sync already`, durationMs: 0, stop: nothing };
-    const links = [contender.down, ...regions.flatMap(({ database }) => [...database.links.values()])];
+    const links = [contender.down, ...replicationLinks(world)];
     const diesAfterMs = ttlMs * prng.between(0, 0.3);
     const steps = new Steps(world);
     world.cutLinks(links, 'unheard-narrowing');

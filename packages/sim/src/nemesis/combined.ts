@@ -3,7 +3,7 @@
 import type { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nobodyHolds, nothing, replicationLinks } from './nemesis.ts';
 
 /** Between two looks at what a controller asks for: less than an answer takes. */
 const WATCH_MS = 4;
@@ -15,9 +15,9 @@ export const dieWhileCatchingUp: Nemesis = {
   everyTtls: 12,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
-    const links = world.regions.flatMap(({ database }) => [...database.links.values()]);
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
+    const links = replicationLinks(world);
     let over = false;
     world.cutLinks(links, 'catching-up');
     const goneMs = ttlMs * prng.between(0.6, 1.5);
@@ -45,8 +45,8 @@ export const stoppedGateAtRelease: Nemesis = {
   everyTtls: 12,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const { database, gate, name } = holder;
     let over = false;
     database.faults.hung = true;
@@ -71,8 +71,8 @@ export const targetRestartsAtHandOver: Nemesis = {
   weight: 0.4,
   everyTtls: 10,
   start: (world, prng) => {
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const target = world.other(holder);
     world.operators.switchover(target);
     const afterMs = world.options.timings.ttlMs * prng.spread(0.01, 0.3);
@@ -88,7 +88,7 @@ export const wordToTheHolder: Nemesis = {
   everyTtls: 15,
   start: (world, prng) => {
     const { ttlMs, renewMs } = world.options.timings;
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
+    const holder = holderOf(world);
     if (holder === undefined || world.outside !== null) return { what: 'nobody is told', durationMs: 0, stop: nothing };
     world.operators.takeover(holder);
     const links = [holder.up, holder.down];
@@ -112,8 +112,8 @@ export const sleepInDarkness: Nemesis = {
   applies: (world) => world.outside !== null,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const { machine } = world.other(holder);
     world.kill(holder);
     world.sim.after(ttlMs * prng.between(0.5, 1.1), () => {
@@ -134,9 +134,9 @@ export const lostWidening: Nemesis = {
   everyTtls: 15,
   start: (world, prng) => {
     const { ttlMs, standbyLossMs, standbyStableMs } = world.options.timings;
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
-    const replication = world.regions.flatMap(({ database }) => [...database.links.values()]);
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
+    const replication = replicationLinks(world);
     const goneMs = standbyLossMs + ttlMs * prng.between(0.2, 1);
     let over = false;
     const watch = (): void => {

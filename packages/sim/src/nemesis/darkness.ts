@@ -2,7 +2,7 @@
 // its promotion, and one that was lied to and sees the truth while it promotes.
 
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nobodyHolds, nothing } from './nemesis.ts';
 import { Steps } from './steps.ts';
 
 /** The holder dies; the contender sleeps while it watches, and its wall clock is set back by more than that. */
@@ -13,8 +13,8 @@ export const hiddenSleepInDarkness: Nemesis = {
   applies: (world) => world.outside !== null,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const { controller, machine, name } = world.other(holder);
     const watchedMs = ttlMs * prng.between(0, 0.35);
     const sleepMs = prng.between(1_100, 1_500) + ttlMs * prng.between(0.1, 0.6);
@@ -56,8 +56,8 @@ export const stoppedAtGrant: Nemesis = {
   start: (world, prng) => {
     const { ttlMs, commandMs } = world.options.timings;
     const { witness } = world;
-    const holder = world.regions.find(({ name }) => name === witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const { controller, down, name } = world.other(holder);
     const { epoch } = witness.record;
     const stoppedMs = 1_000 + ttlMs * prng.between(0.25, 0.7);
@@ -111,7 +111,7 @@ export const seenWhilePromoting: Nemesis = {
   applies: (world) => world.outside !== null,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
+    const holder = holderOf(world);
     const honest = world.outside?.resolvers.filter(({ fault }) => fault === null) ?? [];
     const liars = honest.filter(({ vendor }, index) => honest.findIndex((one) => one.vendor === vendor) === index).slice(0, 2);
     if (holder === undefined || liars.length < 2) return { what: 'no two resolvers to lie', durationMs: 0, stop: nothing };

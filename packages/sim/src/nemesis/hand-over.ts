@@ -4,7 +4,7 @@
 import type { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nobodyHolds, replicationLinks } from './nemesis.ts';
 import { Steps } from './steps.ts';
 
 /** The target cannot promote and gives the lease back; in the next hand-over, while the giver stops, it is a primary after all. */
@@ -15,14 +15,14 @@ export const promotionInNextHandOver: Nemesis = {
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
     const { witness, regions } = world;
-    const giver = regions.find(({ name }) => name === witness.record.holder);
-    if (giver === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const giver = holderOf(world);
+    if (giver === undefined) return nobodyHolds;
     const target = world.other(giver);
     const { database, operator } = target;
     const crashes = prng.chance(0.4);
     const crashMs = ttlMs * prng.spread(0.001, 0.05);
     const againMs = ttlMs * prng.between(0.3, 0.8);
-    const links = regions.flatMap((region) => [...region.database.links.values()]);
+    const links = replicationLinks(world);
     const steps = new Steps(world);
     const { epoch } = witness.record;
     database.faults.promote = 'hangs';
@@ -66,12 +66,12 @@ export const stuckAfterHandOver: Nemesis = {
   everyTtls: 15,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const { witness, regions } = world;
-    const giver = regions.find(({ name }) => name === witness.record.holder);
-    if (giver === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const { witness } = world;
+    const giver = holderOf(world);
+    if (giver === undefined) return nobodyHolds;
     const target = world.other(giver);
     const { controller, database, gate } = target;
-    const links = regions.flatMap((region) => [...region.database.links.values()]);
+    const links = replicationLinks(world);
     const servesMs = ttlMs * prng.between(0.3, 1);
     const awayMs = ttlMs * prng.spread(0.01, 0.1);
     const steps = new Steps(world);

@@ -1,8 +1,9 @@
 // What a fault family is: how likely it is to be drawn, and what one occurrence of it does. An occurrence undoes itself after its
 // duration; the heal at the end of a round undoes whatever is left.
 
+import type { Link } from '../network.ts';
 import type { Prng } from '../prng.ts';
-import type { World } from '../world.ts';
+import type { Region, World } from '../world.ts';
 
 export type Fault = { readonly what: string; readonly durationMs: number; readonly stop: () => void };
 
@@ -18,3 +19,16 @@ export type Nemesis = {
 };
 
 export const nothing = (): void => undefined;
+
+/** What a family does that needs a holder and finds none. */
+export const nobodyHolds: Fault = { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+
+/** The region that the register names. */
+export function holderOf({ regions, witness }: World): Region | undefined {
+  return regions.find(({ name }) => name === witness.record.holder);
+}
+
+/** Everything that databases send each other. */
+export function replicationLinks({ regions }: World): Link[] {
+  return regions.flatMap(({ database }) => [...database.links.values()]);
+}

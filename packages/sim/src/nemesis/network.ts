@@ -4,6 +4,7 @@ import type { Link } from '../network.ts';
 import type { Prng } from '../prng.ts';
 import type { Region, World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
+import { replicationLinks } from './nemesis.ts';
 import { pickRegion } from './process.ts';
 
 let serial = 0;
@@ -82,7 +83,7 @@ export const slowReplication: Nemesis = {
   everyTtls: 15,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const links = world.regions.flatMap(({ database }) => [...database.links.values()]);
+    const links = replicationLinks(world);
     const delayMs = ttlMs * prng.spread(0.02, 0.6);
     for (const link of links) link.faults = { lossShare: 0, duplicateShare: 0, delayShare: 1, delayMs };
     const stop = (): void => {

@@ -4,7 +4,7 @@
 import type { Prng } from '../prng.ts';
 import type { Region, World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nobodyHolds, nothing } from './nemesis.ts';
 import { Steps } from './steps.ts';
 
 export const switchovers: Nemesis = {
@@ -12,7 +12,7 @@ export const switchovers: Nemesis = {
   weight: 0.8,
   everyTtls: 6,
   start: (world, prng) => {
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
+    const holder = holderOf(world);
     const to = holder === undefined ? prng.pick(world.regions) : world.other(holder);
     world.operators.switchover(to);
     if (holder !== undefined && prng.chance(0.15)) stallGate(world, prng, holder);
@@ -38,8 +38,8 @@ export const cancelledSwitchover: Nemesis = {
   everyTtls: 8,
   start: (world, prng) => {
     const { ttlMs } = world.options.timings;
-    const giver = world.regions.find(({ name }) => name === world.witness.record.holder);
-    if (giver === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const giver = holderOf(world);
+    if (giver === undefined) return nobodyHolds;
     const target = world.other(giver);
     const step = prng.pick(CANCELLED_AT);
     const cancelMs = prng.chance(0.3) ? 0 : ttlMs * prng.spread(0.001, 0.1);

@@ -3,11 +3,11 @@
 import type { Prng } from '../prng.ts';
 import type { Region, World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nothing } from './nemesis.ts';
 
 /** The holder half of the time: there the interesting things happen. */
 export function pickRegion(world: World, prng: Prng): Region {
-  const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
+  const holder = holderOf(world);
   return holder !== undefined && prng.chance(0.6) ? holder : prng.pick(world.regions);
 }
 

@@ -5,7 +5,7 @@ import type { LagReport, Verdict } from '@continuum/core/replication/index';
 import { unknownReading } from '@continuum/core/replication/index';
 import type { Prng } from '../prng.ts';
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nobodyHolds, replicationLinks } from './nemesis.ts';
 import { Steps } from './steps.ts';
 
 export const stillStandby: Nemesis = {
@@ -38,11 +38,11 @@ export const dieWhenCountedOn: Nemesis = {
   everyTtls: 15,
   start: (world, prng) => {
     const { ttlMs, renewMs } = world.options.timings;
-    const { witness, clients, regions } = world;
-    const holder = regions.find(({ name }) => name === witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const { witness, clients } = world;
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const standby = world.other(holder);
-    const links = regions.flatMap(({ database }) => [...database.links.values()]);
+    const links = replicationLinks(world);
     const delayMs = (renewMs + 1_000) * prng.between(2, 4);
     const steps = new Steps(world);
     const isCountedOn = (): boolean => witness.record.inSync.some((region) => region === standby.name);

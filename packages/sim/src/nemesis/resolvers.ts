@@ -5,7 +5,7 @@ import { RESOLVER_FAULTS } from '../models/resolver.ts';
 import type { Prng } from '../prng.ts';
 import type { Region, World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nobodyHolds, nothing } from './nemesis.ts';
 import { pickRegion } from './process.ts';
 
 let serial = 0;
@@ -42,7 +42,7 @@ export const twoLiars: Nemesis = {
     const second = honest.find(({ vendor }) => vendor !== first?.vendor);
     if (outside === null || first === undefined || second === undefined) return { what: 'no two resolvers to lie', durationMs: 0, stop: nothing };
     for (const liar of [first, second]) liar.fault = 'lies';
-    const holder = world.regions.find(({ name }) => name === witness.record.holder);
+    const holder = holderOf(world);
     const { epoch } = witness.record;
     const everywhere = prng.chance(0.5);
     const links = everywhere ? world.regions.flatMap(({ up, down }) => [up, down]) : holder === undefined ? [] : [holder.up, holder.down];
@@ -116,8 +116,8 @@ export const darkAtExpiry: Nemesis = {
   everyTtls: 8,
   applies,
   start: (world, prng) => {
-    const holder = world.regions.find(({ name }) => name === world.witness.record.holder);
-    if (holder === undefined) return { what: 'nobody holds the lease', durationMs: 0, stop: nothing };
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
     const { ttlMs } = world.options.timings;
     const reason = `dark-${++serial}`;
     const links = world.outside?.pathsOf(holder.name) ?? [];
