@@ -4,9 +4,7 @@ import type { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
 import { holderOf, nobodyHolds, nothing, replicationLinks } from './nemesis.ts';
-
-/** Between two looks at what a controller asks for: less than an answer takes. */
-const WATCH_MS = 4;
+import { Steps } from './steps.ts';
 
 /** The standby comes back over a slow path, and the holder dies while it catches up. */
 export const dieWhileCatchingUp: Nemesis = {
@@ -138,24 +136,23 @@ export const lostWidening: Nemesis = {
     if (holder === undefined) return nobodyHolds;
     const replication = replicationLinks(world);
     const goneMs = standbyLossMs + ttlMs * prng.between(0.2, 1);
-    let over = false;
-    const watch = (): void => {
-      if (over) return;
+    const steps = new Steps(world);
+    const asksToWiden = (): boolean => {
       const asked = holder.controller.state.request?.request;
-      if (asked?.kind !== 'setInSync' || asked.inSync.length < 2) return world.sim.after(WATCH_MS, watch);
+      return asked?.kind === 'setInSync' && asked.inSync.length > 1;
+    };
+    const lose = (): void => {
       world.cutLinks([holder.down, ...replication], 'widening');
       world.clients.burst(12, ttlMs / 30);
-      world.sim.after(ttlMs * prng.between(0.1, 0.7), () => {
-        if (!over) world.kill(holder);
-      });
+      steps.after(ttlMs * prng.between(0.1, 0.7), () => world.kill(holder));
     };
     world.cutLinks(replication, 'widening');
-    world.sim.after(goneMs, () => {
+    steps.after(goneMs, () => {
       world.mendLinks(replication, 'widening');
-      watch();
+      steps.when(asksToWiden, lose);
     });
     const stop = (): void => {
-      over = true;
+      steps.end();
       world.mendLinks([holder.down, ...replication], 'widening');
       world.boot(holder);
     };
