@@ -73,6 +73,8 @@ export async function startLagPair(options: LagPairOptions = {}): Promise<LagPai
     await admin(one, `ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 ("${two.region}")'`);
     await admin(one, 'SELECT pg_reload_conf()');
     await waitFor('commits to wait', async () => (await admin(one, `SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'`)).length === 1);
+    // A commit waits only once the checkpointer has read the setting, which no view shows: packages/adapters/src/postgres/synchronous.ts.
+    for (let pass = 0; pass < 2; pass++) await admin(one, 'CHECKPOINT');
   }
   const probes: PostgresProbe[] = [];
   const probeOptions = (member: PairMember): ProbeOptions => ({

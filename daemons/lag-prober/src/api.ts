@@ -54,7 +54,7 @@ async function answer(request: IncomingMessage, options: ApiOptions, gone: Abort
     if (token !== null && !bearerIs(request.headers.authorization, token)) return problem(401, 'CTM_API_UNAUTHORIZED', 'send the bearer token');
   }
   const { fleet, now } = options;
-  if (path === '/v1/peer') return json(200, { self: options.peers().self, known: knownClusters(fleet, now()) });
+  if (path === '/v1/peer') return json(200, peerAnswer(options));
   if (path === '/v1/replication') return json(200, { clusters: inShort(fleet, now()) });
   const [, cluster, history] = /^\/v1\/replication\/([^/]+)(\/history)?$/.exec(path) ?? [];
   if (cluster === undefined) return problem(404, 'CTM_API_NOT_FOUND', 'see daemons/lag-prober/README.md for what there is');
@@ -68,14 +68,10 @@ function addressOf({ url = '/' }: IncomingMessage): URL | null {
   return URL.parse(url.startsWith('/') ? `http://prober${url}` : url);
 }
 
-function knownClusters(fleet: Fleet, nowMs: MonoMs): string[] {
-  return [...fleet.all()].filter((watcher) => isKnown(watcher, nowMs)).map((watcher) => watcher.name);
-}
-
-/** A verdict was reached on every standby: whoever watched it before may stop. */
-function isKnown(watcher: Watcher, nowMs: MonoMs): boolean {
-  const { standbys } = watcher.report(nowMs);
-  return standbys.length > 0 && standbys.every(({ verdict }) => verdict.kind !== 'unknown' || verdict.reason !== 'never-measured');
+function peerAnswer({ fleet, peers, now }: ApiOptions): object {
+  const [all, nowMs] = [[...fleet.all()], now()];
+  const names = (of: readonly Watcher[]): string[] => of.map((watcher) => watcher.name);
+  return { self: peers().self, watched: names(all), known: names(all.filter((watcher) => watcher.knows(nowMs))) };
 }
 
 function inShort(fleet: Fleet, nowMs: MonoMs): object[] {

@@ -87,10 +87,10 @@ export function createFleet(options: FleetOptions): Fleet {
     if (settings === null) return;
     for (const [name, watcher] of watchers) {
       const still = wanted.get(name);
-      if (still?.hash !== watcher.hash || peers?.mine(name, true) === false) close(name);
+      if (still?.hash !== watcher.hash || peers?.mine(name, { knows: () => watcher.knows(options.now()) }) === false) close(name);
     }
     for (const [name, one] of wanted) {
-      if (!watchers.has(name) && peers?.mine(name, false) !== false) watchers.set(name, open(one, settings));
+      if (!watchers.has(name) && peers?.mine(name, null) !== false) watchers.set(name, open(one, settings));
     }
   };
 

@@ -20,6 +20,8 @@ export type Watcher = {
   readonly report: (nowMs: MonoMs) => WatchedReport;
   readonly history: (nowMs: MonoMs) => Readonly<Record<string, readonly HistoryEntry[]>>;
   readonly version: () => number;
+  /** It has a verdict on every standby now: whoever watched this cluster before may stop. */
+  readonly knows: (nowMs: MonoMs) => boolean;
   readonly close: () => void;
 };
 
@@ -136,6 +138,10 @@ export function createWatcher(options: WatcherOptions): Watcher {
     version: () => version,
     report: (nowMs) => ({ ...reportCluster(state, nowMs), version, intervalMs, canary: canary?.report(nowMs) ?? null }),
     history: histories.read,
+    knows: (nowMs) => {
+      const { standbys } = reportCluster(state, nowMs);
+      return standbys.length > 0 && standbys.every(({ verdict }) => verdict.kind !== 'unknown');
+    },
     close: () => {
       closed = true;
       beater?.giveUp();
