@@ -140,11 +140,26 @@ test('what is just within each limit is taken', async (t) => {
     probed({ port: 1, path: '/' }),
     probed({ path: '/a/b/' }),
     probed({ intervalSeconds: 3_600, timeoutSeconds: 10, failures: 100, httpCode: 599, match: 'ok200' }),
-    probed({ intervalSeconds: 1, timeoutSeconds: 1, failures: 1, httpCode: 100 }),
+    probed({ intervalSeconds: 1, timeoutSeconds: 1, failures: 1, httpCode: 100, match: '200ok' }),
     { ...weighted, regions: [{ ...r1, addresses: ['192.0.2.1'], weight: 63 }, { ...r2, addresses: ['198.51.100.1'], weight: 1 }] },
+    { ...weighted, regions: [{ ...r1, weight: 90 }, { ...r2, weight: 30 }] },
     { ...weighted, probe: null, regions: [{ ...r1, weight: 99 }, { ...r2, weight: 100 }] },
   ];
   for (const input of fine) t.same(renderPlacement(input), { ...renderPlacement(input), ok: true }, JSON.stringify(input));
+});
+
+test('a placement that does not probe has no use for a name to ask for, and the endpoint of a probe that nobody makes is not judged', async (t) => {
+  const { probe: _, ...unsaid } = active;
+  const endpoint = { port: 0, path: 'x' };
+  for (const input of [
+    { ...unsaid, names: ['*.app.example'] },
+    { ...single, names: ['*.app.example'], probe: { port: 443, path: '/healthz' } },
+    { ...single, probe: endpoint },
+    { ...follows, probe: endpoint },
+  ]) {
+    const made = renderPlacement(input);
+    t.same(made.ok ? [] : made.problems, [], JSON.stringify(input));
+  }
 });
 
 const contents = (input: PlacementInput): readonly string[] => {

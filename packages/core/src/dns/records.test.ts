@@ -156,6 +156,9 @@ test('a literal that was not checked before ends the process instead of reaching
 test('names become canonical or are refused', async (t) => {
   t.equal(canonicalName('Counter.App.Test'), 'counter.app.test.');
   t.equal(canonicalName('counter.app.test.'), 'counter.app.test.');
+  const longest = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(61)}`;
+  t.equal(canonicalName(longest), `${longest}.`, '253 characters');
+  t.equal(canonicalName(`${longest}d`), null, '254 characters');
   for (const bad of ['', '.', 'a..b', '-a.b', 'a-.b', 'a b', "a'b", `${'a'.repeat(64)}.b`, 'a.'.repeat(130)]) {
     t.equal(canonicalName(bad), null, JSON.stringify(bad));
   }
@@ -199,6 +202,7 @@ const wrong: readonly [Partial<HotStandby>, string][] = [
   [{ regions: [two[0]!, { region: 'r2', addresses: Array.from({ length: 17 }, (_, index) => `127.2.0.${index}`) }] }, 'regions[1].addresses 17: from 1 to 16 addresses'],
   [{ regions: [two[0]!, { region: 'r2', addresses: ['x', '127.2.0.1'] }] }, `regions[1].addresses "x": ${ADDRESS}`],
   [{ regions: [two[0]!, { region: 'r2', addresses: ['127.2.0.1', 'fd00::1'] }] }, 'regions[0].addresses "127.1.0.1": addresses of the same families (IPv4, IPv6) in every region'],
+  [{ regions: [{ region: 'r1', addresses: ['127.1.0.1', '127.1.0.2'] }, { region: 'r2', addresses: ['127.2.0.1', 'fd00::1'] }] }, 'regions[0].addresses "127.1.0.1 127.1.0.2": addresses of the same families (IPv4, IPv6) in every region'],
   [{ regions: [two[0]!, { region: 'r2', addresses: ['127.2.0.1', '127.2.0.1'] }] }, 'regions[1].addresses "127.2.0.1": each address once: a region is known by its own address'],
 ];
 

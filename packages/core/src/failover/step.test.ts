@@ -194,6 +194,8 @@ test('promoting: past its budget the lease goes back, to the giver with its toke
     ['not handed over', late(), releasing, promoteBudgetMs],
     ['it served already', late({ view: handed, phase: promoting(false) }), releasing, promoteBudgetMs],
     ['what it is was never known: the token is kept, and with it the proof', late({ view: handed, phase: promoting(null), database: null }), promoting(null), promoteBudgetMs],
+    ['it was a standby when the grant came, and is out of sight since', late({ view: handed, database: null }), returning, promoteBudgetMs],
+    ['it served, and is out of sight since', late({ view: handed, phase: promoting(false), database: null }), releasing, promoteBudgetMs],
     ['the same without a token', late({ phase: promoting(null), database: null }), releasing, promoteBudgetMs],
     ['handed over to another', late({ view: { ...taken, handover: { ...handover, to: r3 } } }), releasing, promoteBudgetMs],
     ['the database says why', late({ databaseProblem: 'disk full' }), { kind: 'releasing', reason: 'disk full' }, promoteBudgetMs],
@@ -364,6 +366,8 @@ test('rejoining: until it follows the holder; it rests when there is none, once 
     ['nothing known', joining({ database: null }), { kind: 'rejoining' }],
     ['granted', joining({ grant }), promoting(true)],
     ['granted, and it follows nobody', joining({ grant, database: { ...standby, receiver: null } }), promoting(true)],
+    ['given back by the one it followed, an action under way', joining({ grant: promotingContender().grant, view: taken, databaseAction: busy }), promoting(true)],
+    ['named itself, and not granted it', joining({ view: { ...taken, instance: 'other' }, database: { ...standby, receiver: null } }), { kind: 'standby' }],
     ['nobody holds it', joining({ view: alone, database: primary }), { kind: 'fenced' }],
     ['the holder has run out', joining({ view: { ...expired, inSync: [r1] } }), { kind: 'standby' }],
     ['the holder has run out, and it did not follow', joining({ view: { ...expired, inSync: [r1] }, database: { ...standby, receiver: null } }), { kind: 'standby' }],
@@ -411,7 +415,8 @@ test('a database that became a primary by a promotion of earlier proves the hist
   t.match(granted(late, { ...taken, handover: { ...handover, to: r1 } }), { kind: 'promoting', returnable: false }, 'of another region');
   t.match(granted({ ...late, epoch: 6, recordedEpoch: 6 }), { kind: 'active' }, 'promoted under this very grant');
   t.match(granted({ ...late, epoch: 6 }), { kind: 'promoting', returnable: true }, 'tried under this grant and refused: an epoch in the store is no promotion');
-  t.match(granted({ ...down, shape: 'empty' }), { kind: 'promoting', returnable: false }, 'nothing is there to prove');
+  t.match(granted({ ...late, epoch: 7, recordedEpoch: 7 }), { kind: 'promoting', returnable: false }, 'proved under an epoch that this region has yet to hear of');
+  t.match(granted({ ...down, shape: 'empty', timeline: null, lsn: null, epoch: 0 }), { kind: 'promoting', returnable: false }, 'nothing is there to prove');
 });
 
 test('a database that is down and would come up as a primary: its store says whether anything was tried under the grant', async (t) => {

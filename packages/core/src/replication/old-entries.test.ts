@@ -24,5 +24,14 @@ t.test('the first and the last stay; between them goes what is missed least for 
   t.same(times(fewer), [0, 200, 900, 950], '200 ms of 901 is less than any other share');
   t.same(times(addOldEntries(fewer, [entry(960)], 2, 1_000)), [0, 960]);
   t.same(times(old), [0, 100, 200, 900], 'what was, is as it was');
+  t.same(times(addOldEntries(old, [entry(1_000), entry(1_000)], 5, 1_000)), [0, 200, 900, 1_000, 1_000], 'what is of this very moment is missed most');
+  t.same(times(addOldEntries(NO_OLD_ENTRIES, [0, 100, 200, 250].map((ms) => entry(ms)), 3, 499)), [0, 200, 250], 'of two that are missed as much the older goes');
   t.throws(() => addOldEntries(old, [], 1, 0), { code: 'CTM_ASSERT_MAP_COUNT_MAX' });
+});
+
+t.test('an entry that is dropped leaves its memory behind as well', async (t) => {
+  const many = Array.from({ length: 50 }, (_, index) => entry(index));
+  const [all, few] = [addOldEntries(NO_OLD_ENTRIES, many, 50, 100), addOldEntries(NO_OLD_ENTRIES, many, 5, 100)];
+  t.equal(few.numbers.byteLength * 10, all.numbers.byteLength);
+  t.equal(few.numbers.buffer.byteLength, few.numbers.byteLength);
 });

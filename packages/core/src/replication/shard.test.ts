@@ -30,3 +30,14 @@ t.test('one that goes hands over only its own, one that comes takes only what it
 t.test('the same weight in every release: probers of two versions share the work while one rolls out', async (t) => {
   t.same(['', 'a', 'shop', 'r1\u0000cluster-7'].map(hash), [2872998923, 444641715, 24760265, 3414267659]);
 });
+
+t.test('of two probers with the same weight all choose the same one', async (t) => {
+  const two = ['prober-1122330', 'prober-307695'];
+  t.equal(new Set(two.map((prober) => hash(`${prober}\u0000shop`))).size, 1, 'the example is a tie');
+  for (const living of [two, two.toReversed()]) t.equal(ownerOf('shop', living), 'prober-1122330');
+});
+
+t.test('a prober that is alone owns every cluster, the one that it has no weight for too', async (t) => {
+  t.equal(hash('prober-1689\u0000shop-840539'), 0, 'the example has no weight');
+  t.equal(ownerOf('shop-840539', ['prober-1689']), 'prober-1689');
+});
