@@ -53,8 +53,10 @@ test('a call is cut after its opening bracket too', async (t) => {
   t.equal(luaRecordContent('A', call(call(text(item)))), `A "pickwhashed(pickwhashed(" "'${item}'))"`);
 });
 
-test('a piece that no segment holds ends the process', async (t) => {
-  const option = 'failOnIncompleteCheck';
-  const long: LuaExpression = { kind: 'options', entries: [[option, text('a'.repeat(LUA_TEXT_LENGTH_MAX))]] };
-  t.throws(() => luaRecordContent('A', long), { message: 'CTM_ASSERT_LUA_PIECE_TOO_LONG: 265 bytes' });
+test('a piece that fills a segment is one, and a longer one ends the process', async (t) => {
+  const option = (length: number): LuaExpression => ({ kind: 'options', entries: [['failOnIncompleteCheck', text('a'.repeat(length))]] });
+  const full = `failOnIncompleteCheck='${'a'.repeat(230)}'}`;
+  t.equal(full.length, SEGMENT_BYTES_MAX);
+  t.equal(luaRecordContent('A', option(230)), `A "{" "${full}"`);
+  t.throws(() => luaRecordContent('A', option(231)), { message: 'CTM_ASSERT_LUA_PIECE_TOO_LONG: 256 bytes' });
 });

@@ -414,6 +414,8 @@ test('a database that became a primary by a promotion of earlier proves the hist
   t.match(granted(late, { ...taken, handover: null }), { kind: 'promoting', returnable: false }, 'no hand-over');
   t.match(granted(late, { ...taken, handover: { ...handover, to: r1 } }), { kind: 'promoting', returnable: false }, 'of another region');
   t.match(granted({ ...late, epoch: 6, recordedEpoch: 6 }), { kind: 'active' }, 'promoted under this very grant');
+  const served = settle(promotingContender({ phase: { kind: 'fenced' }, database: { ...late, epoch: 6, recordedEpoch: 6 }, view: { ...taken, handover } }));
+  t.match(only(served.actions, 'record')[0]?.detail, { from: 'fenced', kind: 'promoting', returnable: false }, 'and it is not recorded as one that could go back');
   t.match(granted({ ...late, epoch: 6 }), { kind: 'promoting', returnable: true }, 'tried under this grant and refused: an epoch in the store is no promotion');
   t.match(granted({ ...late, epoch: 7, recordedEpoch: 7 }), { kind: 'promoting', returnable: false }, 'proved under an epoch that this region has yet to hear of');
   t.match(granted({ ...down, shape: 'empty', timeline: null, lsn: null, epoch: 0 }), { kind: 'promoting', returnable: false }, 'nothing is there to prove');

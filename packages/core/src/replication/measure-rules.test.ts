@@ -63,6 +63,12 @@ t.test('only a walsender that streams proves that an end follows', async (t) => 
   for (const state of ['catchup', 'startup', 'backup', 'stopping']) t.equal(after(state), null, state);
 });
 
+t.test('the stream of one standby proves nothing of another', async (t) => {
+  const state = watch([look('r2', 1_000, standby), look('r3', 1_000, standby), look('r1', 1_000, primary), look('r3', 2_000, standby)], three);
+  t.same([state.ends['r2']?.linked, state.ends['r3']?.linked], [{ systemIdentifier: '7', timeline: 2 }, null]);
+  t.match(published(state, 'r3'), { reason: 'history-unproven' });
+});
+
 t.test('a walsender with the name of an end that was a primary itself just then is somebody else\'s', async (t) => {
   const state = watch([look('r2', 1_000, { ...primary, timeline: 1 }), look('r1', 1_000, primary), look('r2', 2_000, standby)]);
   t.equal(state.ends['r2']?.linked, null);
