@@ -66,7 +66,9 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<WorldOp
   const rtoMs = overrides.rtoMs ?? prng.pick(OBJECTIVES_MS);
   const defences = overrides.defences ?? ALL_DEFENCES;
   const derived = deriveTimings(rtoMs);
-  const timings = defences.guard ? derived : { ...derived, guardMs: 0 };
+  // Two versions derive theirs by themselves.
+  const holdDownMs = overrides.versions === undefined ? drawHoldDownMs(derived, new Prng(seed, 7)) : derived.holdDownMs;
+  const timings = { ...derived, holdDownMs, ...(defences.guard ? {} : { guardMs: 0 }) };
   const { ttlMs } = timings;
   const share = prng.chance(0.1) ? 20 : 15;
   const ppm = prng.chance(0.1) ? 4_000 : 500;
@@ -102,6 +104,11 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<WorldOp
     traced: false,
     ...overrides,
   };
+}
+
+/** Drawn apart, as what came later. A user may set it; the derived one ends before a taken lease can expire, and never delays anything. */
+function drawHoldDownMs({ ttlMs, holdDownMs }: Timings, prng: Prng): number {
+  return prng.chance(0.15) ? ttlMs * prng.between(1.5, 6) : holdDownMs;
 }
 
 /** What every process runs before the first upgrade. */

@@ -68,7 +68,7 @@ export class World {
   constructor(options: WorldOptions) {
     this.options = options;
     this.sim = new Simulation(options.seed, options.traced);
-    this.lease = new LeaseChecker(this.sim, this.marks, options.timings.holdDownMs, (name) => this.region(name).controller.process.generation);
+    this.lease = new LeaseChecker(this.sim, this.marks, options.timings.holdDownMs, (name) => knowingLife(this.region(name)));
     this.#orders = new OperatorChecker(this.sim, this.marks);
     this.resources = new ResourceChecker(this.sim, this.lease);
     this.validity = new ValidityChecker(this.sim, this.marks);
@@ -396,4 +396,9 @@ export class World {
       }
     }
   }
+}
+
+/** Which life of its controller knows of the lease; null: none has heard of it yet. */
+function knowingLife({ controller }: Region): number | null {
+  return controller.state.view === null ? null : controller.process.generation;
 }

@@ -264,13 +264,25 @@ test('a region that may be counted on is so until the register has taken the com
 });
 
 test('a takeover starts the hold-down; a hand-over, the first grant and a return of the same holder do not', async (t) => {
-  const until = (before: LeaseView | null, view: LeaseView): number => take(contender({ view: before, holdDownUntilMs: longAgoMs }), pushed(view), 70).state.holdDownUntilMs;
+  const until = (before: LeaseView | null, view: LeaseView, lastHolder = before?.holder ?? null): number =>
+    take(contender({ view: before, lastHolder, holdDownUntilMs: longAgoMs }), pushed(view), 70).state.holdDownUntilMs;
   t.equal(until(held, taken), START_MS + 70 + timings.holdDownMs);
+  t.equal(until(released, taken, r1), START_MS + 70 + timings.holdDownMs, 'who failed and gave it back does not have it again at once');
+  t.equal(until(released, taken, r2), longAgoMs, 'the one that gave it back has it again');
+  t.equal(until(released, { ...released, revision: 11, epoch: epoch(6) }, r1), START_MS + 70 + timings.holdDownMs, 'somebody had it meanwhile');
   t.equal(until(held, { ...taken, handover: { id: 's1', from: r1, to: r2, token } }), longAgoMs, 'planned');
-  t.equal(until(released, taken), longAgoMs, 'it was free');
+  t.equal(until(released, taken), longAgoMs, 'nobody was seen to have had it');
   t.equal(until(null, taken), longAgoMs, 'first heard of');
   t.equal(until(held, released), longAgoMs, 'given back: nobody took it yet');
   t.equal(until(held, { ...held, revision: 11, epoch: epoch(6) }), longAgoMs, 'the same holder anew');
+});
+
+test('who held the lease last is remembered while nobody holds it', async (t) => {
+  const last = (lastHolder: ControllerState['lastHolder'], view: LeaseView) => take(contender({ view: null, lastHolder }), pushed(view)).state.lastHolder;
+  t.equal(last(null, held), r1);
+  t.equal(last(r1, { ...released, revision: 20 }), r1);
+  t.equal(last(r1, taken), r2);
+  t.equal(take(contender({ view: { ...taken, revision: 40 }, lastHolder: r2 }), pushed(held)).state.lastHolder, r2, 'a view that is overtaken says nothing');
 });
 
 test('whose lease it was is also learned from the register alone: the answer to the request may be lost', async (t) => {

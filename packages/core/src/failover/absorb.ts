@@ -9,7 +9,7 @@ import type { MonoMs } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 import type { Draft } from './draft.ts';
 import { quorumAnswered } from './fallback.ts';
-import { acceptedEpoch, isForced, memberLimits } from './facts.ts';
+import { acceptedEpoch, isForced, memberLimits, otherHolder } from './facts.ts';
 import type { ControllerEvent, ControllerState, DatabaseAction, PendingRequest } from './state.ts';
 
 /** A standby that was just started gets this long to stream before it is rebuilt. */
@@ -178,12 +178,14 @@ function seeLease(draft: Draft, view: LeaseView, atMs: MonoMs): void {
   const { state } = draft;
   const before = state.view;
   if (before !== null && view.revision < before.revision) return;
-  const changedHands = before !== null && view.epoch > before.epoch && before.holder !== view.holder;
-  if (changedHands && before.holder !== null && view.handover === null) {
+  const grantedAnew = before !== null && view.epoch > before.epoch && view.handover === null;
+  // Also one that was given back first: a region whose database fails gives its lease back, and must not have it again at once.
+  if (grantedAnew && state.lastHolder !== null && state.lastHolder !== view.holder) {
     state.holdDownUntilMs = addMs(atMs, state.policy.timings.holdDownMs);
-    // However it was learned: the answer to the request for it may be lost, or slept through.
-    if (view.holder === state.policy.region && !isForced(state)) state.fallback = { ...state.fallback, takenFrom: before.holder };
   }
+  const takenFrom = view.holder === state.policy.region ? otherHolder(state) : null;
+  // However it was learned: the answer to the request for it may be lost, or slept through.
+  if (grantedAnew && takenFrom !== null && !isForced(state)) state.fallback = { ...state.fallback, takenFrom };
   if (before === null || view.epoch !== before.epoch || view.holder !== before.holder) {
     const { epoch, holder, inSync, handover } = view;
     draft.record('lease-seen', { epoch, holder, inSync, handover: handover?.id ?? null });
@@ -191,6 +193,7 @@ function seeLease(draft: Draft, view: LeaseView, atMs: MonoMs): void {
     // However it was learned: the answer to the request for it may be the one that is lost.
     draft.record('in-sync', { epoch: view.epoch, inSync: view.inSync });
   }
+  state.lastHolder = view.holder ?? state.lastHolder;
   state.view = view;
   state.viewMs = atMs;
   if (state.widening !== null && view.seq >= state.widening.seq) state.widening = null;

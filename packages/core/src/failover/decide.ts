@@ -64,6 +64,7 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
     operator: null,
     notBeforeMs: now.monoMs,
     holdDownUntilMs: now.monoMs,
+    lastHolder: null,
     persistedEpoch: restored.epoch,
     lastSwitchover: null,
     registerProblem: null,

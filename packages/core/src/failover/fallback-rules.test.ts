@@ -79,17 +79,27 @@ test('a region that was seen to serve gets its lease back, while that was just n
   t.notOk(isTakenFromSeen(draftOf(without(over({ takenFrom: r1, last: seen(attested) })))));
 });
 
-test('a region is seen active under the epoch that is known, while that was just now', async (t) => {
-  const active = (change: Partial<FallbackState>, ms = 0, view: ControllerState['view'] = expired): boolean => isSeenActive(draftOf(over({ last: seen(attested), ...change }, { view }), ms), r1);
+test('a region is seen active under the epoch that is known, for as long as it may hold on by what was seen', async (t) => {
+  const serving = { target: r1, epoch: 5, startedMs: start.monoMs };
+  const active = (change: Partial<FallbackState>, ms = 0, view: ControllerState['view'] = expired): boolean => isSeenActive(draftOf(over({ attested: serving, ...change }, { view }), ms), r1);
   t.ok(active({}));
-  t.ok(active({}, 3 * roundMs - 1));
-  t.notOk(active({}, 3 * roundMs));
+  t.ok(active({}, holdMs - 1));
+  t.notOk(active({}, holdMs));
   t.notOk(active({}, 0, taken), 'under an older epoch');
   t.notOk(active({}, 0, null));
-  t.notOk(active({ last: seen(dark) }));
-  t.notOk(active({ last: seen(attested, r3) }));
-  t.notOk(active({ last: null }));
-  t.notOk(isSeenActive(draftOf(without(over({ last: seen(attested) }))), r1));
+  t.notOk(active({ attested: { ...serving, target: r3 } }));
+  t.notOk(active({ attested: null }));
+  t.notOk(isSeenActive(draftOf(without(over({ attested: serving }))), r1));
+});
+
+test('what was attested outlives a round without an outcome, and no round that finds the region dark', async (t) => {
+  const serving = { target: r1, epoch: 5, startedMs: at(-10) };
+  const after = (outcome: QuorumOutcome, before: FallbackState['attested'] = serving) => answered(over({ attested: before }), outcome).state.fallback.attested;
+  t.same(after(nobody), serving);
+  t.equal(after(dark), null);
+  t.same(after(attested), { ...serving, startedMs: START_MS });
+  t.equal(after(nobody, { ...serving, target: r3 }), null, 'of another region');
+  t.equal(after(nobody, null), null);
 });
 
 test('what an operator reads of it', async (t) => {
@@ -284,7 +294,7 @@ test('whose lease it was is kept until this region serves, or is not the holder 
 });
 
 test('a sleep forgets what was asked and seen, and keeps whose lease it was', async (t) => {
-  const state = over({ takenFrom: r1, last: seen(dark), darkness: darkness(500), pending: { id: 7, target: r1, askedMs: start.monoMs }, nextMs: at(3) });
+  const state = over({ takenFrom: r1, last: seen(dark), attested: { target: r1, epoch: 5, startedMs: start.monoMs }, darkness: darkness(500), pending: { id: 7, target: r1, askedMs: start.monoMs }, nextMs: at(3) });
   forgetRounds(state);
   t.same(state.fallback, { ...base, takenFrom: r1, nextMs: at(3) });
 });

@@ -295,6 +295,14 @@ test('a region that the world sees serve is forwarded to, although its lease has
   const scene = sampling(attested);
   t.match(scene.state.gateDirective, { mode: 'forward', activeRegion: r1 });
   darken(scene, 4 * roundMs, nobody);
+  t.match(scene.state.gateDirective, { mode: 'forward', activeRegion: r1 }, 'a resolver that fails turns no request away');
+  darken(scene, 3 * roundMs, nobody);
+  t.not(scene.state.gateDirective?.mode, 'forward', 'longer than it may hold on by what was seen');
+});
+
+test('one dark round ends the forwarding to a region that was seen to serve', async (t) => {
+  const scene = sampling(attested);
+  darken(scene, roundMs, dark);
   t.not(scene.state.gateDirective?.mode, 'forward');
 });
 

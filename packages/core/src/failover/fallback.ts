@@ -49,7 +49,7 @@ export function fallbackProblem({ holdMs, roundMs }: Fallback, ttlMs: number): s
 }
 
 export function initialFallback(now: MonoMs): FallbackState {
-  return { pending: null, nextMs: now, last: null, darkness: null, takenFrom: null, holding: false };
+  return { pending: null, nextMs: now, last: null, attested: null, darkness: null, takenFrom: null, holding: false };
 }
 
 /** How long the other region must have been dark. */
@@ -94,13 +94,14 @@ export function quorumAnswered(draft: Draft, event: Extract<ControllerEvent, { k
   const outcome: QuorumOutcome = late ? { kind: 'abstain', reasons: [{ voter: 'all', reason: 'the round ended after its deadline' }] } : event.outcome;
   if (last === null || last.target !== target || last.outcome.kind !== outcome.kind) draft.record('quorum', { target, ...outcome });
   const { startedMs } = event;
-  state.fallback = { ...state.fallback, pending: null, last: { target, outcome, startedMs }, darkness: darknessAfter(draft, target, outcome, startedMs) };
+  const attested = attestedAfter(state.fallback, target, outcome, startedMs);
+  state.fallback = { ...state.fallback, pending: null, last: { target, outcome, startedMs }, attested, darkness: darknessAfter(draft, target, outcome, startedMs) };
   if (target === state.policy.region) extend(draft, outcome, startedMs);
 }
 
 /** After a sleep, or what may hide one, nothing that was asked or seen before it counts. */
 export function forgetRounds(state: ControllerState): void {
-  state.fallback = { ...state.fallback, pending: null, last: null, darkness: null };
+  state.fallback = { ...state.fallback, pending: null, last: null, attested: null, darkness: null };
 }
 
 /** May this region act on the lease that another one let run out? */
@@ -138,12 +139,15 @@ export function isVetoed(draft: Draft): boolean {
   return policy.fallback !== undefined && takenFrom !== null && !isDark(draft, takenFrom);
 }
 
-/** The world sees `region` serve under the epoch that is known here. */
+/**
+ * The world sees `region` serve under the epoch that is known here: for as long as it may hold on by what was seen. A round that a
+ * resolver spoils must not turn away what that region answers.
+ */
 export function isSeenActive(draft: Draft, region: RegionId): boolean {
   const { policy, fallback, view } = draft.state;
-  const { last } = fallback;
-  if (policy.fallback === undefined || last === null || last.target !== region || last.outcome.kind !== 'attested') return false;
-  return last.outcome.epoch === view?.epoch && !draft.due(addMs(last.startedMs, FRESH_ROUNDS * policy.fallback.roundMs));
+  const { attested } = fallback;
+  if (policy.fallback === undefined || attested === null || attested.target !== region) return false;
+  return attested.epoch === view?.epoch && !draft.due(addMs(attested.startedMs, policy.fallback.holdMs));
 }
 
 /** The region whose lease this one was granted turned out to serve: what was granted must go back. */
@@ -181,6 +185,11 @@ function vetoTarget(draft: Draft): RegionId | null {
   if (state.policy.fallback === undefined || state.view === null || state.view.epoch === 0) return null;
   if (isForced(state)) return null;
   return state.fallback.takenFrom ?? otherHolder(state);
+}
+
+function attestedAfter({ attested }: FallbackState, target: RegionId, outcome: QuorumOutcome, startedMs: MonoMs): FallbackState['attested'] {
+  if (outcome.kind === 'attested') return { target, epoch: outcome.epoch, startedMs };
+  return outcome.kind === 'abstain' && attested?.target === target ? attested : null;
 }
 
 function darknessAfter(draft: Draft, target: RegionId, outcome: QuorumOutcome, startedMs: MonoMs): FallbackState['darkness'] {

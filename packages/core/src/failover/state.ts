@@ -119,6 +119,8 @@ export type FallbackState = {
   readonly pending: { readonly id: number; readonly target: RegionId; readonly askedMs: MonoMs } | null;
   readonly nextMs: MonoMs;
   readonly last: { readonly target: RegionId; readonly outcome: QuorumOutcome; readonly startedMs: MonoMs } | null;
+  /** The last round that found the target serving; a round that found it dark ends it, one without an outcome does not. */
+  readonly attested: { readonly target: RegionId; readonly epoch: number; readonly startedMs: MonoMs } | null;
   /** Unbroken darkness: when its first and its last round began. */
   readonly darkness: { readonly target: RegionId; readonly sinceMs: MonoMs; readonly lastMs: MonoMs } | null;
   /** Whose lease had run out when this region was granted it; until this region serves under it, or another region is the holder. */
@@ -192,6 +194,8 @@ export type ControllerState = {
   /** After this region gave up a grant: no automatic attempt before. */
   notBeforeMs: MonoMs;
   holdDownUntilMs: MonoMs;
+  /** Who held the lease last, as far as it was seen here; the lease may be free since. */
+  lastHolder: RegionId | null;
   persistedEpoch: number;
   lastSwitchover: { readonly id: string; readonly result: string } | null;
   registerProblem: string | null;

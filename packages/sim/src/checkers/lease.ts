@@ -36,11 +36,11 @@ export class LeaseChecker {
   readonly #marks: Marks;
 
   readonly #holdDownMs: number;
-  /** Which life of a region's controller this is: a restarted one has forgotten what it saw. */
-  readonly #generationOf: (region: string) => number;
-  #automatic: { readonly from: string; readonly atMs: number; readonly generation: number } | null = null;
+  /** Which life of a region's controller this is: a restarted one has forgotten what it saw. Null: it has not heard of the lease yet. */
+  readonly #generationOf: (region: string) => number | null;
+  #automatic: { readonly from: string; readonly atMs: number; readonly generation: number | null } | null = null;
 
-  constructor(sim: Simulation, marks: Marks, holdDownMs: number, generationOf: (region: string) => number) {
+  constructor(sim: Simulation, marks: Marks, holdDownMs: number, generationOf: (region: string) => number | null) {
     this.#sim = sim;
     this.#marks = marks;
     this.#holdDownMs = holdDownMs;
@@ -128,7 +128,7 @@ export class LeaseChecker {
     if (!forced) this.#checkFlapping(last, holder);
   }
 
-  /** L2: who lost the lease to a takeover does not take it back within the hold-down, unless it forgot. */
+  /** L2: who lost the lease to a takeover does not take it back within the hold-down, unless it forgot, or never knew, that it had it. */
   #checkFlapping(last: string, holder: string): void {
     const before = this.#automatic;
     const atMs = this.#sim.nowMs;

@@ -9,11 +9,11 @@ const LOOKS_PER_TTL = 10;
 /** Waits for the recovery and returns how long it took until a region served. */
 export function demandRecovery(world: World): number {
   const { sim, options } = world;
-  const { ttlMs } = options.timings;
+  const { ttlMs, holdDownMs } = options.timings;
   const { rewindMs, copyMs, startMs } = options.databaseTimes;
   const startedMs = sim.nowMs;
-  // A takeover in the worst case: what was under way must first fail within its bound.
-  const servingByMs = startedMs + 2 * options.rtoMs + 4 * startMs + options.operatorMs;
+  // A takeover in the worst case: what was under way must first fail within its bound, or it was the second one.
+  const servingByMs = startedMs + 2 * options.rtoMs + 4 * startMs + options.operatorMs + Math.max(0, holdDownMs - ttlMs);
   const wholeByMs = servingByMs + 2 * (rewindMs + copyMs) + 4 * ttlMs;
   let servedMs: number | null = null;
   for (;;) {
