@@ -82,6 +82,12 @@ function deepFreeze<T>(value: T): T {
   return value;
 }
 
+t.test('a lease that nobody has ever held has no holder, no epoch, and nobody in sync', async (t) => {
+  t.same(viewLease(newLease('shop', wallMs(START_MS)), R1, wallMs(START_MS)), {
+    name: 'shop', revision: 0, epoch: 0, holder: null, instance: null, ttlMs: 0, remainingMs: 0, inSync: [], policyHash: '', handover: null, intent: null, seq: 0,
+  });
+});
+
 t.test('acquire', async (t) => {
   t.test('grants a lease that nobody ever held, as epoch 1, with only the holder in sync', async (t) => {
     const register = new Register();
@@ -379,6 +385,20 @@ t.test('numbering', async (t) => {
     t.equal(code(register.apply({ ...release, seq: used })), 'seq-reused');
     t.equal(code(register.apply({ ...release, seq: used - 1 })), 'seq-stale');
     t.equal(register.record.holder, R1);
+  });
+
+  t.test('a repeat is the same command to the last value in it', async (t) => {
+    const register = healthy();
+    const widen = { kind: 'setInSync', ...register.next(R1), epoch: epoch(1), inSync: [R1, R2, R3] } as const;
+    t.equal(code(register.apply(widen)), 'ok');
+    for (const other of [{ inSync: [R1, R2] }, { inSync: [R1, R2, regionId('r4')] }, { instance: 'another' }, { epoch: epoch(2) }]) {
+      t.equal(code(register.apply({ ...widen, ...other })), 'seq-reused', JSON.stringify(other));
+    }
+    t.equal(code(register.apply(widen)), 'ok');
+    const transfer = { kind: 'transfer', ...register.next(R1), epoch: epoch(1), id: 's1', to: R2, token: TOKEN } as const;
+    t.equal(code(register.apply(transfer)), 'ok');
+    t.equal(code(register.apply({ ...transfer, token: { ...TOKEN, checkpointLsn: lsn('0/3000029') } })), 'seq-reused', 'a value within a value');
+    t.equal(code(register.apply(transfer)), 'ok');
   });
 
   t.test('counts per region, survives refusals, and each region is shown its own', async (t) => {

@@ -17,6 +17,7 @@ t.test('up after three good looks in a row', async (t) => {
 
 t.test('one bad look is borne, a second one not; four good ones forgive the first', async (t) => {
   t.equal(after('+++-'), true);
+  t.equal(after('+++-+'), true, 'a good look takes nothing down');
   t.equal(after('+++--'), false);
   t.equal(after('+++-+-'), false, 'not forgiven yet');
   t.equal(after('+++-++++-'), true, 'forgiven');
