@@ -65,6 +65,6 @@ test('they fire on what they are for, and on nothing else', (t) => {
     t.equal(tested.status, 0, tested.said);
   }
   const tried = new Set(cases.flatMap((one) => readFileSync(join(FOLDER, one), 'utf8').match(/alertname: \w+/g) ?? []).map((one) => one.slice('alertname: '.length)));
-  for (const { alert } of rulesOf('dns.yaml')) t.ok(tried.has(alert), `${alert} is tried`);
+  for (const name of ['controller.yaml', 'dns.yaml']) for (const { alert } of rulesOf(name)) t.ok(tried.has(alert), `${alert} is tried`);
   t.end();
 });
