@@ -2,10 +2,11 @@
 // before: for the target's word, and for the control name of the asking region, without which silence would prove nothing. What comes
 // back is checked here (nonce, lease, region, signature); what it means is decided in core.
 //
-// A round comes seldom, and each time the processor has forgotten the code: therefore few steps, called back without promises.
+// A round comes seldom, and each time the processor has forgotten the code: therefore few steps, called back without promises, and what
+// came back is judged in one go when all of it is there.
 
 import { CONTROL_LABEL, voteOf } from '@continuum/core';
-import type { Finding, RegionId, Voter } from '@continuum/core';
+import type { CastVote, Finding, RegionId, Voter } from '@continuum/core';
 import type { QuorumPort } from '@continuum/ports';
 import type { PublicKey } from '@continuum/wire';
 import type { Agent } from 'undici';
@@ -41,11 +42,13 @@ export type Quorum = QuorumPort & { readonly close: () => Promise<void> };
 
 /** What all questions about one thing have in common. */
 type About = { readonly lease: string; readonly region: string; readonly questions: Questions };
-type Ballot = { readonly part: VoterParts; finding: Finding | null; control: Finding | null };
-type Hear = (of: Question, reading: Settled) => void;
+/** One thing that one voter is asked: by which question, and what came back. */
+type Inquiry = { readonly about: About; nonce: string; reading: Settled };
+type Ballot = { readonly part: VoterParts; readonly target: Inquiry; readonly control: Inquiry | null };
 type Second = { readonly url: string; readonly agent: Agent };
 type VoterParts = Endpoint & { readonly voter: Voter; readonly datagrams: Datagrams; readonly second: Second | null };
 
+const NOT_ASKED: Settled = { kind: 'nothing', reason: 'not asked' };
 /** The control name is the region's own: a region that finds nothing at itself has no second place to look from. */
 const OWN_SILENCE: Finding = { kind: 'nothing', reason: 'a region cannot control its own silence' };
 
@@ -66,31 +69,29 @@ export async function createQuorum(options: QuorumOptions): Promise<Quorum> {
     targets.set(target, about);
     return about;
   };
-  const find = (part: VoterParts, { lease: of, region: by, questions }: About, end: RoundEnd, found: (finding: Finding) => void): void =>
-    ask(part, questions, end, ({ nonce }, reading) => found(reading.kind === 'text' ? judge(reading.text, { nonce, lease: of, region: by }) : reading));
+  const findingOf = ({ about, nonce, reading }: Inquiry): Finding =>
+    reading.kind === 'text' ? judge(reading.text, { nonce, lease: about.lease, region: about.region }) : reading;
+  const cast = ({ part, target, control: own }: Ballot): CastVote => ({
+    voter: part.voter,
+    vote: voteOf(findingOf(target), own === null ? OWN_SILENCE : findingOf(own)),
+  });
   return {
     round: (target, timeoutMs, signal) =>
       new Promise((resolve) => {
         if (signal.aborted || parts.length === 0) return resolve(parts.map(({ voter }) => ({ voter, vote: { kind: 'abstain', reason: 'aborted' } })));
         const about = aboutTarget(target);
-        const ballots = parts.map((part): Ballot => ({ part, finding: null, control: target === region ? OWN_SILENCE : null }));
+        const ballots = parts.map((part): Ballot => ({ part, target: inquiry(about), control: target === region ? null : inquiry(control) }));
         const end = createRoundEnd(timeoutMs);
-        const count = (): void => {
-          const cast = ballots.flatMap(({ part, finding, control: own }) => (finding === null || own === null ? [] : [{ voter: part.voter, vote: voteOf(finding, own) }]));
-          if (cast.length < ballots.length) return;
+        let open = ballots.length * (target === region ? 1 : 2);
+        const heard = (): void => {
+          open -= 1;
+          if (open > 0) return;
           end.clear();
-          resolve(cast);
+          resolve(ballots.map(cast));
         };
         for (const ballot of ballots) {
-          find(ballot.part, about, end, (finding) => {
-            ballot.finding = finding;
-            count();
-          });
-          if (ballot.control !== null) continue;
-          find(ballot.part, control, end, (finding) => {
-            ballot.control = finding;
-            count();
-          });
+          ask(ballot.part, ballot.target, end, heard);
+          if (ballot.control !== null) ask(ballot.part, ballot.control, end, heard);
         }
       }),
     close: async () => {
@@ -100,13 +101,24 @@ export async function createQuorum(options: QuorumOptions): Promise<Quorum> {
   };
 }
 
-/** One resolver by both of its transports: the second is asked when the first has brought nothing, or not yet by half of the time. */
-function ask(part: VoterParts, questions: Questions, end: RoundEnd, hear: Hear): void {
-  const first = questions.next();
+const inquiry = (about: About): Inquiry => ({ about, nonce: '', reading: NOT_ASKED });
+
+/**
+ * One resolver by both of its transports: the second is asked when the first has brought nothing, or not yet by half of the time.
+ * `heard` is called once.
+ */
+function ask(part: VoterParts, put: Inquiry, end: RoundEnd, heard: () => void): void {
   const { datagrams, second } = part;
+  const { questions } = put.about;
+  const hear = ({ nonce }: Question, reading: Settled): void => {
+    put.nonce = nonce;
+    put.reading = reading;
+    heard();
+  };
+  const first = questions.next();
   if (second === null) return askPlain(first, part, datagrams, end, (reading) => hear(first, reading));
   let [open, asked, over] = [2, false, false];
-  const bring: Hear = (of, reading) => {
+  const bring = (of: Question, reading: Settled): void => {
     open -= 1;
     if (over) return;
     if (reading.kind === 'nothing' && open > 0) return askSecond();
