@@ -107,3 +107,22 @@ test('a gate that serves in an epoch that was never granted', async (t) => {
 test('a gate whose clocks show the sleep refuses', async (t) => {
   t.equal(woken(0).request(), 'refused');
 });
+
+test('several sleeps of which the clocks show a part: it is what they hide that must make the difference', async (t) => {
+  const slept = (sleeps: readonly { readonly ms: number; readonly setBackMs: number }[]): Region => {
+    const region = new Region();
+    region.acquire();
+    for (const { ms, setBackMs } of sleeps) {
+      region.sleep(ms);
+      region.machine.wallOffsetMs -= setBackMs;
+    }
+    // Only now is the gate told: it knows nothing of what was before.
+    region.open(1);
+    return region;
+  };
+  // Seed 227 of the merge profile.
+  t.equal(slept([{ ms: TTL_MS, setBackMs: TTL_MS - 600 }, { ms: 600, setBackMs: 0 }]).request(), 'local');
+  const refused = new ViolationError('I4', 'r1 let a request through in epoch 1, which the witness had given up');
+  t.throws(() => slept([{ ms: 2 * TTL_MS, setBackMs: TTL_MS + GUARD_MS - 1 }]).request(), refused, 'what they show is enough by itself');
+  t.throws(() => slept([{ ms: TTL_MS, setBackMs: 0 }]).request(), refused, 'nothing is hidden');
+});

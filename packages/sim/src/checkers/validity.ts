@@ -113,11 +113,13 @@ export class ValidityChecker {
    */
   #isUnseenSuspend(gate: Gate, validity: Validity): boolean {
     const { machine } = gate.process;
-    return [validity, gate.hiddenTime].some((since) => {
-      const suspendedMs = machine.suspendedMs - since.suspendedMs;
-      const steppedMs = machine.wallOffsetMs - since.wallOffsetMs;
-      return suspendedMs > 0 && suspendedMs + steppedMs <= SUSPEND_UNSEEN_MS;
+    const isShort = [validity, gate.hiddenTime].some((since) => {
+      const { suspendedMs, seenMs } = sleptSince(since, machine);
+      return suspendedMs > 0 && seenMs <= SUSPEND_UNSEEN_MS;
     });
+    // Of several sleeps the clocks show a part, which the controller counts: what they hide must make the difference.
+    const { suspendedMs, seenMs } = sleptSince(validity, machine);
+    return isShort || (seenMs < suspendedMs && isWithinValidity(machine.monoAt(this.#sim.nowMs) + seenMs, validity.untilMono));
   }
 
   /** After every decision: who believes now? */
@@ -135,6 +137,12 @@ export class ValidityChecker {
       this.#overlapSinceMs = null;
     }
   }
+}
+
+/** For how long it slept, and how much of that its wall clock shows. */
+function sleptSince(since: HiddenTime, machine: Machine): { readonly suspendedMs: number; readonly seenMs: number } {
+  const suspendedMs = machine.suspendedMs - since.suspendedMs;
+  return { suspendedMs, seenMs: suspendedMs + machine.wallOffsetMs - since.wallOffsetMs };
 }
 
 function believes(controller: Controller): boolean {
