@@ -136,9 +136,11 @@ t.test('one kind of message does not pass for another', async (t) => {
 t.test('a reply to a request that has no readable signature is bound to nothing, and not believed', async (t) => {
   const bare: SignedRequest = { method: 'GET', url: URL, headers: [], body: NO_BODY };
   t.equal(problemOf(await verifyReply(witnessRing, await signedReply(bare), bare)), 'malformed');
-  const broken: SignedRequest = { ...bare, headers: [['signature', '((('], ['signature-input', '=']] };
-  t.equal(problemOf(await verifyRequest(regionRing, { ...broken, headers: [...broken.headers, ...(await signedRequest(bare)).headers] }, NOW)), 'malformed');
-  t.equal(problemOf(await verifyReply(witnessRing, await signedReply(broken), broken)), 'malformed');
+  for (const signature of ['(((', 'é', 'continuum=:é:', '\u0080']) {
+    const broken: SignedRequest = { ...bare, headers: [['signature', signature], ['signature-input', '=']] };
+    t.equal(problemOf(await verifyRequest(regionRing, { ...broken, headers: [...broken.headers, ...(await signedRequest(bare)).headers] }, NOW)), 'malformed');
+    t.equal(problemOf(await verifyReply(witnessRing, await signedReply(broken), broken)), 'malformed');
+  }
 });
 
 t.test('the window is wide and has an end on both sides', async (t) => {

@@ -113,15 +113,15 @@ export async function verifyRequest(
  */
 export async function signReply(key: SigningKey, reply: SignedReply, request: SignedRequest): Promise<SignatureHeaders> {
   const digest = await contentDigest(reply.body);
-  const message = { ...replyMessage(reply, request), fields: [...fieldList(reply.headers), digestField(digest)] };
+  const { request: asked, ...alone } = { ...replyMessage(reply, request), fields: [...fieldList(reply.headers), digestField(digest)] };
   const parameters = { keyid: key.keyId, alg: key.signer.algorithm, tag: REPLY_TAG };
-  const sign = (components: readonly SignatureComponent[]) =>
+  const sign = (message: Message, components: readonly SignatureComponent[]) =>
     createSignature(message, { label: LABEL, components, parameters, signer: key.signer });
   try {
-    return headers(digest, await sign(REPLY_COMPONENTS));
+    return headers(digest, await sign({ ...alone, request: asked }, REPLY_COMPONENTS));
   } catch (error) {
     if (!isSignatureError(error)) throw error;
-    return headers(digest, await sign(['@status', 'content-digest']));
+    return headers(digest, await sign(alone, ['@status', 'content-digest']));
   }
 }
 

@@ -9,7 +9,7 @@ import {
   leaseName,
   regionName,
 } from '@continuum/wire';
-import { importKeyRing, importSigningKey, InvalidFieldsError, keyProblem } from '@continuum/wire';
+import { importKeyRing, importSigningKey, InvalidFieldsError, keyProblem, publicKeyBytes } from '@continuum/wire';
 import type { FieldProblem, KeyRing, PublicKey, SigningKey } from '@continuum/wire';
 import type { LeaseObject } from './lease-object.ts';
 
@@ -102,6 +102,7 @@ async function readConfig(env: Env): Promise<Config> {
     Object.entries(labels).map(([label, key]) => [`${region}/${label}`, key as PublicKey] as const),
   );
   const keyRing = await importKeyRing(Object.fromEntries(keys)).catch(keyProblem(problems, 'REGIONS'));
+  if (keyRing !== null) problems.push(...sharedKeys(keys));
   const signingKey = await importSigningKey(rest.WITNESS_KEY_ID, rest.WITNESS_SIGNING_KEY).catch(
     keyProblem(problems, 'WITNESS_SIGNING_KEY'),
   );
@@ -115,6 +116,18 @@ async function readConfig(env: Env): Promise<Config> {
     jurisdiction: rest.JURISDICTION ?? null,
     signatureWindowSeconds: rest.SIGNATURE_WINDOW_SECONDS,
   };
+}
+
+/** One key for two regions lets one speak for the other. */
+function sharedKeys(keys: readonly (readonly [string, PublicKey])[]): FieldProblem[] {
+  const of = new Map<string, string>();
+  return keys.flatMap(([keyId, key]) => {
+    const bytes = publicKeyBytes(keyId, key).join();
+    const other = of.get(bytes);
+    of.set(bytes, keyId);
+    const path = `REGIONS.${keyId.replace('/', '.')}`;
+    return other === undefined ? [] : [{ path, value: '(not shown)', fix: `use another key than ${other}: each key is one region's own` }];
+  });
 }
 
 function unknownRegions(

@@ -30,6 +30,7 @@ t.test('a broken configuration is reported whole, without the secret', async (t)
     [{ REGIONS: { R1: { a: pair.publicKey } }, LEASES: { shop: [] } }, ['REGIONS.R1', 'LEASES.shop']],
     [{ REGIONS: { r1: { a: pair.publicKey, b: pair.publicKey, c: pair.publicKey } } }, ['REGIONS.r1']],
     [{ REGIONS: { r1: { a: 'AAAA' } } }, ['REGIONS']],
+    [{ REGIONS: { r1: { a: pair.publicKey }, r2: { a: pair.publicKey } } }, ['REGIONS.r2.a']],
     [{ LEASES: { shop: ['r1', 'r9'] } }, ['LEASES.shop']],
     [{ RESTORE: { shop: { epoch: 4, inSync: ['r9'] } } }, ['RESTORE.shop.inSync']],
     [{ WITNESS_KEY_ID: 'r1/a' }, ['WITNESS_KEY_ID']],
