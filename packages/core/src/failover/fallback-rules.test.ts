@@ -288,6 +288,7 @@ test('whose lease it was is kept until this region serves, or is not the holder 
   t.equal(kept({}), r1);
   t.equal(kept({ phase: { kind: 'active' }, promotedEpoch: 6 }), null);
   t.equal(kept({ phase: { kind: 'releasing', reason: 'r1 is still seen serving' }, promotedEpoch: 6 }), r1, 'promoted while it was given back already');
+  t.equal(kept({ phase: { kind: 'standby' }, grant: null, view: { ...taken, revision: 12, holder: null, remainingMs: 0 } }), r1, 'given back: it still has to be dark');
   t.equal(kept({ view: { ...taken, holder: r1, instance: 'a' } }), null);
   t.equal(kept({ view: { ...taken, instance: 'other' } }), null);
   t.equal(kept({ grant: null }), r1, 'its validity ran out, the register still names it');
