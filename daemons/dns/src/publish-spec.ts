@@ -51,7 +51,7 @@ export function readSpec(text: string, regionAddresses: RegionAddresses, onRende
   }
   const input: PlacementInput = {
     ...parsed.input,
-    regions: parsed.input.regions.map((one) => ({ ...one, addresses: regionAddresses[one.region] ?? one.addresses })),
+    regions: parsed.input.regions.map((one) => ({ ...one, addresses: (Object.hasOwn(regionAddresses, one.region) ? regionAddresses[one.region] : undefined) ?? one.addresses })),
   };
   const made = renderPlacement(input);
   if (!made.ok) return { ok: false, problems: made.problems.map(({ field, value, fix }) => ({ path: field, value, fix })) };
