@@ -125,7 +125,7 @@ export class LeaseChecker {
     this.failovers++;
     this.lastChangeMs = this.#sim.nowMs;
     this.#marks.set(forced ? 'forced-takeover' : 'automatic-failover');
-    if (!forced) this.#checkFlapping(last, holder);
+    if (!forced && !this.stranger) this.#checkFlapping(last, holder);
   }
 
   /** L2: who lost the lease to a takeover does not take it back within the hold-down, unless it forgot, or never knew, that it had it. */
