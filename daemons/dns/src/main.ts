@@ -2,7 +2,7 @@
 // Start: `node daemons/dns/src/main.ts --config dns.yaml`. Exit codes: 0 stopped, 69 an address is taken, 78 the configuration, the
 // specification or a key is bad.
 
-import { createPrivateKey, sign } from 'node:crypto';
+import { sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import { logLines, serveMetrics, systemClock } from '@continuum/runtime';
+import { logLines, rotating, serveMetrics, systemClock } from '@continuum/runtime';
 import { formatProblems } from '@continuum/wire/config-file';
 import type { Beacon } from './beacon.ts';
 import { serveBeacon } from './beacon-server.ts';
@@ -21,24 +21,30 @@ import type { BeaconConfig, DnsConfig, PublishConfig } from './config.ts';
 import { watchFlips } from './flip-watch.ts';
 import { watchGrant } from './grant-watch.ts';
 import type { GrantWatch } from './grant-watch.ts';
-import { createBeaconMetrics } from './metrics.ts';
+import { createBeaconMetrics, createKeyMetrics } from './metrics.ts';
 import { openPublishMemory } from './publish-memory.ts';
 import { createPublishMetrics } from './publish-metrics.ts';
 import { readSpec } from './publish-spec.ts';
 import { openTargets } from './publish-targets.ts';
 import { describe, startPublishing } from './publishing.ts';
 import type { Publishing } from './publishing.ts';
-import { readSecret, rotatingSecret } from './secrets.ts';
+import { readPrivateKey, readSecret } from './secrets.ts';
+import type { Secret } from './secrets.ts';
 
 const EXIT_UNAVAILABLE = 69;
 const EXIT_CONFIG = 78;
+/** The beacon's own key is looked at so often, and not at every answer: its file would cost as much as the signature. */
+const KEY_LOOK_MS = 1_000;
 
 type Daemon = {
   readonly config: DnsConfig;
   readonly log: Logger;
   readonly registry: Registry;
   readonly watches: ReadonlyMap<string, GrantWatch>;
+  readonly openKey: OpenKey;
 };
+/** The key in a file, as it is at each call. Ends the process when there is none at the start. */
+type OpenKey = <T>(field: string, read: () => Secret<T>, same: (one: T, other: T) => boolean) => () => T;
 
 await main();
 
@@ -49,8 +55,9 @@ async function main(): Promise<void> {
   const registry = new Registry();
   registry.setDefaultLabels({ region: config.region });
   collectDefaultMetrics({ register: registry });
-  const key = config.beacon === undefined ? null : readKey(config.beacon.privateKeyFile);
-  const daemon: Daemon = { config, log, registry, watches: watchGrants(config, log) };
+  const openKey = keyOpener(registry, log);
+  const key = config.beacon === undefined ? null : openPrivateKey(config.beacon, openKey);
+  const daemon: Daemon = { config, log, registry, watches: watchGrants(config, log), openKey };
   const metricsServer = await listening('metricsListen', config.metricsListen, () => serveMetrics(registry, config.metricsListen));
   const beacon = config.beacon === undefined || key === null ? null : await startBeacon(daemon, config.beacon, key);
   const publishing = config.publish === undefined ? null : startPublisher(daemon, config.publish);
@@ -71,7 +78,7 @@ function watchGrants({ leases, askIntervalMs }: DnsConfig, log: Logger): Readonl
   return watches;
 }
 
-async function startBeacon({ config, log, registry, watches }: Daemon, serves: BeaconConfig, key: KeyObject): Promise<BeaconServer> {
+async function startBeacon({ config, log, registry, watches }: Daemon, serves: BeaconConfig, key: () => KeyObject): Promise<BeaconServer> {
   const metrics = createBeaconMetrics(registry, {
     leases: config.leases.map((one) => one.name),
     connected: (lease) => watches.get(lease)?.connected() ?? false,
@@ -82,7 +89,7 @@ async function startBeacon({ config, log, registry, watches }: Daemon, serves: B
     zone: serves.zone,
     addresses: serves.addresses.map((address) => ({ address, family: isIP(address) as 4 | 6 })),
     held: (lease) => watches.get(lease)?.held(),
-    sign: (text) => sign(null, Buffer.from(text), key).toString('base64url'),
+    sign: (text) => sign(null, Buffer.from(text), key()).toString('base64url'),
   };
   const server = await listening('beacon.listen', serves.listen, () =>
     serveBeacon({
@@ -98,7 +105,7 @@ async function startBeacon({ config, log, registry, watches }: Daemon, serves: B
   return server;
 }
 
-function startPublisher({ config, log, registry, watches }: Daemon, publish: PublishConfig): Publishing {
+function startPublisher({ config, log, registry, watches, openKey }: Daemon, publish: PublishConfig): Publishing {
   const { specFile, stateDir, regionAddresses, compareIntervalMs } = publish;
   const text = readGiven('publish.specFile', specFile);
   const metrics = createPublishMetrics(registry);
@@ -110,7 +117,7 @@ function startPublisher({ config, log, registry, watches }: Daemon, publish: Pub
     return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', `publish.stateDir ${stateDir}: ${(error as Error).message}; use a folder that this user may write`);
   }
   const memory = openPublishMemory(stateDir, (problem) => log.error({ event: 'dns-memory-lost' }, `${problem}: what is on the servers decides`));
-  const targets = openTargets(publish, { who: config.region, memory, secret: (field, file) => openSecret(field, file, log), nowMs: () => systemClock.now().monoMs });
+  const targets = openTargets(publish, { who: config.region, memory, secret: (field, file) => openKey(field, () => readSecret(field, file), Object.is), nowMs: () => systemClock.now().monoMs });
   const publishing = startPublishing({ targets, specFile, regionAddresses, compareIntervalMs, log, metrics, random: Math.random }, first.spec, text);
   log.info({ publisher: publish.publisher, targets: targets.map((one) => one.name), spec: first.spec.name }, 'publishing');
   const [authority] = publish.publisher === 'powerdns' ? publish.servers.map((one) => one.authority) : publish.manager.authorities;
@@ -147,25 +154,33 @@ function readArguments(): string | undefined {
   }
 }
 
-/** Says nothing of what is in the file: it is a secret. */
-function readKey(file: string): KeyObject {
-  const text = readGiven('beacon.privateKeyFile', file);
-  let key: KeyObject;
-  try {
-    key = createPrivateKey(text);
-  } catch {
-    return fail(EXIT_CONFIG, 'CTM_KEY_INVALID', `beacon.privateKeyFile ${file}: use an Ed25519 key as PKCS #8 PEM (openssl genpkey -algorithm ed25519)`);
-  }
-  if (key.asymmetricKeyType === 'ed25519') return key;
-  return fail(EXIT_CONFIG, 'CTM_KEY_INVALID', `beacon.privateKeyFile ${file}: it is a key of type ${key.asymmetricKeyType}; use an Ed25519 key`);
+function openPrivateKey({ privateKeyFile }: BeaconConfig, openKey: OpenKey): () => KeyObject {
+  const field = 'beacon.privateKeyFile';
+  const look = openKey(field, () => readPrivateKey(field, privateKeyFile), (one, other) => one.equals(other));
+  let key = look();
+  setInterval(() => {
+    key = look();
+  }, KEY_LOOK_MS).unref();
+  return () => key;
 }
 
-function openSecret(field: string, file: string, log: Logger): () => string {
-  const first = readSecret(field, file);
-  if (!first.ok) return fail(EXIT_CONFIG, first.code, first.message);
-  const onRotated = (): void => log.info({ event: 'dns-key-rotated', field }, `${field}: another key from now on`);
-  const onUnusable = (message: string): void => log.warn({ event: 'dns-key-unusable', field }, `${message}; the last one stays in force`);
-  return rotatingSecret({ field, file, first: first.value, onRotated, onUnusable });
+function keyOpener(registry: Registry, log: Logger): OpenKey {
+  const { unusable } = createKeyMetrics(registry);
+  return (field, read, same) => {
+    const first = read();
+    if (!first.ok) return fail(EXIT_CONFIG, first.code, first.message);
+    unusable.set({ field }, 0);
+    return rotating({
+      read,
+      first: first.value,
+      same,
+      onRotated: () => log.info({ event: 'dns-key-rotated', field }, `${field}: another key from now on`),
+      onProblem: (message) => {
+        unusable.set({ field }, message === null ? 0 : 1);
+        if (message !== null) log.warn({ event: 'dns-key-unusable', field }, `${message}; the last one stays in force`);
+      },
+    });
+  };
 }
 
 function readGiven(field: string, file: string): string {

@@ -1,4 +1,4 @@
-// What the beacon tells an operator.
+// What the beacon and the keys in files tell an operator.
 
 import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
@@ -33,4 +33,9 @@ export function createBeaconMetrics(registry: Registry, read: BeaconReadings): B
     answers: new Counter({ name: 'continuum_beacon_answers_total', help: 'Answers by kind and transport.', labelNames: ['kind', 'transport'], registers }),
     dropped: new Counter({ name: 'continuum_beacon_dropped_total', help: 'What was not answered, or cut short, by reason and transport.', labelNames: ['reason', 'transport'], registers }),
   };
+}
+
+export function createKeyMetrics(registry: Registry): { readonly unusable: Gauge<'field'> } {
+  const help = '1 while the file of a key cannot be used and the key before stays in force, by where the configuration names it.';
+  return { unusable: new Gauge({ name: 'continuum_dns_key_unusable', help, labelNames: ['field'], registers: [registry] }) };
 }

@@ -1,10 +1,12 @@
-// A key in a file that is replaced while the daemon runs.
+// What may stand in the file of a key.
 
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { runFolder } from '../../../test/rig/process.ts';
-import { readSecret, rotatingSecret } from './secrets.ts';
+import { readPrivateKey, readSecret } from './secrets.ts';
 
 const folder = runFolder('dns-keys');
 const file = join(folder, 'key');
@@ -22,25 +24,18 @@ test('a key is one line of printable characters, and stands in no message', asyn
   t.match(readSecret(field, join(folder, 'none')), { ok: false, code: 'CTM_CONFIG_UNREADABLE', message: /ENOENT/ });
 });
 
-test('what is written there counts at the next use; what cannot be used leaves the last one, and is told once', async (t) => {
-  writeFileSync(file, 'first-key\n');
-  const told: string[] = [];
-  const secret = rotatingSecret({ field, file, first: 'first-key', onRotated: () => told.push('rotated'), onUnusable: (message) => told.push(message) });
-  t.equal(secret(), 'first-key');
-  writeFileSync(`${file}.new`, 'second-key\n');
-  renameSync(`${file}.new`, file);
-  t.equal(secret(), 'second-key');
-  t.same(told, ['rotated']);
-  writeFileSync(file, '');
-  t.equal(secret(), 'second-key');
-  t.equal(secret(), 'second-key');
-  rmSync(file);
-  t.equal(secret(), 'second-key');
-  t.match(told, ['rotated', /one line/, /ENOENT/]);
-  t.equal(told.length, 3);
-  writeFileSync(file, 'second-key');
-  t.equal(secret(), 'second-key');
-  rmSync(file);
-  t.equal(secret(), 'second-key');
-  t.equal(told.length, 4, 'gone again is news again');
+test("this region's own key is Ed25519 in PEM, and stands in no message", (t) => {
+  const pem = (key: KeyObject): string => key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const { privateKey } = generateKeyPairSync('ed25519');
+  writeFileSync(file, pem(privateKey));
+  const read = readPrivateKey(field, file);
+  t.ok(read.ok && read.value.equals(privateKey));
+  writeFileSync(file, pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey));
+  t.match(readPrivateKey(field, file), { ok: false, code: 'CTM_KEY_INVALID', message: /of type ec; use an Ed25519 key/ });
+  writeFileSync(file, pem(privateKey).slice(0, 60));
+  const half = readPrivateKey(field, file);
+  t.match(half, { ok: false, code: 'CTM_KEY_INVALID', message: /use an Ed25519 key as PKCS #8 PEM/ });
+  t.notMatch(JSON.stringify(half), /PRIVATE KEY/);
+  t.match(readPrivateKey(field, join(folder, 'none')), { ok: false, code: 'CTM_CONFIG_UNREADABLE', message: /ENOENT/ });
+  t.end();
 });

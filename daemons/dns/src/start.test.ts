@@ -6,10 +6,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
 import { createQuorum } from '@continuum/adapters/quorum/index';
+import { createJudge } from '@continuum/adapters/quorum/proof';
+import { readAnswer } from '@continuum/adapters/quorum/question';
 import { createQuestions } from '@continuum/adapters/quorum/questions';
 import { CONTROL_LABEL, monoMs, regionId } from '@continuum/core';
 import { systemClock } from '@continuum/runtime';
 import { generateKeyPair } from '@continuum/wire';
+import type { PublicKey } from '@continuum/wire';
 import { test } from 'tap';
 import { exchange, startBeacon } from '../../../test/rig/beacon.ts';
 import { startRecursor } from '../../../test/rig/dns.ts';
@@ -119,6 +122,39 @@ test('through a real recursor: SOA, NS, and a fresh signed word at every questio
   await link.value.close();
   await beacon.kill();
   t.match(await vote(), { kind: 'abstain' }, 'it is gone, and nobody can tell whether from here only');
+});
+
+test('its key is rotated in the file, without a restart; a broken file leaves the key before', async (t) => {
+  const address = '127.47.0.3';
+  const [keyFile, next] = [join(folder, 'rotated.pem'), await generateKeyPair()];
+  writeFileSync(keyFile, keys.privateKey, { mode: 0o600 });
+  const at = { address, port: await freePort(address) };
+  const metricsPort = await freePort(address);
+  const beacon = await startBeacon({ folder: join(folder, 'rotating'), region: 'r1', zone: ZONE, ...at, metricsPort, lease: 'counter', controllerSocket: join(folder, 'nobody.sock'), privateKeyFile: keyFile });
+  t.teardown(() => beacon.stop());
+  const question = createQuestions(`${CONTROL_LABEL}.r1.${ZONE}`);
+  const signedBy = async (publicKey: PublicKey): Promise<boolean> => {
+    const asked = question.next();
+    const reply = await exchange(asked.bytes, at);
+    const reading = reply === null ? null : readAnswer(reply, asked);
+    if (reading?.kind !== 'text') throw new Error('no word of the beacon');
+    return createJudge({ 'r1/1': publicKey })(reading.text, { nonce: asked.nonce, lease: CONTROL_LABEL, region: 'r1' }).kind === 'attested';
+  };
+  const unusable = async (): Promise<string | undefined> =>
+    /continuum_dns_key_unusable\{field="beacon.privateKeyFile",region="r1"\} (\d)/.exec(await (await fetch(`http://${address}:${metricsPort}/metrics`)).text())?.[1];
+  t.ok(await signedBy(keys.publicKey));
+  t.equal(await unusable(), '0');
+  writeFileSync(keyFile, 'half a key, very secret');
+  await waitFor('the broken file to be told', async () => (await unusable()) === '1');
+  t.ok(await signedBy(keys.publicKey), 'the key before stays in force');
+  writeFileSync(keyFile, next.privateKey);
+  await waitFor('a word under the next key', () => signedBy(next.publicKey));
+  t.notOk(await signedBy(keys.publicKey));
+  t.equal(await unusable(), '0');
+  const said = readFileSync(beacon.logFile, 'utf8');
+  t.equal(said.split('dns-key-unusable').length, 2, 'once');
+  t.match(said, /dns-key-rotated/);
+  t.notMatch(said, /very secret|PRIVATE KEY/);
 });
 
 test('noise at its sockets is dropped and counted, and it goes on', async (t) => {

@@ -8,3 +8,4 @@ export * from './audit-chain.ts';
 export * from './log-lines.ts';
 export * from './loop.ts';
 export * from './metrics-server.ts';
+export * from './rotating.ts';
