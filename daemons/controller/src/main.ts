@@ -226,7 +226,7 @@ function lock({ local }: ContinuumConfig): () => void {
 /** The ports open nothing that is waited for: what they throw is about their options, keys and files. */
 async function open(config: ContinuumConfig, metrics: Metrics): Promise<OpenPorts> {
   try {
-    return await openPorts(config, log, metrics.strayed);
+    return await openPorts(config, log, metrics);
   } catch (error) {
     return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', (error as Error).message);
   }

@@ -16,6 +16,8 @@ export type Metrics = {
   readonly voted: (votes: readonly CastVote[], outcome: QuorumOutcome) => void;
   /** A resolver's datagram that answers nothing. */
   readonly strayed: (voter: Voter) => void;
+  /** The file of the key for `register: dns` cannot be used, or can again. */
+  readonly registerKeyUnusable: (unusable: boolean) => void;
   readonly render: () => Promise<string>;
 };
 
@@ -42,6 +44,7 @@ export function createMetrics(name: string, region: string): Metrics {
   const rounds = new Counter({ name: 'continuum_quorum_rounds_total', help: 'Rounds of the quorum by outcome.', labelNames: ['outcome'], registers });
   const strays = new Counter({ name: 'continuum_quorum_strays_total', help: 'Datagrams of the resolvers that answer no question under way: late, doubled or forged.', labelNames: ['voter', 'vendor'], registers });
   const held = gauge('continuum_lease_held_by_quorum', '1 while validity rests on attestations because the witness is not heard.');
+  const keyUnusable = gauge('continuum_register_key_unusable', '1 while the file of the key for the DNS register cannot be used and the key before stays in force.');
   const lost = gauge('continuum_audit_lost_entries', 'Evidence that could not be written.');
   return {
     observe: (state, now) => {
@@ -77,6 +80,7 @@ export function createMetrics(name: string, region: string): Metrics {
       rounds.inc({ outcome: outcome.kind });
     },
     strayed: ({ name: voter, vendor }) => strays.inc({ voter, vendor }),
+    registerKeyUnusable: (unusable) => keyUnusable.set(unusable ? 1 : 0),
     render: () => registry.metrics(),
   };
 }

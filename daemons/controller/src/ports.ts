@@ -20,6 +20,8 @@ import { readStateFile, StateFileError, writeStateFile } from '@continuum/runtim
 import { leaseOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 import { z } from 'zod';
+import type { Metrics } from './metrics.ts';
+import { registerKey } from './register-key.ts';
 
 const RESOLVER_TIMEOUT_MS = 1_000;
 
@@ -33,10 +35,10 @@ export type OpenPorts = {
 };
 
 /** Throws for a configuration that cannot be used; opens no connection that it would have to wait for. */
-export async function openPorts(config: ContinuumConfig, log: Logger, onStray: (voter: Voter) => void): Promise<OpenPorts> {
+export async function openPorts(config: ContinuumConfig, log: Logger, tell: Pick<Metrics, 'strayed' | 'registerKeyUnusable'>): Promise<OpenPorts> {
   const { spec, local } = config;
   const region = regionId(local.region);
-  const register = await openRegister(config, log);
+  const register = await openRegister(config, log, tell.registerKeyUnusable);
   const at = spec.regions.find((one) => one.name === region);
   if (at === undefined) throw new Error(`spec.regions names no ${region}`);
   const { database: given } = local;
@@ -61,7 +63,7 @@ export async function openPorts(config: ContinuumConfig, log: Logger, onStray: (
     admin: local.gateway.admin,
   });
   const resolvers = createResolvers({ servers: spec.dns.resolvers, timeoutMs: RESOLVER_TIMEOUT_MS });
-  const quorum = await openQuorum(config, onStray);
+  const quorum = await openQuorum(config, tell.strayed);
   return {
     register,
     database,
@@ -100,7 +102,7 @@ async function openQuorum(config: ContinuumConfig, onStray: (voter: Voter) => vo
 
 type OpenRegister = RegisterPort & { readonly close: () => Promise<void> };
 
-async function openRegister({ spec, local }: ContinuumConfig, log: Logger): Promise<OpenRegister> {
+async function openRegister({ spec, local }: ContinuumConfig, log: Logger, onKeyUnusable: (unusable: boolean) => void): Promise<OpenRegister> {
   const region = regionId(local.region);
   const onWatchProblem = ({ code, message }: Failure): void => log.warn({ code, message }, 'watch');
   if (spec.witness !== undefined && local.witness !== undefined) {
@@ -119,7 +121,7 @@ async function openRegister({ spec, local }: ContinuumConfig, log: Logger): Prom
     ...spec.dnsRegister,
     region,
     keyName: local.dnsRegister.keyName,
-    keySecret: readFileSync(local.dnsRegister.keyFile, 'utf8').trim(),
+    keySecret: registerKey({ file: local.dnsRegister.keyFile, log, onUnusable: onKeyUnusable }),
     memory: registerMemory(join(local.stateDir, 'register.json')),
     crossCheck: { voters: votersOf(spec.dns.resolvers), onRound: tellShown(log) },
     onWatchProblem,

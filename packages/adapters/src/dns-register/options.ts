@@ -1,13 +1,14 @@
 // What the DNS register needs to know, checked once with every problem in one report. Secrets are never quoted.
 
 import { isIP } from 'node:net';
-import { canonicalName, CLOCK_RATE_ERROR } from '@continuum/core';
+import { assert, canonicalName, CLOCK_RATE_ERROR } from '@continuum/core';
 import type { Failure } from '@continuum/ports';
 import { fieldProblems, InvalidFieldsError, leaseName, regionName } from '@continuum/wire';
 import type { FieldProblem } from '@continuum/wire';
 import { z } from 'zod';
 import type { CrossCheckOptions } from './cross-check.ts';
 import type { Authority } from './session.ts';
+import type { TsigKey } from './tsig.ts';
 
 /** The highest state of the lease that this region has ever seen. It outlives the process. */
 export type RegisterMemory = {
@@ -26,8 +27,8 @@ export type DnsRegisterOptions = {
   readonly region: string;
   /** Of this region alone. */
   readonly keyName: string;
-  /** Base64, as `pdnsutil generate-tsig-key NAME hmac-sha256` prints it. */
-  readonly keySecret: string;
+  /** As `readTsigSecret` takes it; a function is asked at every exchange. */
+  readonly keySecret: string | (() => string);
   readonly memory: RegisterMemory;
   /** Resolvers that are asked what they remember of the record; without them only this region's own memory tells an old copy. */
   readonly crossCheck?: Pick<CrossCheckOptions, 'voters' | 'onRound' | 'everyMs' | 'timeoutMs'>;
@@ -74,19 +75,31 @@ const schema = z.object({
   drift: z.number().min(0).max(0.2).optional(),
 });
 
+export const TSIG_SECRET_FIX = `use base64 of at least ${SECRET_BYTES_MIN} bytes, as "pdnsutil generate-tsig-key NAME hmac-sha256" prints it`;
+
+/** The bytes of a secret in base64; null when it is none. */
+export function readTsigSecret(text: string): Uint8Array | null {
+  const secret = Uint8Array.from(Buffer.from(text, 'base64'));
+  const canonical = Buffer.from(secret).toString('base64') === text.trim();
+  return canonical && secret.length >= SECRET_BYTES_MIN ? secret : null;
+}
+
 export function checkOptions(options: DnsRegisterOptions): Checked {
   const parsed = schema.safeParse(options);
   const problems: FieldProblem[] = parsed.success ? [] : fieldProblems(parsed.error.issues, { ...options, keySecret: undefined });
-  const secret = Uint8Array.from(Buffer.from(options.keySecret, 'base64'));
-  const canonical = Buffer.from(secret).toString('base64') === options.keySecret.trim();
-  if (!canonical || secret.length < SECRET_BYTES_MIN) {
-    problems.push({ path: 'keySecret', value: '(not shown)', fix: `use base64 of at least ${SECRET_BYTES_MIN} bytes, as "pdnsutil generate-tsig-key NAME hmac-sha256" prints it` });
-  }
+  const { keySecret } = options;
+  const secretNow = (): Uint8Array | null => readTsigSecret(typeof keySecret === 'string' ? keySecret : keySecret());
+  if (secretNow() === null) problems.push({ path: 'keySecret', value: '(not shown)', fix: TSIG_SECRET_FIX });
   const [zone, keyName] = [canonicalName(options.zone), canonicalName(options.keyName)];
   if (problems.length > 0 || zone === null || keyName === null) throw new InvalidFieldsError('CTM_REGISTER_OPTIONS_INVALID', problems);
+  const key = (): TsigKey => {
+    const secret = secretNow();
+    assert(secret !== null, 'TSIG_SECRET');
+    return { name: keyName, secret };
+  };
   const wallSeconds = options.wallSeconds ?? (() => Date.now() / 1_000);
   return {
-    authority: { address: options.address, port: options.port, key: { name: keyName, secret }, wallSeconds },
+    authority: { address: options.address, port: options.port, key, wallSeconds },
     zone,
     name: `${options.lease}.${zone}`,
     lease: options.lease,

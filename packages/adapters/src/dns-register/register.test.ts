@@ -121,6 +121,21 @@ test('an unsigned or foreign writer is refused, and a wrong key is told as such 
   t.match(await authority.register('refused', 'r1').send(acquire('r2', 1, 0), soon()), { ok: false, failure: { code: 'CTM_REGISTER_REJECTED', message: /speaks for r1/ } });
 });
 
+test('a key that is rotated, at the authority and here, needs no other register', async (t) => {
+  const { keys, api } = authority;
+  const [name, first] = [keys['r2']?.name ?? '', keys['r2']?.secret ?? ''];
+  const second = randomBytes(32).toString('base64');
+  let current = first;
+  const register = authority.register('refused', 'r2', { keySecret: () => current });
+  t.match(await register.read(soon()), { ok: true });
+  const give = (secret: string) => allowKeys(api, ZONE, Object.values(keys).map((key) => (key.name === name ? { name, secret } : key)), soon());
+  t.match(await give(second), { ok: true });
+  await waitFor('the key before to be refused', async () => !(await register.read(soon())).ok);
+  current = second;
+  t.match(await register.read(soon()), { ok: true });
+  t.match(await give(first), { ok: true });
+});
+
 test('two values for one change: the store is more than one, and nobody acts on it', async (t) => {
   const register = authority.register('forked', 'r1');
   await register.send(acquire('r1', 1, 0), soon());

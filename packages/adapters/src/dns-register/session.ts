@@ -13,7 +13,8 @@ import type { TsigKey } from './tsig.ts';
 export type Authority = {
   readonly address: string;
   readonly port: number;
-  readonly key: TsigKey;
+  /** As it is now: it may be replaced between two exchanges. */
+  readonly key: () => TsigKey;
   /** Seconds since 1970; signatures carry it. */
   readonly wallSeconds: () => number;
 };
@@ -83,10 +84,11 @@ export function openSession(authority: Authority): Session {
   return {
     exchange: async (request, signal) => {
       if (request.length > MESSAGE_BYTES_MAX) throw new RangeError(`a request of ${request.length} bytes`);
-      const signed = signRequest(request, authority.key, authority.wallSeconds());
+      const key = authority.key();
+      const signed = signRequest(request, key, authority.wallSeconds());
       const reply = await transmit(signed.bytes, signal);
       if (!reply.ok) return reply;
-      const believed = believe(reply.value, request, signed.mac, authority);
+      const believed = believe(reply.value, request, { key, mac: signed.mac }, authority);
       if (!believed.ok) end(believed);
       return believed;
     },
@@ -95,8 +97,8 @@ export function openSession(authority: Authority): Session {
 }
 
 /** Signed, and an answer to exactly this request; what is not is unknown. */
-function believe(bytes: Uint8Array, request: Uint8Array, mac: Uint8Array, authority: Authority): Result<Message> {
-  const verified = verifyReply(bytes, authority.key, mac, authority.wallSeconds());
+function believe(bytes: Uint8Array, request: Uint8Array, { key, mac }: { readonly key: TsigKey; readonly mac: Uint8Array }, authority: Authority): Result<Message> {
+  const verified = verifyReply(bytes, key, mac, authority.wallSeconds());
   if (!verified.ok) {
     const { reason, problem } = verified;
     // PowerDNS does not sign when it refuses a key. It is not proven either, and says what an operator has to look at.
