@@ -10,7 +10,7 @@ import { Registry } from 'prom-client';
 import { test } from 'tap';
 import { parse } from 'yaml';
 import { createMetrics as createControllerMetrics } from '../../daemons/controller/src/metrics.ts';
-import { createBeaconMetrics } from '../../daemons/dns/src/metrics.ts';
+import { createBeaconMetrics, createKeyMetrics } from '../../daemons/dns/src/metrics.ts';
 import { createPublishMetrics } from '../../daemons/dns/src/publish-metrics.ts';
 import { createMetrics as createLagMetrics } from '../../daemons/lag-prober/src/metrics.ts';
 import { locate } from '../../scripts/parts.mjs';
@@ -34,6 +34,7 @@ async function metricNames(): Promise<ReadonlySet<string>> {
   const registry = new Registry();
   createBeaconMetrics(registry, { leases: [], connected: () => false, remainingMs: () => 0 });
   createPublishMetrics(registry);
+  createKeyMetrics(registry);
   const texts = [await registry.metrics(), await createControllerMetrics('counter', 'r1').render(), await createLagMetrics(() => [], () => monoMs(0)).render()];
   const types = texts.flatMap((text) => [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => ({ name: name ?? '', type })));
   return new Set(types.flatMap(({ name, type }) => (type === 'histogram' ? [`${name}_bucket`, `${name}_count`, `${name}_sum`] : [name])));
