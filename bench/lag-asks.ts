@@ -2,7 +2,7 @@
 // times. Started beside it with the same configuration; prints how many it asked when it is ended.
 
 import { readFileSync } from 'node:fs';
-import { createAsker } from '../packages/adapters/src/postgres/asker.ts';
+import { Asker } from '../packages/adapters/src/postgres/asker.ts';
 import { QUESTIONS } from '../packages/adapters/src/postgres-probe/statement.ts';
 
 type Config = {
@@ -12,7 +12,7 @@ type Config = {
 
 const { intervalMs, clusters } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as Config;
 const askers = clusters.flatMap(({ ends }) =>
-  ends.map(({ sql: { user, ...sql } }) => createAsker({ ...sql, controlUser: user, connectTimeoutMs: 2_000 }, 'bench-asks', QUESTIONS.none)),
+  ends.map(({ sql: { user, ...sql } }) => new Asker({ ...sql, controlUser: user, connectTimeoutMs: 2_000 }, 'bench-asks', QUESTIONS.none)),
 );
 const { signal } = new AbortController();
 let asked = 0;

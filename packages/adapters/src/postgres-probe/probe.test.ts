@@ -123,7 +123,7 @@ test('a hostile server costs one bounded look, and the next one finds it mended'
   const probe = createPostgresProbe({
     host: responder.host, port: responder.port, database: 'postgres', user: PROBER_USER, passFile, tls: null, connectTimeoutMs: 500, statementTimeoutMs: 500, canary: false,
   });
-  t.teardown(probe.close);
+  t.teardown(() => probe.close());
   t.match(await probe.look(soon()), { ok: true, sample: { role: 'primary', lsn: '0/500' } });
 
   const expected: Record<Exclude<Manner, 'answer' | 'silent'>, string> = { garbage: 'CTM_DATABASE_GARBAGE', endless: 'CTM_DATABASE_GARBAGE', never: 'CTM_DATABASE_TIMEOUT' };

@@ -7,10 +7,10 @@ import type { ConnectionOptions } from 'node:tls';
 import type { ProbeOutcome } from '@continuum/core/replication/sample';
 import { failure, success } from '@continuum/ports';
 import type { Result } from '@continuum/ports';
-import { createAsker } from '../postgres/asker.ts';
+import { Asker } from '../postgres/asker.ts';
 import { fromOutside } from '../postgres/problem.ts';
 import { createSession } from '../postgres/session.ts';
-import type { SessionContext } from '../postgres/session.ts';
+import type { Session, SessionContext } from '../postgres/session.ts';
 import { readAnswer } from './answer.ts';
 import { QUESTIONS } from './statement.ts';
 
@@ -57,42 +57,38 @@ const LOCK_TIMEOUT_MS = 200;
 const APPLICATION = 'continuum-lag-prober';
 
 export function createPostgresProbe(options: ProbeOptions): PostgresProbe {
-  const { host, port, database, user, passFile, tls, connectTimeoutMs, statementTimeoutMs } = options;
-  const limits = `-c statement_timeout=${statementTimeoutMs} -c lock_timeout=${LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=${statementTimeoutMs}`;
-  const context: SessionContext = {
-    host,
-    port,
-    database,
-    controlUser: user,
-    passFile,
-    connectTimeoutMs,
-    answerBytesMax: ANSWER_BYTES_MAX,
-    ...(tls === null ? {} : { tls: () => readTls(tls) }),
-  };
-  const asker = createAsker({ ...context, serverOptions: `${limits} -c default_transaction_read_only=on` }, APPLICATION, QUESTIONS[options.canary ? 'heartbeat' : 'none']);
-  // No statement timeout: it would cancel the wait for the standby, and such a commit is acknowledged although it is not safe.
-  const writer = options.canary ? createSession({ ...context, serverOptions: `-c lock_timeout=${LOCK_TIMEOUT_MS}` }, `${APPLICATION}-canary`) : null;
+  return new SqlProbe(options);
+}
 
-  const renewMs = (): number => performance.now() + (options.connectionMaxAgeMs ?? Number.POSITIVE_INFINITY) * (1 - Math.random() / 3);
-  let renewAtMs = renewMs();
+/** A class: a prober has thousands of these. */
+class SqlProbe implements PostgresProbe {
+  readonly #options: ProbeOptions;
+  readonly #asker: Asker;
+  readonly #writer: Session | null;
+  #renewAtMs: number;
 
-  const read = (text: string | null): ProbeOutcome => {
-    const answer = readAnswer(text);
-    if (answer !== null) return { ok: true, sample: answer.sample };
-    return { ok: false, code: 'CTM_DATABASE_GARBAGE', message: 'the answer makes no sense' };
-  };
-  const look: PostgresProbe['look'] = (signal) => {
-    if (performance.now() >= renewAtMs) {
-      asker.close();
-      renewAtMs = renewMs();
+  constructor(options: ProbeOptions) {
+    const { statementTimeoutMs, canary } = options;
+    const limits = `-c statement_timeout=${statementTimeoutMs} -c lock_timeout=${LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=${statementTimeoutMs}`;
+    this.#options = options;
+    this.#asker = new Asker(contextOf(options, `${limits} -c default_transaction_read_only=on`), APPLICATION, QUESTIONS[canary ? 'heartbeat' : 'none']);
+    // No statement timeout: it would cancel the wait for the standby, and such a commit is acknowledged although it is not safe.
+    this.#writer = canary ? createSession(contextOf(options, `-c lock_timeout=${LOCK_TIMEOUT_MS}`), `${APPLICATION}-canary`) : null;
+    this.#renewAtMs = renewMs(options);
+  }
+
+  look(signal: AbortSignal): Promise<ProbeOutcome> {
+    if (performance.now() >= this.#renewAtMs) {
+      this.#asker.close();
+      this.#renewAtMs = renewMs(this.#options);
     }
-    return asker.ask(signal).then(read, (error: unknown) => ({ ok: false, ...explain(error, signal, `${host}:${port}`) }));
-  };
+    return this.#asker.ask(signal).then(read, (error: unknown) => ({ ok: false, ...explain(error, signal, this.#options) }));
+  }
 
-  const beat: PostgresProbe['beat'] = async (signal, value, timeline) => {
-    if (writer === null) return failure('CTM_PROBE_NO_CANARY', 'this probe writes no canary');
+  async beat(signal: AbortSignal, value: number, timeline: number): Promise<Result<null>> {
+    if (this.#writer === null) return failure('CTM_PROBE_NO_CANARY', 'this probe writes no canary');
     try {
-      const rows = await writer.query(
+      const rows = await this.#writer.query(
         signal,
         'UPDATE continuum.heartbeat SET beat = $1, timeline = $2, at = clock_timestamp() WHERE beat < $1 RETURNING beat',
         [value, timeline],
@@ -100,22 +96,33 @@ export function createPostgresProbe(options: ProbeOptions): PostgresProbe {
       );
       return rows.length === 1 ? success(null) : failure('CTM_PROBE_BEAT_STALE', `a beat of ${value} or later was written already`);
     } catch (error) {
-      const { code, message } = explain(error, signal, `${host}:${port}`);
+      const { code, message } = explain(error, signal, this.#options);
       return failure(code, message, error);
     }
-  };
+  }
 
-  return {
-    look,
-    beat,
-    close: () => {
-      asker.close();
-      writer?.close();
-    },
-  };
+  close(): void {
+    this.#asker.close();
+    this.#writer?.close();
+  }
 }
 
-function explain(error: unknown, signal: AbortSignal, where: string): { code: string; message: string } {
+function contextOf({ host, port, database, user, passFile, tls, connectTimeoutMs }: ProbeOptions, serverOptions: string): SessionContext {
+  const plain = { host, port, database, controlUser: user, passFile, connectTimeoutMs, answerBytesMax: ANSWER_BYTES_MAX, serverOptions };
+  return tls === null ? plain : { ...plain, tls: () => readTls(tls) };
+}
+
+function renewMs({ connectionMaxAgeMs = Number.POSITIVE_INFINITY }: ProbeOptions): number {
+  return performance.now() + connectionMaxAgeMs * (1 - Math.random() / 3);
+}
+
+function read(text: string | null): ProbeOutcome {
+  const answer = readAnswer(text);
+  return answer === null ? { ok: false, code: 'CTM_DATABASE_GARBAGE', message: 'the answer makes no sense' } : { ok: true, sample: answer.sample };
+}
+
+function explain(error: unknown, signal: AbortSignal, { host, port }: ProbeOptions): { code: string; message: string } {
+  const where = `${host}:${port}`;
   if (signal.aborted) return { code: 'CTM_DATABASE_TIMEOUT', message: `${where} did not answer in time` };
   const problem = fromOutside(error);
   if (problem !== null) return { code: problem.code, message: problem.message };

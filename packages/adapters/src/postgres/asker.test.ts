@@ -9,8 +9,7 @@ import { test } from 'tap';
 import type { Test } from 'tap';
 import { soon } from '../../../../test/rig/postgres-pair.ts';
 import { runFolder, waitFor } from '../../../../test/rig/process.ts';
-import { createAsker } from './asker.ts';
-import type { Asker } from './asker.ts';
+import { Asker } from './asker.ts';
 import { toQuestion } from './line.ts';
 
 const say = (type: string, ...body: readonly (string | readonly number[])[]): Buffer => {
@@ -48,7 +47,7 @@ async function startServer(t: Test): Promise<Server> {
   writeFileSync(passFile, '*:*:*:*:secret\n');
   const { port } = server.address() as AddressInfo;
   const context = { host: '127.0.0.1', port, controlUser: 'prober', database: 'postgres', passFile, connectTimeoutMs: 2_000, answerBytesMax: 10_000 };
-  const found: Server = { asker: createAsker(context, 'test', toQuestion('one', 'SELECT 1')), asked, sockets, answer: () => undefined };
+  const found: Server = { asker: new Asker(context, 'test', toQuestion('one', 'SELECT 1')), asked, sockets, answer: () => undefined };
   t.teardown(() => {
     found.asker.close();
     for (const socket of sockets) socket.destroy();

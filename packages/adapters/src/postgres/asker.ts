@@ -11,45 +11,53 @@ import { ANSWER_BYTES_MAX, connect } from './session.ts';
 import type { SessionContext } from './session.ts';
 import { abortable } from './wait.ts';
 
-export type Asker = {
-  /** The column; null when there was no row, or nothing in it. Calls wait for each other. Rejects as a session's query does. */
-  readonly ask: (signal: AbortSignal) => Promise<string | null>;
-  readonly close: () => void;
-};
-
 /**
  * What comes in on any plain connection is read into this: one after the other, so nothing of it is there any more when the next
  * one is read. Node otherwise allocates 64 KiB for each answer and cuts them down to what came.
  */
 const readInto = Buffer.allocUnsafeSlow(64 * 1_024);
 
-export function createAsker(context: SessionContext, applicationName: string, question: Question): Asker {
-  let line: Line | null = null;
-  let opening: Promise<unknown> | null = null;
+/** A class, as a `Line` is: there are thousands of these as well. */
+export class Asker {
+  readonly #context: SessionContext;
+  readonly #applicationName: string;
+  readonly #question: Question;
+  #line: Line | null = null;
+  #opening: Promise<unknown> | null = null;
 
-  const askInTurn = async (signal: AbortSignal): Promise<string | null> => {
-    for (let busy = opening ?? line?.busy() ?? null; busy !== null; busy = opening ?? line?.busy() ?? null) await abortable(signal, busy);
-    if (line === null || line.isBroken()) {
-      line?.close();
-      line = null;
-      const opened = openLine(context, applicationName, question, signal);
-      opening = opened.then(ignore, ignore);
+  constructor(context: SessionContext, applicationName: string, question: Question) {
+    this.#context = context;
+    this.#applicationName = applicationName;
+    this.#question = question;
+  }
+
+  /** The column; null when there was no row, or nothing in it. Calls wait for each other. Rejects as a session's query does. */
+  ask(signal: AbortSignal): Promise<string | null> {
+    // The usual case in one promise: a prober goes through here two thousand times a second.
+    const isFree = this.#line !== null && this.#opening === null && this.#line.busy() === null && !this.#line.isBroken();
+    return isFree && this.#line !== null ? this.#line.ask(signal) : this.#askInTurn(signal);
+  }
+
+  close(): void {
+    this.#line?.close();
+    this.#line = null;
+  }
+
+  async #askInTurn(signal: AbortSignal): Promise<string | null> {
+    const busy = (): Promise<unknown> | null => this.#opening ?? this.#line?.busy() ?? null;
+    for (let until = busy(); until !== null; until = busy()) await abortable(signal, until);
+    if (this.#line === null || this.#line.isBroken()) {
+      this.close();
+      const opened = openLine(this.#context, this.#applicationName, this.#question, signal);
+      this.#opening = opened.then(ignore, ignore);
       try {
-        line = await opened;
+        this.#line = await opened;
       } finally {
-        opening = null;
+        this.#opening = null;
       }
     }
-    return line.ask(signal);
-  };
-  return {
-    // The usual case in one promise: a prober goes through here two thousand times a second.
-    ask: (signal) => (line !== null && opening === null && line.busy() === null && !line.isBroken() ? line.ask(signal) : askInTurn(signal)),
-    close: () => {
-      line?.close();
-      line = null;
-    },
-  };
+    return this.#line.ask(signal);
+  }
 }
 
 async function openLine(context: SessionContext, applicationName: string, question: Question, signal: AbortSignal): Promise<Line> {
@@ -65,8 +73,8 @@ async function openLine(context: SessionContext, applicationName: string, questi
   connection.removeAllListeners();
   // pg's connection still hears of the end of a stream under TLS; an error that nobody hears would end the process.
   connection.on('error', ignore);
-  stream.removeAllListeners('data');
   if (stream === socket) removeOthers(socket, own);
+  else stream.removeAllListeners('data');
   const line = new Line(stream, socket, question, guard);
   if (stream === socket) ear = line;
   else stream.on('data', (chunk: Buffer) => line.take(chunk, chunk.length));
@@ -78,7 +86,7 @@ type Listeners = ReadonlyMap<string | symbol, readonly unknown[]>;
 
 const listenersOf = (socket: Socket): Listeners => new Map(socket.eventNames().map((event) => [event, socket.rawListeners(event)]));
 
-/** Each listener of pg's keeps its whole client alive. */
+/** Each listener of pg's keeps its whole client alive. One by one: to remove all at once makes a dictionary of those that are left. */
 function removeOthers(socket: Socket, own: Listeners): void {
   for (const [event, listeners] of listenersOf(socket)) {
     for (const listener of listeners) if (own.get(event)?.includes(listener) !== true) socket.removeListener(event, listener as () => void);
