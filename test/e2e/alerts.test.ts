@@ -35,7 +35,7 @@ async function metricNames(): Promise<ReadonlySet<string>> {
   createBeaconMetrics(registry, { leases: [], connected: () => false, remainingMs: () => 0 });
   createPublishMetrics(registry);
   createKeyMetrics(registry);
-  const texts = [await registry.metrics(), await createControllerMetrics('counter', 'r1').render(), await createLagMetrics(() => [], () => monoMs(0)).render()];
+  const texts = [await registry.metrics(), await createControllerMetrics('counter', 'r1').render(), Buffer.concat(await createLagMetrics(() => [], () => monoMs(0)).render()).toString()];
   const types = texts.flatMap((text) => [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => ({ name: name ?? '', type })));
   return new Set(types.flatMap(({ name, type }) => (type === 'histogram' ? [`${name}_bucket`, `${name}_count`, `${name}_sum`] : [name])));
 }

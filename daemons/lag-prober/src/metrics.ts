@@ -2,22 +2,25 @@
 // own; nobody has to tell a missing series from a zero.
 //
 // Written out by hand, from the reports and only when asked: a registry would keep some ten series a standby as objects
-// between two scrapes, in a process that is to watch a thousand clusters in little memory.
+// between two scrapes, in a process that is to watch a thousand clusters in little memory. What is said of one cluster is of one
+// moment; the next one's may be of a few milliseconds later.
 
 import type { MonoMs } from '@continuum/core';
 import type { ProbeOutcome, Reading } from '@continuum/core/replication/index';
+import { inPortions, LongText } from './long-text.ts';
 import type { Watcher } from './watcher.ts';
 
 export type Metrics = {
   readonly looked: (outcome: ProbeOutcome, durationMs: number) => void;
   readonly configuration: (ok: boolean) => void;
-  readonly render: () => string;
+  /** The whole text, in parts. */
+  readonly render: () => Promise<readonly Buffer[]>;
 };
 
 type Kind = 'gauge' | 'counter' | 'histogram';
 type Labels = Readonly<Record<string, string>>;
 /** One metric: its head, then its samples. */
-type Family = { readonly name: string; readonly lines: string[] };
+type Family = { readonly name: string; readonly text: LongText };
 
 const UPPER_BOUNDS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000] as const;
 
@@ -38,18 +41,18 @@ export function createMetrics(watchers: () => Iterable<Watcher>, now: () => Mono
     configuration: (ok) => {
       configurationOk = ok;
     },
-    render: () => {
+    render: async () => {
       const own = family('continuum_lag_prober_configuration_ok', 'gauge', '0 while the file on disk cannot be used and an older one is in force.');
       add(own, {}, configurationOk ? 1 : 0);
       const counted = family('continuum_lag_prober_looks_total', 'counter', 'Looks at an end, by outcome.');
       for (const [code, times] of looks) add(counted, { code }, times);
-      const families = [...replication(watchers(), now()), own, counted, histogram(durations), ...ownProcess()];
-      return `${families.flatMap(({ lines }) => lines).join('\n')}\n`;
+      const families = [...(await replication(watchers(), now)), own, counted, histogram(durations), ...ownProcess()];
+      return families.flatMap(({ text }) => text.parts());
     },
   };
 }
 
-function replication(watchers: Iterable<Watcher>, nowMs: MonoMs): Family[] {
+async function replication(watchers: Iterable<Watcher>, now: () => MonoMs): Promise<Family[]> {
   const families = {
     lagBytes: family('continuum_replication_lag_bytes', 'gauge', 'Log of the primary that the standby has not replayed; absent when unknown.'),
     lagSeconds: family('continuum_replication_lag_seconds', 'gauge', 'Age of the oldest log that the standby has not replayed; absent when unknown.'),
@@ -65,9 +68,9 @@ function replication(watchers: Iterable<Watcher>, nowMs: MonoMs): Family[] {
     watched: family('continuum_lag_prober_clusters', 'gauge', 'Clusters that this prober watches.'),
   };
   let count = 0;
-  for (const watcher of watchers) {
+  await inPortions(watchers, (watcher) => {
     count++;
-    const report = watcher.report(nowMs);
+    const report = watcher.report(now());
     const { cluster } = report;
     for (const { name: standby, lag, loss, verdict } of report.standbys) {
       const of = { cluster, standby };
@@ -84,7 +87,7 @@ function replication(watchers: Iterable<Watcher>, nowMs: MonoMs): Family[] {
     const { visibleMs, appliedBeforeAcknowledged } = report.canary ?? { visibleMs: null, appliedBeforeAcknowledged: null };
     if (visibleMs !== null) add(families.visible, { cluster }, visibleMs / 1_000);
     if (appliedBeforeAcknowledged !== null) add(families.applied, { cluster }, appliedBeforeAcknowledged ? 1 : 0);
-  }
+  });
   add(families.watched, {}, count);
   return Object.values(families);
 }
@@ -92,12 +95,15 @@ function replication(watchers: Iterable<Watcher>, nowMs: MonoMs): Family[] {
 function histogram({ counts, all, sumMs }: { readonly counts: readonly number[]; readonly all: number; readonly sumMs: number }): Family {
   const name = 'continuum_lag_prober_look_seconds';
   const found = family(name, 'histogram', 'Duration of answered looks.');
+  const say = (ending: string, labels: Labels, value: number): void => found.text.add(sample(`${name}_${ending}`, labels, value));
   let below = 0;
   UPPER_BOUNDS_MS.forEach((boundMs, index) => {
     below += counts[index] ?? 0;
-    found.lines.push(sample(`${name}_bucket`, { le: String(boundMs / 1_000) }, below));
+    say('bucket', { le: String(boundMs / 1_000) }, below);
   });
-  found.lines.push(sample(`${name}_bucket`, { le: '+Inf' }, all), sample(`${name}_sum`, {}, sumMs / 1_000), sample(`${name}_count`, {}, all));
+  say('bucket', { le: '+Inf' }, all);
+  say('sum', {}, sumMs / 1_000);
+  say('count', {}, all);
   return found;
 }
 
@@ -120,19 +126,24 @@ function ownProcess(): Family[] {
   ];
 }
 
-const family = (name: string, kind: Kind, help: string): Family => ({ name, lines: [`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`] });
+function family(name: string, kind: Kind, help: string): Family {
+  const text = new LongText();
+  text.add(`# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n`);
+  return { name, text };
+}
 
-function add({ name, lines }: Family, labels: Labels, value: number): void {
-  lines.push(sample(name, labels, value));
+function add({ name, text }: Family, labels: Labels, value: number): void {
+  text.add(sample(name, labels, value));
 }
 
 function addReading(to: Family, labels: Labels, { value, source, confidence }: Reading, divisor: number): void {
   if (value !== null) add(to, { ...labels, source, confidence }, value / divisor);
 }
 
+/** One line with its end. */
 function sample(name: string, labels: Labels, value: number): string {
   const pairs = Object.entries(labels).map(([label, text]) => `${label}="${text.replaceAll(/[\\"\n]/g, escaped)}"`);
-  return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`;
+  return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}\n`;
 }
 
 const escaped = (character: string): string => (character === '\n' ? '\\n' : `\\${character}`);
