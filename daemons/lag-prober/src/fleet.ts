@@ -9,8 +9,8 @@ import { clusterHash } from './cluster-hash.ts';
 import type { ClusterConfig, ProberConfig } from './config.ts';
 import { openEnd } from './ends.ts';
 import type { Peers } from './peers.ts';
-import { createWatcher } from './watcher.ts';
-import type { Watcher } from './watcher.ts';
+import { Watcher } from './watcher.ts';
+import type { WatcherParts } from './watcher.ts';
 import type { Wheel } from './wheel.ts';
 
 export type Fleet = {
@@ -55,28 +55,23 @@ export function createFleet(options: FleetOptions): Fleet {
   let settings: ProberConfig | null = null;
   let peers: Peers | null = null;
 
-  const open = ({ cluster, hash }: Wanted, config: ProberConfig): Watcher => {
+  const parts: WatcherParts = {
+    wheel: options.wheel,
+    now: options.now,
+    random: Math.random,
+    open: openEnd,
+    onLook: options.onLook,
+    onCrash: options.onCrash,
+    onChange: (watcher) => {
+      options.onChange(watcher);
+      waits.end(watcher.name);
+    },
+  };
+  const open = ({ cluster, hash }: Wanted, { backoffMaxMs, connectionMaxAgeMs, historyEntries, ...config }: ProberConfig): Watcher => {
     const intervalMs = cluster.intervalMs ?? config.intervalMs;
     const timeoutMs = config.timeoutMs ?? Math.max(TIMEOUT_MS_MIN, intervalMs);
-    return createWatcher({
-      config: cluster,
-      hash,
-      intervalMs,
-      phaseMs: phaseOf(cluster.name, intervalMs, wanted.size),
-      timeoutMs,
-      backoffMaxMs: config.backoffMaxMs,
-      historyEntries: config.historyEntries,
-      wheel: options.wheel,
-      now: options.now,
-      random: Math.random,
-      open: (end) => openEnd(end, { canary: cluster.canary, timeoutMs, connectionMaxAgeMs: config.connectionMaxAgeMs }),
-      onLook: options.onLook,
-      onCrash: options.onCrash,
-      onChange: (watcher) => {
-        options.onChange(watcher);
-        waits.end(watcher.name);
-      },
-    });
+    const phaseMs = phaseOf(cluster.name, intervalMs, wanted.size);
+    return new Watcher({ config: cluster, hash, intervalMs, phaseMs, timeoutMs, backoffMaxMs, connectionMaxAgeMs, historyEntries }, parts);
   };
   const close = (name: string): void => {
     watchers.get(name)?.close();

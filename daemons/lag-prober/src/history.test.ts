@@ -3,13 +3,13 @@
 import { test } from 'tap';
 import { monoMs } from '@continuum/core';
 import type { StandbySummary } from '@continuum/core/replication/index';
-import { createHistory } from './history.ts';
+import { History } from './history.ts';
 
 const report = (value: number | null): StandbySummary =>
   ({ lag: { bytes: { value }, milliseconds: { value } }, loss: { milliseconds: { value } }, verdict: { kind: value === null ? 'unknown' : 'promotable' } }) as StandbySummary;
 
 test('the newest entries are kept, and null is null', async (t) => {
-  const history = createHistory(100);
+  const history = new History(100);
   t.same(history.read(monoMs(0)), []);
   for (let index = 0; index < 1_000; index++) history.add(monoMs(index * 1_000), report(index % 2 === 0 ? index : null));
   const read = history.read(monoMs(1_000_000));
@@ -18,15 +18,15 @@ test('the newest entries are kept, and null is null', async (t) => {
   t.same(read[99], { ageMs: 1_000, lagBytes: null, lagMs: null, lossMs: null, verdict: 'unknown' });
 });
 
-test('while it grows nothing is lost', async (t) => {
-  const history = createHistory(1_000);
+test('until it is full nothing is lost, and nothing is there that was not added', async (t) => {
+  const history = new History(1_000);
   for (let index = 0; index < 300; index++) history.add(monoMs(index), report(index));
   t.same(history.read(monoMs(300)).map((one) => one.lagMs), Array.from({ length: 300 }, (_, index) => index));
 });
 
 test('three digits of any figure, and none of them turns a little into nothing or unknown', async (t) => {
   const values = [0, 1, 2, 0.5, 999, 16_777_216, 1e12, 2 ** 62, null];
-  const history = createHistory(values.length);
+  const history = new History(values.length);
   for (const value of values) history.add(monoMs(0), report(value));
   const read = history.read(monoMs(0)).map((one) => one.lagBytes);
   t.same(read.slice(0, 5), [0, 1, 2, 0.5, 999]);
@@ -39,7 +39,7 @@ test('three digits of any figure, and none of them turns a little into nothing o
 });
 
 test('ages are right across the end of its clock', async (t) => {
-  const history = createHistory(10);
+  const history = new History(10);
   const lateMs = 2 ** 32 * 10 - 500;
   history.add(monoMs(lateMs), report(1));
   history.add(monoMs(lateMs + 1_000), report(1));

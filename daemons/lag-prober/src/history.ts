@@ -12,58 +12,44 @@ export type HistoryEntry = {
   readonly verdict: StandbySummary['verdict']['kind'];
 };
 
-export type History = {
-  readonly add: (atMs: MonoMs, round: StandbySummary) => void;
-  /** Oldest first. */
-  readonly read: (nowMs: MonoMs) => HistoryEntry[];
-};
-
 const KINDS = ['promotable', 'notPromotable', 'unknown'] as const;
-const FIELDS = 3;
-const ENTRIES_MIN = 64;
+/** A time in 32 bits, three figures in 16, and a verdict in 8. */
+const ENTRY_BYTES = 11;
+const [LAG_BYTES_AT, LAG_MS_AT, LOSS_MS_AT, KIND_AT] = [4, 6, 8, 10];
 /** Times are kept in steps of so many milliseconds, in 32 bits: a ring may be older than a year. */
 const STEP_MS = 10;
 
-/** Grows to `entriesMax` and no further: 11 bytes an entry. */
-export function createHistory(entriesMax: number): History {
-  let entries = Math.min(ENTRIES_MIN, entriesMax);
-  let times = new Uint32Array(entries);
-  let figures = new Uint16Array(entries * FIELDS);
-  let kinds = new Uint8Array(entries);
-  let count = 0;
+/** Takes all its memory now, by writing to it: a prober that has looked once does not grow for ten minutes more. */
+export class History {
+  readonly #ring: DataView;
+  readonly #entriesMax: number;
+  #count = 0;
 
-  const grow = (): void => {
-    if (count < entries || entries >= entriesMax) return;
-    entries = Math.min(entries * 2, entriesMax);
-    const before = { times, figures, kinds };
-    times = new Uint32Array(entries);
-    figures = new Uint16Array(entries * FIELDS);
-    kinds = new Uint8Array(entries);
-    times.set(before.times);
-    figures.set(before.figures);
-    kinds.set(before.kinds);
-  };
-  return {
-    add: (atMs, { lag, loss, verdict }) => {
-      grow();
-      const at = count % entries;
-      times[at] = toSteps(atMs);
-      figures[at * FIELDS] = toCode(lag.bytes.value);
-      figures[at * FIELDS + 1] = toCode(lag.milliseconds.value);
-      figures[at * FIELDS + 2] = toCode(loss.milliseconds.value);
-      kinds[at] = KINDS.indexOf(verdict.kind);
-      count++;
-    },
-    read: (nowMs) => {
-      const kept = Math.min(count, entries);
-      return Array.from({ length: kept }, (_, index) => {
-        const at = (count - kept + index) % entries;
-        const [lagBytes = UNKNOWN, lagMs = UNKNOWN, lossMs = UNKNOWN] = figures.subarray(at * FIELDS, (at + 1) * FIELDS);
-        const ageMs = ((toSteps(nowMs) - (times[at] ?? 0)) >>> 0) * STEP_MS;
-        return { ageMs, lagBytes: fromCode(lagBytes), lagMs: fromCode(lagMs), lossMs: fromCode(lossMs), verdict: KINDS[kinds[at] ?? -1] ?? 'unknown' };
-      });
-    },
-  };
+  constructor(entriesMax: number) {
+    this.#entriesMax = entriesMax;
+    this.#ring = new DataView(new Uint8Array(entriesMax * ENTRY_BYTES).fill(0xff).buffer);
+  }
+
+  add(atMs: MonoMs, { lag, loss, verdict }: StandbySummary): void {
+    const at = (this.#count % this.#entriesMax) * ENTRY_BYTES;
+    this.#ring.setUint32(at, toSteps(atMs));
+    this.#ring.setUint16(at + LAG_BYTES_AT, toCode(lag.bytes.value));
+    this.#ring.setUint16(at + LAG_MS_AT, toCode(lag.milliseconds.value));
+    this.#ring.setUint16(at + LOSS_MS_AT, toCode(loss.milliseconds.value));
+    this.#ring.setUint8(at + KIND_AT, KINDS.indexOf(verdict.kind));
+    this.#count++;
+  }
+
+  /** Oldest first. */
+  read(nowMs: MonoMs): HistoryEntry[] {
+    const kept = Math.min(this.#count, this.#entriesMax);
+    return Array.from({ length: kept }, (_, index) => {
+      const at = ((this.#count - kept + index) % this.#entriesMax) * ENTRY_BYTES;
+      const figure = (offset: number): number | null => fromCode(this.#ring.getUint16(at + offset));
+      const ageMs = ((toSteps(nowMs) - this.#ring.getUint32(at)) >>> 0) * STEP_MS;
+      return { ageMs, lagBytes: figure(LAG_BYTES_AT), lagMs: figure(LAG_MS_AT), lossMs: figure(LOSS_MS_AT), verdict: KINDS[this.#ring.getUint8(at + KIND_AT)] ?? 'unknown' };
+    });
+  }
 }
 
 /** Modulo 2^32, so that a difference is right as long as it is below that. */

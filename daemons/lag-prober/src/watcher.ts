@@ -3,28 +3,18 @@
 
 import type { MonoMs } from '@continuum/core';
 import { absorbProbe, nameOf, newCluster, primaryOf, reportCluster, summariseStandbys } from '@continuum/core/replication/index';
-import type { ClusterReport, ClusterState, PrimarySample, ProbeOutcome, StandbySummary } from '@continuum/core/replication/index';
+import type { ClusterReport, ClusterState, PrimarySample, ProbeOutcome } from '@continuum/core/replication/index';
 import { createCanary } from './canary.ts';
 import type { Canary, CanaryReport } from './canary.ts';
 import type { ClusterConfig } from './config.ts';
 import type { EndProbe } from './ends.ts';
-import { createHistory } from './history.ts';
-import type { History, HistoryEntry } from './history.ts';
+import { History } from './history.ts';
+import type { HistoryEntry } from './history.ts';
 import type { Alarm, Wheel } from './wheel.ts';
 
 export type WatchedReport = ClusterReport & { readonly version: number; readonly intervalMs: number; readonly canary: CanaryReport | null };
 
-export type Watcher = {
-  readonly name: string;
-  readonly hash: string;
-  readonly report: (nowMs: MonoMs) => WatchedReport;
-  readonly history: (nowMs: MonoMs) => Readonly<Record<string, readonly HistoryEntry[]>>;
-  readonly version: () => number;
-  /** It has a verdict on every standby now: whoever watched this cluster before may stop. */
-  readonly knows: (nowMs: MonoMs) => boolean;
-  readonly close: () => void;
-};
-
+/** What is this cluster's own. */
 export type WatcherOptions = {
   readonly config: ClusterConfig;
   readonly hash: string;
@@ -33,11 +23,16 @@ export type WatcherOptions = {
   readonly phaseMs: number;
   readonly timeoutMs: number;
   readonly backoffMaxMs: number;
+  readonly connectionMaxAgeMs: number;
   readonly historyEntries: number;
+};
+
+/** What all watchers share. */
+export type WatcherParts = {
   readonly wheel: Wheel;
   readonly now: () => MonoMs;
   readonly random: () => number;
-  readonly open: (end: ClusterConfig['ends'][number]) => EndProbe;
+  readonly open: (end: ClusterConfig['ends'][number], options: { readonly canary: boolean; readonly timeoutMs: number; readonly connectionMaxAgeMs: number }) => EndProbe;
   readonly onLook: (outcome: ProbeOutcome, durationMs: number) => void;
   /** A round of looks is done, or a verdict changed. */
   readonly onChange: (watcher: Watcher) => void;
@@ -47,6 +42,7 @@ export type WatcherOptions = {
 type Tasks = Readonly<Record<'turn' | 'timeout' | 'confirm', (end: End) => void>>;
 
 class End {
+  readonly of: Watcher;
   readonly name: string;
   readonly probe: EndProbe;
   readonly turn: Alarm;
@@ -59,8 +55,11 @@ class End {
   /** One serves until it was used: most looks end in time, and a thousand clusters look two thousand times a second. */
   controller = new AbortController();
   failures = 0;
+  /** Of its rounds as a standby. */
+  history: History | null = null;
 
-  constructor(name: string, probe: EndProbe, dueMs: number, wheel: Wheel, tasks: Tasks) {
+  constructor(of: Watcher, name: string, probe: EndProbe, dueMs: number, wheel: Wheel, tasks: Tasks) {
+    this.of = of;
     this.name = name;
     this.probe = probe;
     this.dueMs = dueMs;
@@ -79,77 +78,114 @@ class End {
 /** An end that failed less often is asked at every interval still. */
 const FAILURES_AT_FULL_RATE = 3;
 
-export function createWatcher(options: WatcherOptions): Watcher {
-  const { config, intervalMs, timeoutMs, wheel, now } = options;
-  let state: ClusterState = newCluster(settingsOf(options));
-  let version = 0;
-  let closed = false;
-  const canary = config.canary ? createCanary() : null;
-  const histories = createHistories(options.historyEntries);
-  const beater = canary === null ? null : createBeater(canary, options, (writer) => ends.filter((one) => one.name !== writer).forEach(look));
+/** A class, as all that there is a thousand times: a closure a function would be kept for each. */
+export class Watcher {
+  static readonly #tasks: Tasks = { turn: (end) => end.of.#run(end), timeout: expire, confirm: (end) => end.of.#look(end) };
+  readonly name: string;
+  readonly hash: string;
+  readonly #options: WatcherOptions;
+  readonly #parts: WatcherParts;
+  readonly #ends: readonly End[];
+  readonly #canary: Canary | null;
+  readonly #beater: Beater | null;
+  #state: ClusterState;
+  #version = 0;
+  #closed = false;
 
-  const look = (end: End): void => {
-    if (closed || end.sentMs !== null) return;
-    const sentMs = now();
+  constructor(options: WatcherOptions, parts: WatcherParts) {
+    const { config, hash, intervalMs, phaseMs, timeoutMs, connectionMaxAgeMs } = options;
+    const { canary } = config;
+    this.name = config.name;
+    this.hash = hash;
+    this.#options = options;
+    this.#parts = parts;
+    this.#state = newCluster(settingsOf(options));
+    this.#canary = canary ? createCanary() : null;
+    this.#beater = this.#canary === null ? null : createBeater(this.#canary, parts, (writer) => this.#lookElsewhere(writer));
+    // Both ends in the same slot of the wheel.
+    const phaseNowMs = Math.floor(parts.now() / intervalMs) * intervalMs + phaseMs;
+    const firstMs = phaseNowMs < parts.now() ? phaseNowMs + intervalMs : phaseNowMs;
+    this.#ends = config.ends.map((one) => new End(this, one.name, parts.open(one, { canary, timeoutMs, connectionMaxAgeMs }), firstMs, parts.wheel, Watcher.#tasks));
+    for (const end of this.#ends) end.turn.set(end.dueMs);
+  }
+
+  version(): number {
+    return this.#version;
+  }
+
+  report(nowMs: MonoMs): WatchedReport {
+    return { ...reportCluster(this.#state, nowMs), version: this.#version, intervalMs: this.#options.intervalMs, canary: this.#canary?.report(nowMs) ?? null };
+  }
+
+  history(nowMs: MonoMs): Readonly<Record<string, readonly HistoryEntry[]>> {
+    return Object.fromEntries(this.#ends.flatMap(({ name, history }) => (history === null ? [] : [[name, history.read(nowMs)]])));
+  }
+
+  /** It has a verdict on every standby now: whoever watched this cluster before may stop. */
+  knows(nowMs: MonoMs): boolean {
+    const { standbys } = reportCluster(this.#state, nowMs);
+    return standbys.length > 0 && standbys.every(({ verdict }) => verdict.kind !== 'unknown');
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#beater?.giveUp();
+    for (const end of this.#ends) end.stop();
+  }
+
+  #run(end: End): void {
+    if (this.#closed) return;
+    this.#look(end);
+    end.dueMs = nextDueMs(end, this.#parts.now(), this.#options, this.#parts.random);
+    end.turn.set(end.dueMs);
+  }
+
+  #look(end: End): void {
+    if (this.#closed || end.sentMs !== null) return;
+    const sentMs = this.#parts.now();
     end.sentMs = sentMs;
     if (end.controller.signal.aborted) end.controller = new AbortController();
-    end.timeout.set(sentMs + timeoutMs);
+    end.timeout.set(sentMs + this.#options.timeoutMs);
     end.probe.look(end.controller.signal).then((outcome) => {
       end.sentMs = null;
-      if (!closed) take(end, outcome, sentMs);
-    }, options.onCrash);
-  };
+      if (!this.#closed) this.#take(end, outcome, sentMs);
+    }, this.#parts.onCrash);
+  }
 
-  const take = (end: End, outcome: ProbeOutcome, sentMs: MonoMs): void => {
-    const receivedMs = now();
-    options.onLook(outcome, receivedMs - sentMs);
-    const before = state;
-    state = absorbProbe(state, { end: end.name, sentMs, receivedMs, outcome });
-    version++;
-    if (outcome.ok && outcome.sample.role === 'standby') canary?.seen(outcome.sample.beat, sentMs, receivedMs);
+  #lookElsewhere(writer: string): void {
+    for (const end of this.#ends) if (end.name !== writer) this.#look(end);
+  }
+
+  #take(end: End, outcome: ProbeOutcome, sentMs: MonoMs): void {
+    const receivedMs = this.#parts.now();
+    this.#parts.onLook(outcome, receivedMs - sentMs);
+    const before = this.#state;
+    const state = absorbProbe(before, { end: end.name, sentMs, receivedMs, outcome });
+    this.#state = state;
+    this.#version++;
+    if (outcome.ok && outcome.sample.role === 'standby') this.#canary?.seen(outcome.sample.beat, sentMs, receivedMs);
     end.failures = outcome.ok ? 0 : end.failures + 1;
-    if (end.failures >= FAILURES_AT_FULL_RATE && end.name === state.primary) beater?.giveUp();
-    for (const one of ends) confirmStall(one, state, receivedMs);
-    const complete = ends.every((one) => one.sentMs === null);
-    if (complete) histories.add(receivedMs, summariseStandbys(state, receivedMs));
-    if (complete || verdictsDiffer(before, state)) options.onChange(watcher);
-    if (outcome.ok && end.name === state.primary) beater?.beat(end.name, end.probe, primaryOf(state)?.sample ?? null);
-  };
+    if (end.failures >= FAILURES_AT_FULL_RATE && end.name === state.primary) this.#beater?.giveUp();
+    for (const one of this.#ends) confirmStall(one, state, receivedMs);
+    const complete = this.#ends.every((one) => one.sentMs === null);
+    if (complete) this.#remember(receivedMs);
+    if (complete || verdictsDiffer(before, state)) this.#parts.onChange(this);
+    if (outcome.ok && end.name === state.primary) this.#beater?.beat(end.name, end.probe, primaryOf(state)?.sample ?? null);
+  }
 
-  const run = (end: End): void => {
-    if (closed) return;
-    look(end);
-    end.dueMs = nextDueMs(end, now(), options);
-    end.turn.set(end.dueMs);
-  };
+  #remember(atMs: MonoMs): void {
+    for (const round of summariseStandbys(this.#state, atMs)) {
+      const end = this.#ends.find(({ name }) => name === round.name);
+      if (end === undefined) continue;
+      end.history ??= new History(this.#options.historyEntries);
+      end.history.add(atMs, round);
+    }
+  }
+}
 
-  /** Set anew with every look, so it is that look's own. */
-  const expire = (end: End): void => {
-    if (end.sentMs !== null) end.controller.abort();
-  };
-
-  // Both ends in the same slot of the wheel.
-  const phaseNowMs = Math.floor(now() / intervalMs) * intervalMs + options.phaseMs;
-  const firstMs = phaseNowMs < now() ? phaseNowMs + intervalMs : phaseNowMs;
-  const ends = config.ends.map((one) => new End(one.name, options.open(one), firstMs, wheel, { turn: run, timeout: expire, confirm: look }));
-  const watcher: Watcher = {
-    name: config.name,
-    hash: options.hash,
-    version: () => version,
-    report: (nowMs) => ({ ...reportCluster(state, nowMs), version, intervalMs, canary: canary?.report(nowMs) ?? null }),
-    history: histories.read,
-    knows: (nowMs) => {
-      const { standbys } = reportCluster(state, nowMs);
-      return standbys.length > 0 && standbys.every(({ verdict }) => verdict.kind !== 'unknown');
-    },
-    close: () => {
-      closed = true;
-      beater?.giveUp();
-      for (const end of ends) end.stop();
-    },
-  };
-  for (const end of ends) end.turn.set(end.dueMs);
-  return watcher;
+/** Its alarm is set anew with every look, so it is that look's own. */
+function expire(end: End): void {
+  if (end.sentMs !== null) end.controller.abort();
 }
 
 /** What may be a stall is confirmed as soon as it can be, not an interval later. */
@@ -164,26 +200,10 @@ function confirmStall(end: End, state: ClusterState, nowMs: MonoMs): void {
   end.confirm.set(confirmMs);
 }
 
-type Histories = { readonly add: (atMs: MonoMs, rounds: readonly StandbySummary[]) => void; readonly read: Watcher['history'] };
-
-function createHistories(entriesMax: number): Histories {
-  const histories = new Map<string, History>();
-  return {
-    add: (atMs, rounds) => {
-      for (const round of rounds) {
-        const history = histories.get(round.name) ?? createHistory(entriesMax);
-        histories.set(round.name, history);
-        history.add(atMs, round);
-      }
-    },
-    read: (nowMs) => Object.fromEntries([...histories].map(([name, history]) => [name, history.read(nowMs)])),
-  };
-}
-
 type Beater = { readonly beat: (end: string, probe: EndProbe, primary: PrimarySample | null) => void; readonly giveUp: () => void };
 
 /** One heartbeat is under way at most: while commits wait for a standby that is gone, so does the canary. */
-function createBeater(canary: Canary, { now, onCrash }: WatcherOptions, onAcknowledged: (writer: string) => void): Beater {
+function createBeater(canary: Canary, { now, onCrash }: WatcherParts, onAcknowledged: (writer: string) => void): Beater {
   let beating: AbortController | null = null;
   return {
     beat: (end, probe, primary) => {
@@ -203,7 +223,7 @@ function createBeater(canary: Canary, { now, onCrash }: WatcherOptions, onAcknow
 }
 
 /** The next turn of its phase; later, and at no fixed phase, after repeated failures. */
-function nextDueMs(end: End, nowMs: number, { intervalMs, backoffMaxMs, random }: WatcherOptions): number {
+function nextDueMs(end: End, nowMs: number, { intervalMs, backoffMaxMs }: WatcherOptions, random: () => number): number {
   if (end.failures > FAILURES_AT_FULL_RATE) {
     const restMs = Math.min(backoffMaxMs, intervalMs * 2 ** Math.min(20, end.failures - FAILURES_AT_FULL_RATE));
     return nowMs + Math.max(intervalMs, restMs * (0.5 + random() / 2));
