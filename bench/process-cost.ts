@@ -19,7 +19,12 @@ export function anonymousMegabytes(pid: number): number {
 }
 
 /** Resident now. */
-export function residentMegabytes(pid: number): number {
-  const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
+export const residentMegabytes = (pid: number): number => statusMegabytes(pid, 'VmRSS');
+
+/** The most that was ever resident since it was started, as the kernel has counted it: no moment is missed. */
+export const residentMegabytesMost = (pid: number): number => statusMegabytes(pid, 'VmHWM');
+
+function statusMegabytes(pid: number, field: string): number {
+  const match = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
   return Number(match?.[1] ?? Number.NaN) / 1_024;
 }
