@@ -73,7 +73,7 @@ function operatorCancelled(draft: Draft): void {
   const id = known ? intent.id : operator?.kind === 'switchover' ? operator.id : null;
   if (id === null) return;
   draft.record('switchover-given-up', { id, step: 'not begun', reason });
-  state.lastSwitchover = { id, result: `given up: ${reason}` };
+  draft.endSwitchover(id, `given up: ${reason}`);
 }
 
 /** Before the database was demoted a switchover can be given up: the gate opens again and nothing has happened. */
@@ -82,7 +82,7 @@ export function giveUpSwitchover(draft: Draft, reason: string): void {
   if (phase.kind !== 'handing-over') return;
   if (phase.step !== 'preparing' && phase.step !== 'holding' && phase.step !== 'draining') return;
   draft.record('switchover-given-up', { id: phase.id, step: phase.step, reason });
-  draft.state.lastSwitchover = { id: phase.id, result: `given up: ${reason}` };
+  draft.endSwitchover(phase.id, `given up: ${reason}`);
   draft.enter({ kind: 'active' });
 }
 
@@ -144,7 +144,7 @@ function accepted(draft: Draft, pending: PendingRequest, view: LeaseReply['view'
   if (request.kind === 'release' || request.kind === 'transfer') {
     draft.record(request.kind === 'release' ? 'released' : 'transferred', { epoch: view.epoch, holder: view.holder });
     state.grant = null;
-    if (request.kind === 'transfer') state.lastSwitchover = { id: request.id, result: `transferred to ${request.to}` };
+    if (request.kind === 'transfer') draft.endSwitchover(request.id, `transferred to ${request.to}`);
   }
   if (request.kind === 'requestSwitchover') state.operator = null;
 }
@@ -159,12 +159,12 @@ function refused(draft: Draft, pending: PendingRequest, code: string, detail: st
   const { state } = draft;
   const { request } = pending;
   if (request.kind === 'requestSwitchover') {
-    state.lastSwitchover = { id: request.id, result: `refused: ${detail}` };
+    draft.endSwitchover(request.id, `refused: ${detail}`);
     state.operator = null;
   }
   if (request.kind === 'transfer' && (code === 'not-in-sync' || code === 'invalid')) {
     // The target may not have it: this region is still the holder, and becomes active again.
-    state.lastSwitchover = { id: request.id, result: `refused: ${detail}` };
+    draft.endSwitchover(request.id, `refused: ${detail}`);
     // It was demoted for this: what comes up again must be proved again.
     state.promotedEpoch = 0;
     draft.enter({ kind: 'promoting', sinceMs: draft.nowMs, returnable: false });

@@ -56,6 +56,7 @@ const known = fc.record({
   validUntilMs: fc.constantFrom(START_MS - 1, START_MS, START_MS + 500, START_MS + 5_000).map(monoMs),
   promotedEpoch: fc.constantFrom(0, 5, 6),
   lastSwitchover: fc.option(fc.constant({ id: 's1', result: 'given up' })),
+  endedSwitchovers: fc.subarray(['s0', 's1']),
   regions: inSync,
   since: soon,
   synchronous: fc.constantFrom(null, [], [r1], [r2]),

@@ -67,6 +67,7 @@ export function initialState(policy: Policy, restored: Restored, now: Now): Cont
     lastHolder: null,
     persistedEpoch: restored.epoch,
     lastSwitchover: null,
+    endedSwitchovers: [],
     registerProblem: null,
     registerRefused: false,
     fallback: initialFallback(now.monoMs),

@@ -102,3 +102,19 @@ test('what failed is tried again soon: a request within a fraction of the ttl, t
   draft.trafficFailed();
   t.equal(draft.state.retryTrafficMs, START_MS + 200);
 });
+
+test('a switchover that ended is remembered when others end after it, sixteen of them at most', async (t) => {
+  const draft = draftOf(holder());
+  draft.endSwitchover('s1', 'given up: cancelled by an operator');
+  draft.endSwitchover('s2', 'refused: switchover s1 to r2 is under way');
+  t.same(draft.state.lastSwitchover, { id: 's2', result: 'refused: switchover s1 to r2 is under way' });
+  t.same(draft.state.endedSwitchovers, ['s1', 's2']);
+  draft.endSwitchover('s1', 'given up: late');
+  t.same(draft.state.endedSwitchovers, ['s2', 's1'], 'once, and as the newest');
+  for (let number = 3; number < 17; number++) draft.endSwitchover(`s${number}`, 'given up');
+  t.equal(draft.state.endedSwitchovers.length, 16);
+  t.equal(draft.state.endedSwitchovers[0], 's2');
+  draft.endSwitchover('s17', 'given up');
+  t.equal(draft.state.endedSwitchovers[0], 's1', 'the oldest is forgotten first');
+  t.equal(draft.state.endedSwitchovers.length, 16);
+});

@@ -10,6 +10,9 @@ const IDLE_MS = 1_000;
 /** Between two attempts of an action that failed. */
 const RETRY_MS = 200;
 
+/** An intent lapses at the register after seconds: more than can be asked for within its time. */
+const ENDED_SWITCHOVERS_MAX = 16;
+
 export class Draft {
   readonly state: ControllerState;
   readonly actions: Action[] = [];
@@ -33,6 +36,12 @@ export class Draft {
 
   record(event: string, detail: Readonly<Record<string, unknown>> = {}): void {
     this.actions.push({ kind: 'record', event, detail });
+  }
+
+  /** However it ended: it does not begin again. */
+  endSwitchover(id: string, result: string): void {
+    this.state.lastSwitchover = { id, result };
+    this.state.endedSwitchovers = [...this.state.endedSwitchovers.filter((one) => one !== id), id].slice(-ENDED_SWITCHOVERS_MAX);
   }
 
   /** Changes the phase, and records it. */

@@ -304,22 +304,22 @@ test('the giver of a switchover cancels what was refused or given up', async (t)
   t.same(only(asked.actions, 'register')[0]?.request, { ...cancel, reasons: ['lag', 'gate'] });
   t.same(asked.state.lastSwitchover, { id: 's1', result: 'refused by r2: lag; gate' });
   t.equal(command(holder({ view: { ...held, intent: { ...refused, from: r3 } } })), null, 'it is for the giver to cancel');
-  const gaveUp = { lastSwitchover: { id: 's1', result: 'given up: late' }, view: { ...held, intent: { ...intent, target: 'ready' } } } as const;
+  const gaveUp = { endedSwitchovers: ['s0', 's1'], view: { ...held, intent: { ...intent, target: 'ready' } } } as const;
   t.same(command(holder(gaveUp)), { ...cancel, reasons: [] });
-  t.equal(command(holder({ ...gaveUp, lastSwitchover: { id: 's0', result: 'given up: late' } })), null, 'another one was given up');
+  t.equal(command(holder({ ...gaveUp, endedSwitchovers: ['s0'] })), null, 'another one was given up');
   t.equal(command(givingHolder('preparing', gaveUp)), null, 'one that is under way');
   t.equal(command(holder({ ...gaveUp, view: { ...gaveUp.view, intent: { ...gaveUp.view.intent, from: r3 } } })), null);
 });
 
 test('a target that was told to give up takes the intent back instead of answering it, ready or not', async (t) => {
-  const lastSwitchover = { id: 's1', result: 'given up: cancelled by an operator' };
+  const endedSwitchovers = ['s1', 's2'];
   const cancel = { kind: 'answerSwitchover', ...theirs, id: 's1', answer: 'cancelled', reasons: [] };
   for (const answered of ['pending', 'ready'] as const) {
     const view = { ...held, intent: { ...intent, target: answered } };
-    t.same(command(contender({ view, lastSwitchover })), cancel, answered);
-    t.equal(command(contender({ view: { ...view, intent: { ...view.intent, to: r3 } }, lastSwitchover })), null, 'it takes no part');
+    t.same(command(contender({ view, endedSwitchovers })), cancel, answered);
+    t.equal(command(contender({ view: { ...view, intent: { ...view.intent, to: r3 } }, endedSwitchovers })), null, 'it takes no part');
   }
-  const other = command(contender({ view: { ...held, intent }, lastSwitchover: { ...lastSwitchover, id: 's0' } }));
+  const other = command(contender({ view: { ...held, intent }, endedSwitchovers: ['s0'] }));
   t.match(other, { answer: 'ready' }, 'another one was given up');
 });
 

@@ -206,7 +206,7 @@ function lostStandbys(draft: Draft, view: LeaseView): readonly string[] {
 function intentCommand(draft: Draft, { intent, holder }: LeaseView, from: From): LeaseCommand | null {
   const { state } = draft;
   const { policy, operator } = state;
-  const givenUp = intent !== null && state.lastSwitchover?.id === intent.id;
+  const givenUp = intent !== null && state.endedSwitchovers.includes(intent.id);
   if (givenUp && (intent.to === policy.region || (intent.from === policy.region && state.phase.kind === 'active'))) {
     return { kind: 'answerSwitchover', ...from, id: intent.id, answer: 'cancelled', reasons: [] };
   }
@@ -216,7 +216,7 @@ function intentCommand(draft: Draft, { intent, holder }: LeaseView, from: From):
     return { kind: 'answerSwitchover', ...from, id: intent.id, answer: ok ? 'ready' : 'refused', reasons };
   }
   if (intent !== null && intent.from === policy.region && intent.target === 'refused') {
-    state.lastSwitchover = { id: intent.id, result: `refused by ${intent.to}: ${intent.reasons.join('; ')}` };
+    draft.endSwitchover(intent.id, `refused by ${intent.to}: ${intent.reasons.join('; ')}`);
     return { kind: 'answerSwitchover', ...from, id: intent.id, answer: 'cancelled', reasons: intent.reasons };
   }
   if (operator?.kind === 'switchover' && intent === null && holder !== null && holder !== operator.to) {

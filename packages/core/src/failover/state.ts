@@ -198,6 +198,8 @@ export type ControllerState = {
   lastHolder: RegionId | null;
   persistedEpoch: number;
   lastSwitchover: { readonly id: string; readonly result: string } | null;
+  /** Switchovers that ended here, oldest first: the other region may ask the register for one of them once more. */
+  endedSwitchovers: readonly string[];
   registerProblem: string | null;
   /** The register's last answer refused something: it was reached, and it did not agree. */
   registerRefused: boolean;

@@ -169,7 +169,7 @@ test('promoting: done when the database was seen, or was made, a primary under t
   const promoted = { ...primary, epoch: 6, recordedEpoch: 6 };
   each(t, [
     ['seen', promotingContender({ database: promoted }), { kind: 'active' }],
-    ['made', promotingContender({ promotedEpoch: 6 }), { kind: 'active' }],
+    ['made', promotingContender({ promotedEpoch: 6, database: null }), { kind: 'active' }],
     ['a primary of an older epoch', promotingContender({ database: { ...primary, epoch: 5 } }), promoting(true)],
     ['a standby that knows the epoch', promotingContender({ database: { ...standby, epoch: 6, recordedEpoch: 6 } }), promoting(true)],
     ['seen too long ago', promotingContender({ database: promoted, databaseMs: longAgoMs }), promoting(true)],
@@ -211,7 +211,7 @@ test('promoting: what the database was when the grant came is told by the first 
   ]);
 });
 
-test('active: fenced at its validity; promoted anew under a new epoch, or when its database is down', async (t) => {
+test('active: fenced at its validity; promoted anew under a new epoch, or when its database is no primary', async (t) => {
   const until = timings.ttlMs - timings.guardMs;
   const fresh = (ms: number): Partial<ControllerState> => ({ databaseMs: monoMs(START_MS + ms) });
   each(t, [
@@ -220,12 +220,13 @@ test('active: fenced at its validity; promoted anew under a new epoch, or when i
     ['no grant', holder({ grant: null, view: { ...held, inSync: [] } }), { kind: 'fenced' }],
     ['a new epoch', holder({ grant: { ...grant, epoch: epoch(6) } }), promoting(false)],
     ['its database is down', holder({ database: down }), promoting(false)],
+    ['its database is a standby', holder({ database: standby }), promoting(false)],
     ['its database is not reached', holder({ database: unreachable }), { kind: 'active' }],
     ['it was down too long ago to say', holder({ database: down, databaseMs: longAgoMs }), { kind: 'active' }],
   ]);
   const renewed = settle(holder({ grant: { ...grant, epoch: epoch(6) }, database: { ...primary, epoch: 6, recordedEpoch: 6 } }));
   t.match(renewed.state, { phase: { kind: 'active' }, promotedEpoch: 6 }, 'the database knew it already');
-  t.equal(settle(holder({ database: down })).state.promotedEpoch, 0, 'what comes up again must be proved again');
+  for (const database of [down, standby]) t.equal(settle(holder({ database })).state.promotedEpoch, 0, 'what comes up again must be proved again');
 });
 
 test('active: the lease goes back when the database was bad for a whole ttl and somebody else may have it', async (t) => {
@@ -251,8 +252,9 @@ test('active: hands over to a target that is ready, in sync and streaming', asyn
     ['from another region', wished({ intent: { ...intent, from: r3 } }), { kind: 'active' }],
     ['not in sync', wished({ inSync: [r1] }), { kind: 'active' }],
     ['not streaming', wished({}, { streaming: { regions: [], sinceMs: longAgoMs } }), { kind: 'active' }],
-    ['given up before, and not yet cancelled at the witness', wished({}, { lastSwitchover: { id: 's1', result: 'given up: late' } }), { kind: 'active' }],
-    ['after another one', wished({}, { lastSwitchover: { id: 's0', result: 'given up: late' } }), preparing],
+    ['given up before, and not yet cancelled at the witness', wished({}, { endedSwitchovers: ['s1'] }), { kind: 'active' }],
+    ['given up before another one was', wished({}, { endedSwitchovers: ['s1', 's2'] }), { kind: 'active' }],
+    ['after another one', wished({}, { endedSwitchovers: ['s0'] }), preparing],
     ['its database is down: first things first', wished({}, { database: down }), promoting(false)],
   ]);
   const against = settle(wished({}, { lagReport: lagReport(r2, STALLED) }));
@@ -399,7 +401,7 @@ test('a region that the world still sees serve gets its lease back before anythi
   const fallback = { ...promotingContender().fallback, takenFrom: r1, last: { target: r1, outcome: { kind: 'attested', region: r1, epoch: 5 }, startedMs: start.monoMs } } as const;
   const state = promotingContender({ policy: { ...policy, region: r2, fallback: deriveFallback(timings.ttlMs, []) }, fallback });
   t.same(settle(state).phase, { kind: 'releasing', reason: 'region r1 is still seen serving' });
-  t.same(settle({ ...state, promotedEpoch: 6 }).phase, { kind: 'active' }, 'too late: it only goes forward');
+  t.same(settle({ ...state, promotedEpoch: 6, database: null }).phase, { kind: 'active' }, 'too late: it only goes forward');
 });
 
 test('a database that became a primary by a promotion of earlier proves the history of the giver, before it serves or the lease goes back', async (t) => {

@@ -117,7 +117,8 @@ function active(draft: Draft): Phase | null {
   // Acquired anew after a time without the witness: the database has yet to learn the new epoch.
   if (state.promotedEpoch !== state.grant?.epoch) return promote(draft);
   const database = freshDatabase(draft);
-  if (database?.role === 'down') {
+  // A standby: somebody has restarted it as one, or a start that was under way before the promotion has ended after it.
+  if (database?.role === 'down' || database?.role === 'standby') {
     state.promotedEpoch = 0;
     return { kind: 'promoting', sinceMs: draft.nowMs, returnable: false };
   }
@@ -130,7 +131,7 @@ function active(draft: Draft): Phase | null {
   if (isHeldPastExpiry(draft)) return null;
   if (intent === null || intent.from !== policy.region || intent.target !== 'ready') return null;
   // Given up here, and not yet cancelled at the witness: it must not begin anew meanwhile.
-  if (state.lastSwitchover?.id === intent.id) return null;
+  if (state.endedSwitchovers.includes(intent.id)) return null;
   if (!isInSync(view, intent.to) || !state.streaming.regions.includes(intent.to)) return null;
   const against = objection(draft, intent.to);
   if (against !== null) return objected(draft, intent.id, `the lag prober holds ${intent.to} not promotable: ${against.reason}, ${against.detail}`);
@@ -141,7 +142,7 @@ function active(draft: Draft): Phase | null {
 /** Nothing has begun: the intent is answered with the reason, and this region goes on serving. */
 function objected(draft: Draft, id: string, reason: string): null {
   draft.record('switchover-given-up', { id, step: 'not begun', reason });
-  draft.state.lastSwitchover = { id, result: `given up: ${reason}` };
+  draft.endSwitchover(id, `given up: ${reason}`);
   return null;
 }
 
@@ -158,7 +159,7 @@ function handingOver(draft: Draft, phase: HandingOver): Phase | null {
       const late = draft.due(addMs(phase.deadlineMs, state.policy.timings.promoteBudgetMs));
       if (!late || state.databaseAction !== null) return null;
       state.promotedEpoch = 0;
-      state.lastSwitchover = { id: phase.id, result: `failed: ${state.databaseProblem ?? 'demotion took too long'}` };
+      draft.endSwitchover(phase.id, `failed: ${state.databaseProblem ?? 'demotion took too long'}`);
       return { kind: 'promoting', sinceMs: draft.nowMs, returnable: false };
     }
     case 'transferring':
