@@ -59,6 +59,17 @@ async function importPublicKey(keyId: KeyId, publicKey: PublicKey): Promise<Veri
   }
 }
 
+/** What to do about a key that came before under another id, else null: one key for two regions lets one speak for the other. Throws as `publicKeyBytes`. */
+export function sharedKeyCheck(): (keyId: KeyId, publicKey: PublicKey) => string | null {
+  const owners = new Map<string, KeyId>();
+  return (keyId, publicKey) => {
+    const bytes = publicKeyBytes(keyId, publicKey).join();
+    const other = owners.get(bytes);
+    owners.set(bytes, keyId);
+    return other === undefined ? null : `use another key than ${other}: each key is one region's own`;
+  };
+}
+
 /** The 32 bytes of a public key in either of its forms. Throws `KeyError` for what is none, or has no proper key id. */
 export function publicKeyBytes(keyId: KeyId, publicKey: PublicKey): Uint8Array<ArrayBuffer> {
   keyRegion(keyId);

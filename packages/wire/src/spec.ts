@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { attestation, attestationProblems, fallbackOf } from './attestation-spec.ts';
 import { absolutePath, dotted, parseConfigFile, readable, shown, socketPath, valueAt } from './config-file.ts';
 import type { ConfigProblem, LineOf } from './config-file.ts';
-import { KeyError, publicKeyBytes } from './keys.ts';
+import { KeyError, sharedKeyCheck } from './keys.ts';
 
 export { formatProblems } from './config-file.ts';
 export type { ConfigProblem } from './config-file.ts';
@@ -285,27 +285,23 @@ function registerChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
 
 const KEYS = [['spec', 'witness', 'publicKeys'], ['spec', 'dns', 'attestation', 'publicKeys']] as const;
 
-/** Whether each is a public key: found here, and not when a controller starts. One key for two regions lets one speak for the other. */
+/** Whether each is a public key, and one region's own: found here, and not when a controller starts. */
 function keyChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   return KEYS.flatMap((path) => {
     const keys = Object.entries(readable(z.record(z.string(), z.string()), raw, path) ?? {});
-    const of = new Map<string, string>();
+    const shared = sharedKeyCheck();
     return keys.flatMap(([keyId, key]) => {
-      const at = { path: dotted([...path, keyId]), value: '(not shown)', line: lineOf([...path, keyId]) };
-      const read = readKey(keyId, key);
-      if ('fix' in read) return [{ ...at, fix: read.fix }];
-      const other = of.get(read.bytes);
-      of.set(read.bytes, keyId);
-      return other === undefined ? [] : [{ ...at, fix: `use another key than ${other}: each key is one region's own` }];
+      const fix = keyFix(() => shared(keyId, key));
+      return fix === null ? [] : [{ path: dotted([...path, keyId]), value: '(not shown)', line: lineOf([...path, keyId]), fix }];
     });
   });
 }
 
-function readKey(keyId: string, key: string): { bytes: string } | { fix: string } {
+function keyFix(check: () => string | null): string | null {
   try {
-    return { bytes: publicKeyBytes(keyId, key).join() };
+    return check();
   } catch (error) {
-    if (error instanceof KeyError) return { fix: error.message };
+    if (error instanceof KeyError) return error.message;
     throw error;
   }
 }

@@ -9,7 +9,7 @@ import {
   leaseName,
   regionName,
 } from '@continuum/wire';
-import { importKeyRing, importSigningKey, InvalidFieldsError, keyProblem, publicKeyBytes } from '@continuum/wire';
+import { importKeyRing, importSigningKey, InvalidFieldsError, keyProblem, sharedKeyCheck } from '@continuum/wire';
 import type { FieldProblem, KeyRing, PublicKey, SigningKey } from '@continuum/wire';
 import type { LeaseObject } from './lease-object.ts';
 
@@ -118,15 +118,11 @@ async function readConfig(env: Env): Promise<Config> {
   };
 }
 
-/** One key for two regions lets one speak for the other. */
 function sharedKeys(keys: readonly (readonly [string, PublicKey])[]): FieldProblem[] {
-  const of = new Map<string, string>();
+  const shared = sharedKeyCheck();
   return keys.flatMap(([keyId, key]) => {
-    const bytes = publicKeyBytes(keyId, key).join();
-    const other = of.get(bytes);
-    of.set(bytes, keyId);
-    const path = `REGIONS.${keyId.replace('/', '.')}`;
-    return other === undefined ? [] : [{ path, value: '(not shown)', fix: `use another key than ${other}: each key is one region's own` }];
+    const fix = shared(keyId, key);
+    return fix === null ? [] : [{ path: `REGIONS.${keyId.replace('/', '.')}`, value: '(not shown)', fix }];
   });
 }
 
