@@ -10,10 +10,9 @@ import { parseArgs } from 'node:util';
 import { serve } from '@hono/node-server';
 import type { ServerType } from '@hono/node-server';
 import { pino } from 'pino';
-import type { Action, ControllerEvent, ControllerState, Epoch, GateMode, MonoMs, Now } from '@continuum/core';
-import { decide, initialState, monoMs } from '@continuum/core';
+import type { ControllerEvent, Epoch, Now } from '@continuum/core';
+import { decide, initialState } from '@continuum/core';
 import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
-import type { GateLink } from '@continuum/adapters/gate-link/gate-link';
 import { createLagLink } from '@continuum/adapters/lag-link/lag-link';
 import type { LagLink } from '@continuum/adapters/lag-link/lag-link';
 import { LockedError, logLines, openAudit, readStateFile, startLoop, StateFileError, systemClock, takeLock, writeStateFile } from '@continuum/runtime';
@@ -24,6 +23,7 @@ import { z } from 'zod';
 import { createApi } from './api.ts';
 import { auditFile } from './verify-events.ts';
 import { createEffects } from './effects.ts';
+import { createGateEffect } from './gate-effect.ts';
 import { createMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
 import { openPorts } from './ports.ts';
@@ -63,14 +63,7 @@ async function main(): Promise<void> {
     socketPath: config.local.gate.socket,
     // The clock that validity is counted on: another one has another origin.
     clock: clock.now,
-    // Read when the event is taken, not when it is posted: a directive may have been given in between.
-    onChange: () =>
-      loop.post({
-        kind: 'gate-observed',
-        get observation() {
-          return gates.observe();
-        },
-      }),
+    onChange: () => loop.post(gates.observed()),
     onDropped: (reason) => log.warn({ reason }, 'gate connection dropped'),
   });
   if (!link.ok) return fail(EXIT_TAKEN, link.failure.code, link.failure.message);
@@ -86,7 +79,7 @@ async function main(): Promise<void> {
     onDecision: (state, now) => metrics.observe(state, now),
     perform: (action, now) => {
       if (action.kind === 'persist') persist(config, saved, action.epoch);
-      else if (action.kind === 'gate') gates.direct(action, loop.state());
+      else if (action.kind === 'gate') gates.direct(action, policy.timings.holdMsMax);
       else if (action.kind === 'record') record(now, action.event, action.detail);
       else effects.perform(action);
     },
@@ -314,34 +307,6 @@ async function listenToProber(config: ContinuumConfig, regions: readonly string[
     ...opened.value,
     use: (given) => {
       post = given;
-    },
-  };
-}
-
-/** The gate directive that was given last, and whether every connected gate has it in force. */
-function createGateEffect(): {
-  use: (link: GateLink) => void;
-  direct: (action: Extract<Action, { kind: 'gate' }>, state: ControllerState) => void;
-  observe: () => ControllerState['gate'];
-} {
-  let last: { readonly version: number; readonly mode: GateMode; readonly epoch: number } | null = null;
-  let link: GateLink | null = null;
-  return {
-    use: (opened) => {
-      link = opened;
-    },
-    direct: ({ directive }, state) => {
-      if (link === null) return;
-      const { validUntilMs, ...rest } = directive;
-      const validUntilMonoMs: MonoMs = directive.mode === 'open' ? validUntilMs : monoMs(0);
-      const version = link.set({ ...rest, holdMsMax: state.policy.timings.holdMsMax }, validUntilMonoMs);
-      last = { version, mode: directive.mode, epoch: directive.epoch };
-    },
-    observe: () => {
-      const seen = link?.observed() ?? { connected: false, held: 0, applied: 0, epoch: 0 };
-      // An earlier directive that is still in force says nothing about the one that was given since.
-      const inForce = last !== null && seen.applied === last.version ? last : null;
-      return { connected: seen.connected, held: seen.held, mode: inForce?.mode ?? null, epoch: inForce?.epoch ?? 0 };
     },
   };
 }

@@ -76,6 +76,8 @@ export const MARKS = [
   'switchover-cancelled',
   'switchover-cancelled-before-it-began',
   'switchover-cancelled-by-target',
+  'switchover-asked-again-after-its-cancel',
+  'active-over-a-standby',
   'cancelled-too-late',
   'answer-came-after-sleep',
   'late-renewal-repeated',

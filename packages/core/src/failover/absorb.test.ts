@@ -513,7 +513,12 @@ test('what an operator takes back before it has begun is given up by either side
     t.match(draft.state, { operator: null, lastSwitchover: { id: 's2' } });
     t.same(draft.actions, [record('s2')]);
   }
-  t.match(cancelled(holder({ view: agreed, operator })).state, { operator: null, lastSwitchover: { id: 's1' } }, 'what is under way, not what waits for its end');
+  const both = cancelled(holder({ view: agreed, operator }));
+  t.match(both.state, { operator: null, lastSwitchover: { id: 's1' }, endedSwitchovers: ['s2', 's1'] }, 'what waits for its end too: its request may be under way');
+  t.same(both.actions, [record('s2'), record('s1')]);
+  const begun = cancelled(givingHolder('holding', { view: agreed, operator }));
+  t.match(begun.state, { phase: { kind: 'active' }, operator: null, endedSwitchovers: ['s2', 's1'] });
+  t.same(cancelled(givingHolder('demoting', { view: agreed })).state.endedSwitchovers, [], 'past taking back');
 });
 
 test('the wait for the requests in flight is recorded as it ended', async (t) => {

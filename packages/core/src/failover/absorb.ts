@@ -67,13 +67,17 @@ function operatorCancelled(draft: Draft): void {
   const { operator, phase, view, policy } = state;
   const reason = 'cancelled by an operator';
   state.operator = null;
-  if (phase.kind === 'handing-over') return giveUpSwitchover(draft, reason);
   const intent = view?.intent ?? null;
-  const known = intent !== null && (intent.from === policy.region || intent.to === policy.region);
-  const id = known ? intent.id : operator?.kind === 'switchover' ? operator.id : null;
-  if (id === null) return;
-  draft.record('switchover-given-up', { id, step: 'not begun', reason });
-  draft.endSwitchover(id, `given up: ${reason}`);
+  const ids = new Set<string>();
+  if (operator?.kind === 'switchover') ids.add(operator.id);
+  if (intent !== null && (intent.from === policy.region || intent.to === policy.region)) ids.add(intent.id);
+  // What has begun is given up in its own way, or is past taking back.
+  if (phase.kind === 'handing-over') ids.delete(phase.id);
+  for (const id of ids) {
+    draft.record('switchover-given-up', { id, step: 'not begun', reason });
+    draft.endSwitchover(id, `given up: ${reason}`);
+  }
+  giveUpSwitchover(draft, reason);
 }
 
 /** Before the database was demoted a switchover can be given up: the gate opens again and nothing has happened. */

@@ -2,7 +2,6 @@
 // order, as the daemon does; it can die between any two actions, and knows after a restart only what was durable.
 
 import type { Action, ControllerEvent, ControllerState, DatabaseAction, GateDirective, GateObservation, Now, Policy, Weights } from '@continuum/core';
-import { epoch } from '@continuum/core';
 import type { CoreVersion } from '../core-version.ts';
 import type { Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
@@ -18,6 +17,11 @@ import type { Witness, WitnessAnswer } from './witness.ts';
 /** A gate that has not asked for so long is not connected. */
 const GATE_SILENT_MS = 5_000;
 const DRAIN_POLL_MS = 50;
+
+/** What the gate link knows of the gate: what it last said, and the version that it said is in force. */
+type GateHeard = { readonly connected: boolean; readonly held: number; readonly applied: number };
+
+const UNHEARD: GateHeard = { connected: false, held: 0, applied: 0 };
 
 export type ControllerHooks = {
   readonly decided: (controller: Controller, event: ControllerEvent, before: ControllerState, actions: readonly Action[]) => void;
@@ -76,7 +80,7 @@ export class Controller {
   #directive: GateDirective | null = null;
   #directiveSet: Now;
   #version = 0;
-  #reported: GateObservation | null = null;
+  #heard: GateHeard | null = null;
   #lastAskMono = Number.NEGATIVE_INFINITY;
 
   constructor(parts: ControllerParts) {
@@ -102,7 +106,7 @@ export class Controller {
     this.#directive = null;
     // A version never repeats, or a gate of an earlier life would seem to have taken what it has not.
     this.#version += 1_000;
-    this.#reported = null;
+    this.#heard = null;
     this.#wakeAtMono = Number.POSITIVE_INFINITY;
     this.feed({ kind: 'tick' });
     this.#observe();
@@ -280,7 +284,6 @@ export class Controller {
       before.holdForwarded === directive.holdForwarded;
     if (!same) {
       this.#version++;
-      this.#reported = null;
     }
     if (!same || (before !== null && directive.validUntilMs < before.validUntilMs)) this.#sim.after(1, () => this.parts.gate.changed());
   }
@@ -288,12 +291,8 @@ export class Controller {
   #asked(applied: number, held: number, take: (instruction: GateInstruction | null) => void): void {
     this.process.deliver(() => {
       this.#lastAskMono = this.parts.machine.now().monoMs;
-      const directive = this.#directive;
       take(this.instruction());
-      // Only what stands now counts: an older instruction may have been followed by one that is still on its way.
-      const inForce = applied === this.#version ? directive : null;
-      const mode = inForce?.mode ?? null;
-      this.#reportGate({ connected: true, held, mode, epoch: inForce?.epoch ?? epoch(0) });
+      this.#reportGate({ connected: true, held, applied });
     });
   }
 
@@ -321,25 +320,33 @@ export class Controller {
 
   #watchGate(): void {
     const silentMs = this.parts.machine.now().monoMs - this.#lastAskMono;
-    if (silentMs > GATE_SILENT_MS && this.#reported?.connected !== false) {
-      this.#reportGate({ connected: false, held: 0, mode: null, epoch: 0 });
+    if (silentMs > GATE_SILENT_MS && this.#heard?.connected !== false) {
+      this.#reportGate(UNHEARD);
     }
     this.process.after(GATE_SILENT_MS, () => this.#watchGate());
   }
 
-  #reportGate(observation: GateObservation): void {
-    const last = this.#reported;
-    if (
-      last !== null &&
-      last.connected === observation.connected &&
-      last.held === observation.held &&
-      last.mode === observation.mode &&
-      last.epoch === observation.epoch
-    ) {
-      return;
-    }
-    this.#reported = observation;
-    this.feed({ kind: 'gate-observed', observation });
+  #reportGate(heard: GateHeard): void {
+    const last = this.#heard;
+    if (last !== null && last.connected === heard.connected && last.held === heard.held && last.applied === heard.applied) return;
+    this.#heard = heard;
+    this.feed(this.#gateObserved());
+  }
+
+  /** As the daemon's: read when the event is taken, which may be after the next directive was given. */
+  #gateObserved(): ControllerEvent {
+    const observe = (): GateObservation => {
+      const { connected, held, applied } = this.#heard ?? UNHEARD;
+      // An older instruction that is in force says nothing about the one that was given since.
+      const inForce = applied === this.#version ? this.#directive : null;
+      return { connected, held, mode: inForce?.mode ?? null, epoch: inForce?.epoch ?? 0 };
+    };
+    return {
+      kind: 'gate-observed',
+      get observation() {
+        return observe();
+      },
+    };
   }
 
   // --- traffic -------------------------------------------------------------------------------------------------------

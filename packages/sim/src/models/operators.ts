@@ -12,12 +12,12 @@ export class Operators {
     this.#world = world;
   }
 
-  /** Returns the region that was asked. */
-  switchover(to: Region): Region {
+  /** Returns the region that was asked: `at`, or by chance the holder or the one that it goes to. */
+  switchover(to: Region, at: Region | null = null): Region {
     const { sim, witness, clients, options } = this.#world;
     const id = `s${++this.#switchovers}`;
     const { holder } = witness.record;
-    const asked = sim.prng.chance(0.5) || holder === null ? to : this.#world.region(holder);
+    const asked = at ?? (sim.prng.chance(0.5) || holder === null ? to : this.#world.region(holder));
     sim.note('operator', () => `switchover ${id} to ${to.name}, asked at ${asked.name}`);
     const word = { kind: 'switchover' as const, id, to: regionId(to.name), atMs: monoMs(asked.machine.now().monoMs) };
     asked.controller.feed({ kind: 'operator-asked', word });

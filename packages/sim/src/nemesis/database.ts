@@ -2,6 +2,7 @@
 // known, a rewind that is impossible, a server that does not answer.
 
 import type { Nemesis } from './nemesis.ts';
+import { holderOf, nobodyHolds, nothing } from './nemesis.ts';
 import { pickRegion } from './process.ts';
 
 export const badPromotion: Nemesis = {
@@ -66,5 +67,29 @@ export const hungDatabase: Nemesis = {
       database.receive();
     };
     return { what: `the database of ${name} does not answer`, durationMs: world.options.timings.ttlMs * prng.spread(0.05, 4), stop };
+  },
+};
+
+/** Somebody restarts the active region's server as a standby, and now and then faster than the controller looks. */
+export const restartedAsStandby: Nemesis = {
+  name: 'restarted-as-standby',
+  weight: 0.2,
+  everyTtls: 20,
+  start: (world, prng) => {
+    const holder = holderOf(world);
+    if (holder === undefined || holder.database.role !== 'primary' || holder.controller.state.phase.kind !== 'active') return nobodyHolds;
+    const { database } = holder;
+    const source = world.other(holder).database;
+    database.stop();
+    database.shape = 'standby';
+    database.source = source;
+    if (prng.chance(0.5)) {
+      database.process.start();
+      database.runAsStandby(source);
+      world.marks.set('active-over-a-standby');
+    } else {
+      world.startDatabase(holder);
+    }
+    return { what: `the server of ${holder.name} is restarted as a standby`, durationMs: 0, stop: nothing };
   },
 };

@@ -6,13 +6,13 @@ import { restartAtRenewal, sleepAtRenewal, unheardNarrowing } from './answers.ts
 import { rateChange, suspend, wallStep, witnessClockBack } from './clock.ts';
 import { dieWhileCatchingUp, lostWidening, sleepInDarkness, stoppedGateAtRelease, targetRestartsAtHandOver, wordToTheHolder } from './combined.ts';
 import { hiddenSleepInDarkness, seenWhilePromoting, stoppedAtGrant } from './darkness.ts';
-import { badPromotion, cancelledWaits, hungDatabase, oddStandby } from './database.ts';
+import { badPromotion, cancelledWaits, hungDatabase, oddStandby, restartedAsStandby } from './database.ts';
 import { promotionInNextHandOver, stuckAfterHandOver } from './hand-over.ts';
 import { lateActions } from './late.ts';
 import { frozenCache, nameServerRestart } from './names.ts';
 import type { Nemesis } from './nemesis.ts';
 import { clog, flakyWitnessPath, partition, slowReplication } from './network.ts';
-import { cancelledSwitchover, differentPolicy, forcedTakeover, lyingResolver, stuckWeights, switchovers } from './operator.ts';
+import { askedAgainAfterCancel, cancelledSwitchover, differentPolicy, forcedTakeover, lyingResolver, stuckWeights, switchovers } from './operator.ts';
 import {
   controllerKill,
   controllerPause,
@@ -84,6 +84,8 @@ export const NEMESES: readonly Nemesis[] = [
   stoppedAtGrant,
   seenWhilePromoting,
   dieWhenCountedOn,
+  askedAgainAfterCancel,
+  restartedAsStandby,
 ];
 
 /** Not drawn: what only few worlds have must not shift what is drawn in the others. */

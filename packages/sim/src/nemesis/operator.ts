@@ -55,6 +55,53 @@ export const cancelledSwitchover: Nemesis = {
   },
 };
 
+/**
+ * The target asks for a switchover and hears no answer. The giver begins, is told to cancel it, and another one ends there too; the target
+ * then asks for the first one once more.
+ */
+export const askedAgainAfterCancel: Nemesis = {
+  name: 'asked-again-after-cancel',
+  weight: 0.3,
+  everyTtls: 12,
+  start: (world, prng) => {
+    const { ttlMs } = world.options.timings;
+    const { operators } = world;
+    const giver = holderOf(world);
+    if (giver === undefined) return nobodyHolds;
+    const target = world.other(giver);
+    const cancelMs = ttlMs * prng.spread(0.001, 0.02);
+    const anotherMs = ttlMs * prng.spread(0.001, 0.02);
+    const steps = new Steps(world);
+    const another = (): void => {
+      operators.switchover(target, giver);
+      steps.after(anotherMs, () => operators.cancel(giver));
+    };
+    const cancel = (id: string): void => {
+      const stands = (): boolean => giver.controller.state.view?.intent?.id === id;
+      operators.cancel(giver);
+      steps.when(
+        () => !stands(),
+        () => {
+          another();
+          steps.when(stands, () => world.marks.set('switchover-asked-again-after-its-cancel'));
+        },
+      );
+    };
+    const begun = (): void => {
+      const { phase } = giver.controller.state;
+      if (phase.kind === 'handing-over') steps.after(cancelMs, () => cancel(phase.id));
+    };
+    target.controller.holdAnswers();
+    operators.switchover(target, target);
+    steps.when(() => giver.controller.state.phase.kind === 'handing-over', begun);
+    const stop = (): void => {
+      steps.end();
+      target.controller.passAnswers();
+    };
+    return { what: `${target.name} asks again for a switchover that ${giver.name} cancelled`, durationMs: ttlMs * prng.between(0.6, 1.2), stop };
+  },
+};
+
 export const forcedTakeover: Nemesis = {
   name: 'forced-takeover',
   weight: 0.1,
