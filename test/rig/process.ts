@@ -8,6 +8,7 @@ import { createSocket } from 'node:dgram';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { removeSharedMemory } from './shared-memory.ts';
 
 export type Started = {
   readonly name: string;
@@ -202,6 +203,7 @@ function hookExit(): void {
   };
   process.once('exit', () => {
     killAll();
+    for (const folder of folders) removeSharedMemory(folder);
     if (process.env['CONTINUUM_KEEP'] !== undefined) return;
     for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   });

@@ -78,6 +78,7 @@ export const MARKS = [
   'switchover-cancelled-by-target',
   'switchover-asked-again-after-its-cancel',
   'active-over-a-standby',
+  'served-under-hand-over-then-standby',
   'cancelled-too-late',
   'answer-came-after-sleep',
   'late-renewal-repeated',

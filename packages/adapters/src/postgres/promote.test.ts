@@ -1,6 +1,6 @@
 // Promotion under faults: it ends in time, never hangs on a dead standby, and never serves under an epoch of the past.
 
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { epoch, lsn } from '@continuum/core';
 import type { DemotionToken } from '@continuum/core';
@@ -122,6 +122,19 @@ test('a primary that crashed before its first checkpoint is asked where it branc
   t.match(await two.database.observe(soon()), { role: 'primary', epoch: 2, recordedEpoch: 1 }, 'it runs, and was not proved');
   await two.kill();
   t.equal(code(await asked(2)), 'ok');
+});
+
+test('a primary that crashed before its first checkpoint, and was made a standby, is seen on the timeline that it began', async (t) => {
+  const { one, two, close } = await startPair({ synchronous: true });
+  t.teardown(close);
+  const checkpointer = processes(two, 'checkpointer');
+  const token = expectOk(await one.database.demote({ epoch: epoch(1) }, soon()));
+  signalAll(checkpointer, 'SIGSTOP');
+  t.equal(code(await two.database.promote({ epoch: epoch(2), region: two.region, token }, soon())), 'ok');
+  await two.kill();
+  t.match(await two.database.observe(soon()), { role: 'down', shape: 'primary', timeline: token.timeline + 1 }, 'its control file knows before it serves');
+  await writeFile(join(two.options.dataDir, 'standby.signal'), '');
+  t.match(await two.database.observe(soon()), { role: 'down', shape: 'standby', epoch: 2, timeline: token.timeline + 1 });
 });
 
 test('what was proved under an epoch may have served since: started again under it, it needs no other proof', async (t) => {

@@ -102,7 +102,7 @@ function promoting(draft: Draft, phase: Extract<Phase, { kind: 'promoting' }>): 
   if (state.databaseAction !== null) return null;
   const handover = state.view?.handover ?? null;
   // Given up, the lease would come back here without the token, and with it the proof would be gone.
-  if (handover?.to === state.policy.region && database === null && returnable === null) return null;
+  if (handover?.to === state.policy.region && returnable === null) return null;
   if (handover?.to === state.policy.region && returnable === true) {
     const { id, from, token } = handover;
     return { kind: 'handing-over', id, to: from, step: 'returning', token, deadlineMs: grant.validUntilMs };
@@ -203,13 +203,25 @@ function promote(draft: Draft): Phase {
 }
 
 /**
- * By its shape, not by whether it runs: a target that restarts meanwhile must still prove the giver's history. Null: not known; then
- * the proof is asked for, and the lease is not handed back as one that nobody served under.
+ * Whether nobody can have served here under this hand-over; then the lease may be handed back. Null: not known; then the giver's history
+ * is asked for before anything is promoted, and the lease is not given up, for it would come back without the token.
  */
 function isReturnable(draft: Draft): boolean | null {
   const database = freshDatabase(draft);
   if (database === null) return null;
-  return database.shape === 'standby' ? true : isPromotedUnproved(draft, database);
+  return database.shape === 'standby' ? isUntouched(draft, database) : isPromotedUnproved(draft, database);
+}
+
+/**
+ * A standby may have served all the same: a promotion that is recorded under this epoch was completed, and somebody, or a start that ended
+ * late, has made a standby of its server since. Down, its timeline says where no promotion has begun one; where one has, only the start
+ * says under which epoch.
+ */
+function isUntouched({ state }: Draft, { recordedEpoch, role, timeline }: DatabaseObservation): boolean | null {
+  const { view } = state;
+  if (view?.handover?.to !== state.policy.region) return true;
+  if (recordedEpoch !== null) return recordedEpoch < view.epoch;
+  return role === 'down' && timeline !== null && timeline <= view.handover.token.timeline ? true : null;
 }
 
 /**

@@ -2,7 +2,7 @@
 // known, a rewind that is impossible, a server that does not answer.
 
 import type { Nemesis } from './nemesis.ts';
-import { holderOf, nobodyHolds, nothing } from './nemesis.ts';
+import { holderOf, nobodyHolds, nothing, restartAsStandby } from './nemesis.ts';
 import { pickRegion } from './process.ts';
 
 export const badPromotion: Nemesis = {
@@ -78,18 +78,9 @@ export const restartedAsStandby: Nemesis = {
   start: (world, prng) => {
     const holder = holderOf(world);
     if (holder === undefined || holder.database.role !== 'primary' || holder.controller.state.phase.kind !== 'active') return nobodyHolds;
-    const { database } = holder;
-    const source = world.other(holder).database;
-    database.stop();
-    database.shape = 'standby';
-    database.source = source;
-    if (prng.chance(0.5)) {
-      database.process.start();
-      database.runAsStandby(source);
-      world.marks.set('active-over-a-standby');
-    } else {
-      world.startDatabase(holder);
-    }
+    const unseen = prng.chance(0.5);
+    restartAsStandby(world, holder, unseen);
+    if (unseen) world.marks.set('active-over-a-standby');
     return { what: `the server of ${holder.name} is restarted as a standby`, durationMs: 0, stop: nothing };
   },
 };

@@ -4,7 +4,7 @@
 import type { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
-import { holderOf, nobodyHolds, replicationLinks } from './nemesis.ts';
+import { holderOf, nobodyHolds, replicationLinks, restartAsStandby } from './nemesis.ts';
 import { Steps } from './steps.ts';
 
 /** The target cannot promote and gives the lease back; in the next hand-over, while the giver stops, it is a primary after all. */
@@ -59,7 +59,10 @@ export const promotionInNextHandOver: Nemesis = {
   },
 };
 
-/** The target has been handed the lease and has served; then its database stops, its controller restarts, and it cannot promote. */
+/**
+ * The target has been handed the lease and has served; then its database stops, and may be restarted as a standby, its controller
+ * restarts, and it cannot promote.
+ */
 export const stuckAfterHandOver: Nemesis = {
   name: 'stuck-after-hand-over',
   weight: 0.3,
@@ -74,12 +77,16 @@ export const stuckAfterHandOver: Nemesis = {
     const links = replicationLinks(world);
     const servesMs = ttlMs * prng.between(0.3, 1);
     const awayMs = ttlMs * prng.spread(0.01, 0.1);
+    const asStandby = prng.chance(0.3);
     const steps = new Steps(world);
     world.operators.switchover(target);
     const strike = (): void => {
-      if (witness.record.handover?.to === target.name) world.marks.set('served-under-hand-over-then-stuck');
+      const served = witness.record.handover?.to === target.name;
+      if (served) world.marks.set('served-under-hand-over-then-stuck');
       database.faults.promote = 'fails';
-      database.stop();
+      if (asStandby) restartAsStandby(world, target, false);
+      else database.stop();
+      if (asStandby && served) world.marks.set('served-under-hand-over-then-standby');
       controller.process.kill();
       steps.after(awayMs, () => world.restart(target));
     };

@@ -32,3 +32,15 @@ export function holderOf({ regions, witness }: World): Region | undefined {
 export function replicationLinks({ regions }: World): Link[] {
   return regions.flatMap(({ database }) => [...database.links.values()]);
 }
+
+/** By somebody's hand, or by a start that ended late. `unseen`: faster than any controller looks. */
+export function restartAsStandby(world: World, region: Region, unseen: boolean): void {
+  const { database } = region;
+  const source = world.other(region).database;
+  database.stop();
+  database.shape = 'standby';
+  database.source = source;
+  if (!unseen) return world.startDatabase(region);
+  database.process.start();
+  database.runAsStandby(source);
+}
