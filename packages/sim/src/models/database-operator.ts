@@ -112,9 +112,22 @@ export class DatabaseOperator {
         }
         this.#later(operation, timeoutMs / POLLS, again);
       };
-      return again();
+      return database.role === 'down' ? this.#startToAsk(operation, again) : again();
     }
     this.#promoteNow(operation, epoch);
+  }
+
+  /** What its directory does not prove the running server may. It stays up, whatever it says. */
+  #startToAsk(operation: Operation, ask: () => void): void {
+    const database = this.#database;
+    database.process.start();
+    database.setRole('starting');
+    this.#failsIfKilled(operation);
+    this.#inServer(operation, database.times.startMs, () => {
+      if (database.shape === 'primary') database.runAsPrimary();
+      else database.runAsStandby(database.source);
+      ask();
+    });
   }
 
   #proves(token: DemotionToken, epoch: number): boolean {
