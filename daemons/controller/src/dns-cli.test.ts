@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { freePort, runFolder } from '../../../test/rig/process.ts';
 import { startRegisterAuthority } from '../../../test/rig/register-authority.ts';
+import { written } from './dns-answers.ts';
 import { checkServer, createLease, judge, renderCommand } from './dns-cli.ts';
 
 const CLI = fileURLToPath(new URL('./cli.ts', import.meta.url));
@@ -61,6 +62,7 @@ t.test('an answer is right when it is the holder alone and no older than what is
   t.match(judge(say(['192.0.2.1', '192.0.2.2']), regions, 'r1', 5), { verdict: 'differs' });
   t.match(judge(say(['203.0.113.9']), regions, 'r1', 5), { verdict: 'differs', regions: ['?'] });
   t.match(judge(say(['192.0.2.1'], 60), regions, 'r1', 5), { verdict: 'differs', detail: /above the 5 s/ });
+  t.match(judge(say(['2001:db8::1']), new Map([[written('2001:DB8:0::1'), 'r1']]), 'r1', 5), { verdict: 'match' });
   t.match(judge(say(['192.0.2.1']), regions, null, 5), { verdict: 'differs' }, 'nobody holds it');
   t.match(judge(say(['192.0.2.1']), regions, undefined, 5), { verdict: 'unjudged' }, 'not known is not right');
   t.match(judge({ resolver: 'x', status: 'abstained', reason: 'ESERVFAIL' }, regions, 'r1', 5), { verdict: 'no-answer', ageSeconds: null, detail: 'ESERVFAIL' });

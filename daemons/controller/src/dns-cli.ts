@@ -9,6 +9,7 @@ import type { ResolverAnswer } from '@continuum/ports';
 import { parseNames } from '@continuum/wire/dns-spec';
 import { formatProblems, timingsOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
+import { familyOf, written } from './dns-answers.ts';
 
 export type Outcome = { readonly exitCode: 0 | 1 | 2; readonly text: string; readonly value: unknown };
 
@@ -71,10 +72,11 @@ export type Row = {
 /** What each resolver says from here, beside who holds the lease (null: nobody, undefined: not known). */
 export async function checkNames(config: ContinuumConfig, holder: string | null | undefined): Promise<Outcome> {
   const { dns, regions } = config.spec;
-  const resolvers = createResolvers({ servers: dns.resolvers, timeoutMs: CHECK_TIMEOUT_MS });
+  const family = regions.every(({ gateway }) => familyOf(gateway.address) === 6) ? 6 : 4;
+  const resolvers = createResolvers({ servers: dns.resolvers, timeoutMs: CHECK_TIMEOUT_MS, family });
   const answers = await resolvers.resolve(dns.name, AbortSignal.timeout(CHECK_TIMEOUT_MS + 1_000));
   const published = timingsOf(config).dnsTtlSeconds;
-  const byAddress = new Map(regions.map(({ name, gateway }) => [gateway.address, name]));
+  const byAddress = new Map(regions.map(({ name, gateway }) => [written(gateway.address), name]));
   const rows = answers.map((answer) => judge(answer, byAddress, holder, published));
   const matching = rows.every(({ verdict }) => verdict === 'match');
   const lease = holder === undefined ? 'not known (name the controller with --config and let it run)' : (holder ?? 'nobody');
@@ -86,10 +88,11 @@ export async function checkNames(config: ContinuumConfig, holder: string | null 
   };
 }
 
+/** `byAddress`: regions by the address of their gateway, as `written` writes it. */
 export function judge(answer: ResolverAnswer, byAddress: ReadonlyMap<string, string>, holder: string | null | undefined, publishedTtlSeconds: number): Row {
   const { resolver } = answer;
   if (answer.status === 'abstained') return { resolver, verdict: 'no-answer', regions: [], addresses: [], ageSeconds: null, detail: answer.reason };
-  const regions = answer.addresses.map((one) => byAddress.get(one) ?? '?');
+  const regions = answer.addresses.map((one) => byAddress.get(written(one)) ?? '?');
   const ageSeconds = Math.max(0, publishedTtlSeconds - answer.ttlSeconds);
   const named = regions.map((region, index) => `${region} (${answer.addresses[index]})`).join(', ');
   const above = answer.ttlSeconds > publishedTtlSeconds ? `, TTL ${answer.ttlSeconds} s is above the ${publishedTtlSeconds} s that are published` : '';

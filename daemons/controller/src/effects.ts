@@ -6,6 +6,7 @@ import { tally } from '@continuum/core';
 import type { DatabasePort, Failure, QuorumPort, RegisterPort, ResolversPort, Result, TrafficPort } from '@continuum/ports';
 import type { Clock } from '@continuum/runtime';
 import { setTimeout as delay } from 'node:timers/promises';
+import { leadsTo } from './dns-answers.ts';
 
 /** Between two looks at the requests in flight; two empty looks in a row mean drained. */
 const DRAIN_POLL_MS = 10;
@@ -20,8 +21,8 @@ export type Effects = {
 export type EffectOptions = {
   readonly region: RegionId;
   readonly databases: Readonly<Record<string, { host: string; port: number }>>;
-  /** Own gateway address, as DNS should answer it. */
-  readonly gatewayAddress: string;
+  /** The address of each region's gateway, as DNS answers it. */
+  readonly gateways: Readonly<Record<string, string>>;
   readonly dnsName: string;
   readonly register: RegisterPort;
   readonly database: DatabasePort;
@@ -85,8 +86,8 @@ export function createEffects(options: EffectOptions): Effects {
     const deadline = within(DNS_CONFIRM_MS);
     while (!deadline.aborted) {
       const answers = await options.resolvers.resolve(options.dnsName, deadline);
-      const exact = answers.filter((one) => one.status === 'answered' && one.addresses.join() === options.gatewayAddress);
-      if (exact.length * 2 > answers.length) {
+      const here = answers.filter((one) => leadsTo(options.region, one, options.gateways));
+      if (here.length * 2 > answers.length) {
         return options.record('dns-confirmed', { epoch, afterMs: elapsed(startedMs), answers });
       }
       await delay(DNS_POLL_MS);

@@ -87,7 +87,7 @@ async function main(): Promise<void> {
   const effects = createEffects({
     region: policy.region,
     databases: Object.fromEntries(config.spec.regions.map((one) => [one.name, one.database])),
-    gatewayAddress: config.spec.regions.find((one) => one.name === policy.region)?.gateway.address ?? '',
+    gateways: Object.fromEntries(config.spec.regions.map((one) => [one.name, one.gateway.address])),
     dnsName: config.spec.dns.name,
     ...ports,
     onVotes: metrics.voted,

@@ -20,6 +20,7 @@ import { readStateFile, StateFileError, writeStateFile } from '@continuum/runtim
 import { leaseOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 import { z } from 'zod';
+import { familyOf } from './dns-answers.ts';
 import type { Metrics } from './metrics.ts';
 import { registerKey } from './register-key.ts';
 
@@ -62,7 +63,7 @@ export async function openPorts(config: ContinuumConfig, log: Logger, tell: Pick
     routeFile: local.gateway.routeFile,
     admin: local.gateway.admin,
   });
-  const resolvers = createResolvers({ servers: spec.dns.resolvers, timeoutMs: RESOLVER_TIMEOUT_MS });
+  const resolvers = createResolvers({ servers: spec.dns.resolvers, timeoutMs: RESOLVER_TIMEOUT_MS, family: familyOf(at.gateway.address) });
   const quorum = await openQuorum(config, tell.strayed);
   return {
     register,

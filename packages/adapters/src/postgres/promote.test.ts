@@ -124,7 +124,7 @@ test('a primary that crashed before its first checkpoint is asked where it branc
   t.equal(code(await asked(2)), 'ok');
 });
 
-test('a primary that crashed before its first checkpoint, and was made a standby, is seen on the timeline that it began', async (t) => {
+test('a primary that crashed before its first checkpoint, and was made a standby, still says what it was promoted under', async (t) => {
   const { one, two, close } = await startPair({ synchronous: true });
   t.teardown(close);
   const checkpointer = processes(two, 'checkpointer');
@@ -135,6 +135,9 @@ test('a primary that crashed before its first checkpoint, and was made a standby
   t.match(await two.database.observe(soon()), { role: 'down', shape: 'primary', timeline: token.timeline + 1 }, 'its control file knows before it serves');
   await writeFile(join(two.options.dataDir, 'standby.signal'), '');
   t.match(await two.database.observe(soon()), { role: 'down', shape: 'standby', epoch: 2, timeline: token.timeline + 1 });
+  t.equal(code(await two.database.promote({ epoch: epoch(2), region: two.region, token }, soon())), 'CTM_DATABASE_TOKEN_MISMATCH');
+  t.match(await two.database.observe(soon()), { role: 'standby', epoch: 2, recordedEpoch: 2, timeline: token.timeline + 1 }, 'started to be asked, it stays up');
+  t.equal(code(await two.database.promote({ epoch: epoch(2), region: two.region, token: null }, soon())), 'ok', 'it is the one that served');
 });
 
 test('what was proved under an epoch may have served since: started again under it, it needs no other proof', async (t) => {

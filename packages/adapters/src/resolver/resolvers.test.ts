@@ -1,6 +1,7 @@
 // Resolvers as voters and as a client sees them, against real recursors in every state.
 
 import { createServer } from 'node:http';
+import { addressRrsets, parseIpAddress } from '@continuum/core';
 import { test } from 'tap';
 import { resolversContract } from '@continuum/ports/contracts/resolvers-contract';
 import { startAuthoritative, startRecursor } from '../../../../test/rig/dns.ts';
@@ -60,6 +61,16 @@ test('the contract of resolvers', async (t) => {
     missingName: 'missing.app.test',
     boundMs: 5_000,
   });
+});
+
+test('a region whose gateway has an IPv6 address is asked for by AAAA', async (t) => {
+  const name = 'six.app.test';
+  const records = addressRrsets(`${name}.`, [parseIpAddress('2001:db8::7')], 30);
+  const written = await authority.publisher.publish('app.test', records, AbortSignal.timeout(5_000));
+  t.ok(written.ok, JSON.stringify(written));
+  const ask = (family: 4 | 6) => createResolvers({ servers: [healthy.server], timeoutMs: 2_000, family }).resolve(name, AbortSignal.timeout(5_000));
+  t.match(await ask(6), [{ status: 'answered', addresses: ['2001:db8::7'], ttlSeconds: 30 }]);
+  t.match(await ask(4), [{ status: 'abstained', reason: 'ENODATA' }]);
 });
 
 test('a client keeps an answer for its TTL, to the millisecond of its own clock, and asks again after it', async (t) => {

@@ -15,14 +15,16 @@ export type ResolverServer = {
 export type ResolversOptions = {
   readonly servers: readonly ResolverServer[];
   readonly timeoutMs: number;
+  /** Which addresses are asked for: A records, or AAAA. */
+  readonly family?: 4 | 6;
 };
 
 const ADDRESSES_MAX = 64;
 const DNS_PORT = 53;
 
 /** A resolver that does not answer in time, or answers with anything but addresses, abstains with its reason. Never throws. */
-export function createResolvers({ servers, timeoutMs }: ResolversOptions): ResolversPort {
-  const voters = servers.map((server) => ({ name: server.name, ask: createVoter(server, timeoutMs) }));
+export function createResolvers({ servers, timeoutMs, family = 4 }: ResolversOptions): ResolversPort {
+  const voters = servers.map((server) => ({ name: server.name, ask: createVoter(server, timeoutMs, family) }));
   return {
     resolve: (name, signal) => Promise.all(voters.map((voter) => voter.ask(name, signal))),
   };
@@ -32,6 +34,7 @@ export function createResolvers({ servers, timeoutMs }: ResolversOptions): Resol
 export function createVoter(
   server: ResolverServer,
   timeoutMs: number,
+  family: 4 | 6 = 4,
 ): (name: string, signal: AbortSignal) => Promise<ResolverAnswer> {
   const resolver = new Resolver({ timeout: timeoutMs, tries: 1 });
   resolver.setServers([endpoint(server)]);
@@ -44,8 +47,9 @@ export function createVoter(
       const late = () => resolve(abstained(signal.aborted ? 'aborted' : `no answer within ${timeoutMs} ms`));
       deadline.addEventListener('abort', late, { once: true, signal: ended.signal });
     });
-    const asked = resolver.resolve4(name, { ttl: true }).then(
-      (records) => answer(server.name, records) ?? abstained(`${records.length} addresses`),
+    const records = family === 4 ? resolver.resolve4(name, { ttl: true }) : resolver.resolve6(name, { ttl: true });
+    const asked = records.then(
+      (found) => answer(server.name, found) ?? abstained(`${found.length} addresses`),
       (error: NodeJS.ErrnoException) => abstained(error.code ?? error.message),
     );
     const first = await Promise.race([asked, tooLate]);
