@@ -516,6 +516,9 @@ test('what an operator takes back before it has begun is given up by either side
   const both = cancelled(holder({ view: agreed, operator }));
   t.match(both.state, { operator: null, lastSwitchover: { id: 's1' }, endedSwitchovers: ['s2', 's1'] }, 'what waits for its end too: its request may be under way');
   t.same(both.actions, [record('s2'), record('s1')]);
+  const asked = cancelled(asking(holder(), commands.requestSwitchover));
+  t.match(asked.state, { lastSwitchover: { id: 's1' }, endedSwitchovers: ['s1'] }, 'its word was dropped for its age, and its request is still under way');
+  t.same(cancelled(asking(holder(), commands.renew)).actions, [], 'another request');
   const begun = cancelled(givingHolder('holding', { view: agreed, operator }));
   t.match(begun.state, { phase: { kind: 'active' }, operator: null, endedSwitchovers: ['s2', 's1'] });
   t.same(cancelled(givingHolder('demoting', { view: agreed })).state.endedSwitchovers, [], 'past taking back');

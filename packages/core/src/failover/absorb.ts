@@ -64,12 +64,13 @@ export function absorb(draft: Draft, event: ControllerEvent): void {
 /** Nothing of a switchover goes on that is known here: begun, agreed upon, or asked for by a request that may still be under way. */
 function operatorCancelled(draft: Draft): void {
   const { state } = draft;
-  const { operator, phase, view, policy } = state;
+  const { operator, phase, view, policy, request } = state;
   const reason = 'cancelled by an operator';
   state.operator = null;
   const intent = view?.intent ?? null;
   const ids = new Set<string>();
   if (operator?.kind === 'switchover') ids.add(operator.id);
+  if (request?.request.kind === 'requestSwitchover') ids.add(request.request.id);
   if (intent !== null && (intent.from === policy.region || intent.to === policy.region)) ids.add(intent.id);
   // What has begun is given up in its own way, or is past taking back.
   if (phase.kind === 'handing-over') ids.delete(phase.id);

@@ -78,8 +78,8 @@ export function decide(before: ControllerState, event: ControllerEvent, now: Now
   assert(now.monoMs >= before.now.monoMs, 'CLOCK_MONOTONE', () => `${before.now.monoMs} -> ${now.monoMs}`);
   const draft = new Draft(before, now);
   dropAfterSuspend(draft, before.now);
-  forgetOldWord(draft);
   absorb(draft, event);
+  forgetOldWord(draft);
   step(draft);
   drive(draft);
   checkDecision(draft);
@@ -110,6 +110,7 @@ function countSleep(draft: Draft, sleptMs: number): void {
   forgetRounds(state);
 }
 
+/** After the event: a word that waited for a stopped process may be too old when it is taken, and one that is taken back is still known. */
 function forgetOldWord(draft: Draft): void {
   const { operator } = draft.state;
   if (operator !== null && draft.due(addMs(operator.atMs, OPERATOR_WORD_MS))) draft.state.operator = null;

@@ -82,6 +82,11 @@ test('an operator\'s word is acted upon within a minute or not at all', async (t
   const operator = { kind: 'takeover', force: null, atMs: start.monoMs } as const;
   t.equal(decide(contender({ operator }), tick, later(59_999)).state.operator, operator);
   t.equal(decide(contender({ operator }), tick, later(60_000)).state.operator, null);
+  const stopped = decide(contender(), { kind: 'operator-asked', word: operator }, later(60_000));
+  t.equal(stopped.state.operator, null, 'it waited for a process that was stopped');
+  const asked = { kind: 'switchover', id: 's1', to: r2, atMs: start.monoMs } as const;
+  const cancelled = decide(holder({ operator: asked }), { kind: 'operator-cancelled' }, later(60_000));
+  t.same(cancelled.state.endedSwitchovers, ['s1'], 'what is taken back when it is too old has ended all the same: its request may have left');
   t.equal(decide(contender({ operator: { ...operator, atMs: monoMs(START_MS - 59_700) }, viewMs: start.monoMs }), tick, start).wakeMs, START_MS + 300);
 });
 
