@@ -441,18 +441,18 @@ test('a database that is down and would come up as a primary: its store says whe
   t.same(overdue.phase, promoting(null), 'it may have served, or not: neither handed back, nor given up and taken again without the token');
 });
 
-test('a standby has served when its log or its timeline says so, and is not handed back then', async (t) => {
+test('a standby has served when its log says so, and is not handed back then', async (t) => {
   const handed = { ...taken, handover: { id: 's2', from: r1, to: r2, token } };
   const restarted = (database: DatabaseObservation, view: LeaseView = handed): Phase =>
     settle(contender({ phase: { kind: 'starting' }, view, grant: promotingContender().grant, database })).phase;
-  const next = token.timeline + 1;
+  const promoted = { timeline: token.timeline + 1, epoch: 6 };
   t.same(restarted(standby), promoting(true), 'nothing was promoted under the grant');
-  t.same(restarted({ ...standby, timeline: next }), promoting(true), 'a history of its own, and not of this grant');
-  t.same(restarted({ ...standby, timeline: next, epoch: 6, recordedEpoch: 6 }), promoting(false), 'promoted under the grant, and restarted as a standby since');
-  t.same(restarted({ ...standby, timeline: next, epoch: 6, recordedEpoch: 6 }, { ...taken, handover: null }), promoting(true), 'no hand-over: there is nobody to hand it back to');
-  const stopped: DatabaseObservation = { ...down, shape: 'standby', epoch: 6 };
-  t.same(restarted({ ...stopped, timeline: token.timeline }), promoting(true), 'tried under the grant: a promotion would have begun a timeline');
-  t.same(restarted({ ...stopped, timeline: next }), promoting(null), 'one did, under this grant or before');
-  t.same(restarted({ ...stopped, timeline: null }), promoting(null), 'its directory does not say');
-  t.same(restarted({ ...stopped, role: 'starting', timeline: null }), promoting(null), 'it will say');
+  t.same(restarted({ ...standby, ...promoted }), promoting(true), 'a history of its own, and not of this grant');
+  t.same(restarted({ ...standby, ...promoted, recordedEpoch: 6 }), promoting(false), 'promoted under the grant, and restarted as a standby since');
+  t.same(restarted({ ...standby, epoch: 6, recordedEpoch: 6 }), promoting(false), 'the giver, given back its own: it served on the timeline of the token');
+  t.same(restarted({ ...standby, ...promoted, recordedEpoch: 6 }, { ...taken, handover: null }), promoting(true), 'no hand-over: there is nobody to hand it back to');
+  const stopped: DatabaseObservation = { ...down, shape: 'standby', epoch: 5 };
+  t.same(restarted(stopped), promoting(true), 'nothing was tried under the grant');
+  t.same(restarted({ ...stopped, epoch: 6 }), promoting(null), 'something was, and what came of it is not known');
+  t.same(restarted({ ...stopped, role: 'starting' }), promoting(null), 'it will say');
 });

@@ -214,14 +214,14 @@ function isReturnable(draft: Draft): boolean | null {
 
 /**
  * A standby may have served all the same: a promotion that is recorded under this epoch was completed, and somebody, or a start that ended
- * late, has made a standby of its server since. Down, its timeline says where no promotion has begun one; where one has, only the start
- * says under which epoch.
+ * late, has made a standby of its server since. Down, its store says that nothing was tried under this epoch; where something was, only
+ * the start says what came of it.
  */
-function isUntouched({ state }: Draft, { recordedEpoch, role, timeline }: DatabaseObservation): boolean | null {
+function isUntouched({ state }: Draft, { recordedEpoch, role, epoch }: DatabaseObservation): boolean | null {
   const { view } = state;
   if (view?.handover?.to !== state.policy.region) return true;
   if (recordedEpoch !== null) return recordedEpoch < view.epoch;
-  return role === 'down' && timeline !== null && timeline <= view.handover.token.timeline ? true : null;
+  return role === 'down' && epoch < view.epoch ? true : null;
 }
 
 /**
