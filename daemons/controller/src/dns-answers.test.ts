@@ -2,26 +2,31 @@
 
 import { test } from 'tap';
 import type { ResolverAnswer } from '@continuum/ports';
-import { familyOf, leadsTo } from './dns-answers.ts';
+import { familyOf, leadsTo, regionsOf } from './dns-answers.ts';
 
-const GATEWAYS = { r1: '192.0.2.1', r2: '192.0.2.2' };
+const ADDRESSES = { r1: ['192.0.2.1', '192.0.2.9'], r2: ['192.0.2.2'] };
 
 function answered(...addresses: string[]): ResolverAnswer {
   return { resolver: '8.8.8.8', status: 'answered', addresses, ttlSeconds: 5 };
 }
 
-test('a name leads to a region when its gateway is answered and no other region\'s', async (t) => {
-  t.ok(leadsTo('r1', answered('192.0.2.1'), GATEWAYS));
-  t.ok(leadsTo('r1', answered('192.0.2.9', '192.0.2.1'), GATEWAYS), 'a further address that is published for it');
-  t.notOk(leadsTo('r1', answered('192.0.2.2'), GATEWAYS));
-  t.notOk(leadsTo('r1', answered('192.0.2.1', '192.0.2.2'), GATEWAYS), 'both: a client may go to either');
-  t.notOk(leadsTo('r1', answered('192.0.2.9'), GATEWAYS), 'an address of nobody');
-  t.notOk(leadsTo('r1', { resolver: '8.8.8.8', status: 'abstained', reason: 'SERVFAIL' }, GATEWAYS));
+test('a name leads to a region when addresses of it are answered and no others', async (t) => {
+  t.ok(leadsTo('r1', answered('192.0.2.1'), ADDRESSES));
+  t.ok(leadsTo('r1', answered('192.0.2.9', '192.0.2.1'), ADDRESSES), 'all of its addresses');
+  t.notOk(leadsTo('r1', answered('192.0.2.2'), ADDRESSES));
+  t.notOk(leadsTo('r1', answered('192.0.2.1', '192.0.2.2'), ADDRESSES), 'both: a client may go to either');
+  t.notOk(leadsTo('r1', answered('192.0.2.1', '203.0.113.9'), ADDRESSES), 'an address of nobody beside its own');
+  t.notOk(leadsTo('r1', answered(), ADDRESSES));
+  t.notOk(leadsTo('r1', { resolver: '8.8.8.8', status: 'abstained', reason: 'SERVFAIL' }, ADDRESSES));
+  t.same(regionsOf(['192.0.2.2', '203.0.113.9', '192.0.2.9'], ADDRESSES), ['r2', null, 'r1']);
 });
 
 test('an IPv6 address is the same in whatever way it is written', async (t) => {
-  const gateways = { r1: '2001:DB8:0:0::1', r2: '2001:db8::2' };
-  t.ok(leadsTo('r1', answered('2001:db8::1'), gateways));
-  t.notOk(leadsTo('r2', answered('2001:db8::1'), gateways));
-  t.same([familyOf(gateways.r1), familyOf('192.0.2.1')], [6, 4]);
+  const addresses = { r1: ['2001:DB8:0:0::1'], r2: ['2001:db8::2'] };
+  t.ok(leadsTo('r1', answered('2001:db8::1'), addresses));
+  t.notOk(leadsTo('r2', answered('2001:db8::1'), addresses));
+});
+
+test('a name is asked for by A as soon as one address is IPv4', async (t) => {
+  t.same([familyOf(['2001:db8::1', '2001:db8::2']), familyOf(['192.0.2.1']), familyOf(['2001:db8::1', '192.0.2.1'])], [6, 4, 4]);
 });

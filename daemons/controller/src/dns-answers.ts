@@ -1,24 +1,34 @@
-// What a resolver's answer says of the regions: whose gateway a client is led to.
+// What a resolver's answer says of the regions: whose addresses a client is led to.
 
 import { isIPv6 } from 'node:net';
 import { formatIpAddress, parseIpAddress } from '@continuum/core';
 import type { ResolverAnswer } from '@continuum/ports';
 
-/** The answer has the region's gateway and that of no other; further addresses of the same region are the publisher's to know. */
-export function leadsTo(region: string, answer: ResolverAnswer, gateways: Readonly<Record<string, string>>): boolean {
-  if (answer.status !== 'answered') return false;
-  const addresses = answer.addresses.map(written);
-  const named = Object.entries(gateways).flatMap(([name, address]) => (addresses.includes(written(address)) ? [name] : []));
-  return named.length === 1 && named[0] === region;
+/** Of each region, by its name: what DNS answers while it is active. */
+export type RegionAddresses = Readonly<Record<string, readonly string[]>>;
+
+/** Addresses of this region were answered, and nothing else. */
+export function leadsTo(region: string, answer: ResolverAnswer, addresses: RegionAddresses): boolean {
+  return answer.status === 'answered' && isOnly(region, regionsOf(answer.addresses, addresses));
+}
+
+/** Whose addresses these are, in their order; null for an address of no region. */
+export function regionsOf(answered: readonly string[], addresses: RegionAddresses): readonly (string | null)[] {
+  const regionOf = new Map(Object.entries(addresses).flatMap(([region, own]) => own.map((address) => [written(address), region])));
+  return answered.map((address) => regionOf.get(written(address)) ?? null);
+}
+
+export function isOnly(region: string, regions: readonly (string | null)[]): boolean {
+  return regions.length > 0 && regions.every((one) => one === region);
+}
+
+/** Whether a name with these addresses is asked for by A or, when none of them is IPv4, by AAAA. */
+export function familyOf(addresses: readonly string[]): 4 | 6 {
+  return addresses.every((address) => isIPv6(address)) ? 6 : 4;
 }
 
 /** One text for one address: IPv6 can be written in several ways. */
-export function written(address: string): string {
+function written(address: string): string {
   const parsed = parseIpAddress(address);
   return parsed === null ? address : formatIpAddress(parsed);
-}
-
-/** Whether a gateway at this address is asked for by A or by AAAA. */
-export function familyOf(address: string): 4 | 6 {
-  return isIPv6(address) ? 6 : 4;
 }

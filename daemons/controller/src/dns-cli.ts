@@ -7,9 +7,10 @@ import { pdnsVersion, PDNS_VERSIONS, renderPlacement, renderText } from '@contin
 import type { Rendered } from '@continuum/core';
 import type { ResolverAnswer } from '@continuum/ports';
 import { parseNames } from '@continuum/wire/dns-spec';
-import { formatProblems, timingsOf } from '@continuum/wire/spec';
+import { addressesOf, formatProblems, timingsOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
-import { familyOf, written } from './dns-answers.ts';
+import { familyOf, isOnly, regionsOf } from './dns-answers.ts';
+import type { RegionAddresses } from './dns-answers.ts';
 
 export type Outcome = { readonly exitCode: 0 | 1 | 2; readonly text: string; readonly value: unknown };
 
@@ -72,12 +73,11 @@ export type Row = {
 /** What each resolver says from here, beside who holds the lease (null: nobody, undefined: not known). */
 export async function checkNames(config: ContinuumConfig, holder: string | null | undefined): Promise<Outcome> {
   const { dns, regions } = config.spec;
-  const family = regions.every(({ gateway }) => familyOf(gateway.address) === 6) ? 6 : 4;
-  const resolvers = createResolvers({ servers: dns.resolvers, timeoutMs: CHECK_TIMEOUT_MS, family });
+  const addresses: RegionAddresses = Object.fromEntries(regions.map((one) => [one.name, addressesOf(one)]));
+  const resolvers = createResolvers({ servers: dns.resolvers, timeoutMs: CHECK_TIMEOUT_MS, family: familyOf(Object.values(addresses).flat()) });
   const answers = await resolvers.resolve(dns.name, AbortSignal.timeout(CHECK_TIMEOUT_MS + 1_000));
   const published = timingsOf(config).dnsTtlSeconds;
-  const byAddress = new Map(regions.map(({ name, gateway }) => [written(gateway.address), name]));
-  const rows = answers.map((answer) => judge(answer, byAddress, holder, published));
+  const rows = answers.map((answer) => judge(answer, addresses, holder, published));
   const matching = rows.every(({ verdict }) => verdict === 'match');
   const lease = holder === undefined ? 'not known (name the controller with --config and let it run)' : (holder ?? 'nobody');
   const lines = rows.map((row) => `${row.resolver.padEnd(16)} ${row.verdict.padEnd(10)} ${row.detail}`);
@@ -88,16 +88,15 @@ export async function checkNames(config: ContinuumConfig, holder: string | null 
   };
 }
 
-/** `byAddress`: regions by the address of their gateway, as `written` writes it. */
-export function judge(answer: ResolverAnswer, byAddress: ReadonlyMap<string, string>, holder: string | null | undefined, publishedTtlSeconds: number): Row {
+export function judge(answer: ResolverAnswer, addresses: RegionAddresses, holder: string | null | undefined, publishedTtlSeconds: number): Row {
   const { resolver } = answer;
   if (answer.status === 'abstained') return { resolver, verdict: 'no-answer', regions: [], addresses: [], ageSeconds: null, detail: answer.reason };
-  const regions = answer.addresses.map((one) => byAddress.get(written(one)) ?? '?');
+  const regions = regionsOf(answer.addresses, addresses);
   const ageSeconds = Math.max(0, publishedTtlSeconds - answer.ttlSeconds);
-  const named = regions.map((region, index) => `${region} (${answer.addresses[index]})`).join(', ');
+  const named = regions.map((region, index) => `${region ?? '?'} (${answer.addresses[index]})`).join(', ');
   const above = answer.ttlSeconds > publishedTtlSeconds ? `, TTL ${answer.ttlSeconds} s is above the ${publishedTtlSeconds} s that are published` : '';
-  const verdict = holder === undefined ? 'unjudged' : holder !== null && regions.length === 1 && regions[0] === holder && above === '' ? 'match' : 'differs';
-  return { resolver, verdict, regions, addresses: answer.addresses, ageSeconds, detail: `${named}, ${ageSeconds} s old${above}` };
+  const verdict = holder === undefined ? 'unjudged' : holder !== null && isOnly(holder, regions) && above === '' ? 'match' : 'differs';
+  return { resolver, verdict, regions: regions.map((one) => one ?? '?'), addresses: answer.addresses, ageSeconds, detail: `${named}, ${ageSeconds} s old${above}` };
 }
 
 function shown({ rrsets, lua, notes, explain: words }: Rendered, explain: boolean): object {

@@ -7,6 +7,7 @@ import type { DatabasePort, Failure, QuorumPort, RegisterPort, ResolversPort, Re
 import type { Clock } from '@continuum/runtime';
 import { setTimeout as delay } from 'node:timers/promises';
 import { leadsTo } from './dns-answers.ts';
+import type { RegionAddresses } from './dns-answers.ts';
 
 /** Between two looks at the requests in flight; two empty looks in a row mean drained. */
 const DRAIN_POLL_MS = 10;
@@ -21,8 +22,7 @@ export type Effects = {
 export type EffectOptions = {
   readonly region: RegionId;
   readonly databases: Readonly<Record<string, { host: string; port: number }>>;
-  /** The address of each region's gateway, as DNS answers it. */
-  readonly gateways: Readonly<Record<string, string>>;
+  readonly addresses: RegionAddresses;
   readonly dnsName: string;
   readonly register: RegisterPort;
   readonly database: DatabasePort;
@@ -86,7 +86,7 @@ export function createEffects(options: EffectOptions): Effects {
     const deadline = within(DNS_CONFIRM_MS);
     while (!deadline.aborted) {
       const answers = await options.resolvers.resolve(options.dnsName, deadline);
-      const here = answers.filter((one) => leadsTo(options.region, one, options.gateways));
+      const here = answers.filter((one) => leadsTo(options.region, one, options.addresses));
       if (here.length * 2 > answers.length) {
         return options.record('dns-confirmed', { epoch, afterMs: elapsed(startedMs), answers });
       }

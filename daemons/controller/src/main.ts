@@ -18,7 +18,7 @@ import type { LagLink } from '@continuum/adapters/lag-link/lag-link';
 import { LockedError, logLines, openAudit, readStateFile, startLoop, StateFileError, systemClock, takeLock, writeStateFile } from '@continuum/runtime';
 import type { AuditEntry, Loop } from '@continuum/runtime';
 import type { ContinuumConfig } from '@continuum/wire/spec';
-import { formatProblems, parseConfig } from '@continuum/wire/spec';
+import { addressesOf, formatProblems, parseConfig } from '@continuum/wire/spec';
 import { z } from 'zod';
 import { createApi } from './api.ts';
 import { auditFile } from './verify-events.ts';
@@ -87,7 +87,7 @@ async function main(): Promise<void> {
   const effects = createEffects({
     region: policy.region,
     databases: Object.fromEntries(config.spec.regions.map((one) => [one.name, one.database])),
-    gateways: Object.fromEntries(config.spec.regions.map((one) => [one.name, one.gateway.address])),
+    addresses: Object.fromEntries(config.spec.regions.map((one) => [one.name, addressesOf(one)])),
     dnsName: config.spec.dns.name,
     ...ports,
     onVotes: metrics.voted,

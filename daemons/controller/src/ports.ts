@@ -17,7 +17,7 @@ import { createWitnessRegister } from '@continuum/adapters/witness-http/index';
 import type { DatabasePort, Failure, QuorumPort, RegisterPort, ResolversPort, TrafficPort } from '@continuum/ports';
 import { vendorOf } from '@continuum/wire/attestation-spec';
 import { readStateFile, StateFileError, writeStateFile } from '@continuum/runtime';
-import { leaseOf } from '@continuum/wire/spec';
+import { addressesOf, leaseOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 import { z } from 'zod';
 import { familyOf } from './dns-answers.ts';
@@ -63,7 +63,7 @@ export async function openPorts(config: ContinuumConfig, log: Logger, tell: Pick
     routeFile: local.gateway.routeFile,
     admin: local.gateway.admin,
   });
-  const resolvers = createResolvers({ servers: spec.dns.resolvers, timeoutMs: RESOLVER_TIMEOUT_MS, family: familyOf(at.gateway.address) });
+  const resolvers = createResolvers({ servers: spec.dns.resolvers, timeoutMs: RESOLVER_TIMEOUT_MS, family: familyOf(addressesOf(at)) });
   const quorum = await openQuorum(config, tell.strayed);
   return {
     register,

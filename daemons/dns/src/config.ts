@@ -33,8 +33,6 @@ const published = {
   /** What was published last is kept here, so that a restart neither repeats nor forgets anything. */
   stateDir: absolutePath('a folder of this daemon'),
   compareIntervalMs: count(100, 3_600_000, 30_000),
-  /** Where clients reach a region, when it is not what the specification names: IPv6 beside IPv4, or a balancer before the gateway. */
-  regionAddresses: z.record(name, z.array(address).min(1, 'name at least one address').max(16, 'name at most 16 addresses')).default({}),
 };
 
 const publish = z.discriminatedUnion(

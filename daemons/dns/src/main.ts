@@ -106,10 +106,10 @@ async function startBeacon({ config, log, registry, watches }: Daemon, serves: B
 }
 
 function startPublisher({ config, log, registry, watches, openKey }: Daemon, publish: PublishConfig): Publishing {
-  const { specFile, stateDir, regionAddresses, compareIntervalMs } = publish;
+  const { specFile, stateDir, compareIntervalMs } = publish;
   const text = readGiven('publish.specFile', specFile);
   const metrics = createPublishMetrics(registry);
-  const first = readSpec(text, regionAddresses, metrics.rendered);
+  const first = readSpec(text, metrics.rendered);
   if (!first.ok) return fail(EXIT_CONFIG, 'CTM_SPEC_INVALID', `publish.specFile ${specFile}: ${describe(first.problems)}`);
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
@@ -118,7 +118,7 @@ function startPublisher({ config, log, registry, watches, openKey }: Daemon, pub
   }
   const memory = openPublishMemory(stateDir, (problem) => log.error({ event: 'dns-memory-lost' }, `${problem}: what is on the servers decides`));
   const targets = openTargets(publish, { who: config.region, memory, secret: (field, file) => openKey(field, () => readSecret(field, file), Object.is), nowMs: () => systemClock.now().monoMs });
-  const publishing = startPublishing({ targets, specFile, regionAddresses, compareIntervalMs, log, metrics, random: Math.random }, first.spec, text);
+  const publishing = startPublishing({ targets, specFile, compareIntervalMs, log, metrics, random: Math.random }, first.spec, text);
   log.info({ publisher: publish.publisher, targets: targets.map((one) => one.name), spec: first.spec.name }, 'publishing');
   const [authority] = publish.publisher === 'powerdns' ? publish.servers.map((one) => one.authority) : publish.manager.authorities;
   const ending = new AbortController();

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { renderPlacement } from '@continuum/core';
-import type { DnsProblem, Mark, Note, PdnsVersion, PlacementInput, Rrset } from '@continuum/core';
+import type { DnsProblem, Mark, Note, PdnsVersion, Rrset } from '@continuum/core';
 import { parseNames } from '@continuum/wire/dns-spec';
 
 export type SpecProblem = { readonly path: string; readonly value: string; readonly fix: string };
@@ -32,7 +32,6 @@ export type NamesSpec = {
 };
 
 export type ReadSpec = { readonly ok: true; readonly spec: NamesSpec } | { readonly ok: false; readonly problems: readonly SpecProblem[] };
-export type RegionAddresses = Readonly<Record<string, readonly string[]>>;
 
 const FOLLOW_MS = 1_000;
 const DIGEST_LENGTH = 22;
@@ -40,19 +39,10 @@ const DIGEST_LENGTH = 22;
 const NEWEST: PdnsVersion = '5.1';
 
 /** Every problem of the text that no version of PowerDNS would mend. */
-export function readSpec(text: string, regionAddresses: RegionAddresses, onRendered: (seconds: number) => void): ReadSpec {
+export function readSpec(text: string, onRendered: (seconds: number) => void): ReadSpec {
   const parsed = parseNames(text, NEWEST);
   if (!parsed.ok) return { ok: false, problems: parsed.problems };
-  const { name, generation } = parsed;
-  const named = new Set(parsed.input.regions.map(({ region }) => region));
-  const unknown = Object.keys(regionAddresses).filter((region) => !named.has(region));
-  if (unknown.length > 0) {
-    return { ok: false, problems: unknown.map((region) => ({ path: `publish.regionAddresses.${region}`, value: region, fix: `use a region of the specification: ${[...named].join(', ')}` })) };
-  }
-  const input: PlacementInput = {
-    ...parsed.input,
-    regions: parsed.input.regions.map((one) => ({ ...one, addresses: (Object.hasOwn(regionAddresses, one.region) ? regionAddresses[one.region] : undefined) ?? one.addresses })),
-  };
+  const { name, generation, input } = parsed;
   const made = renderPlacement(input);
   if (!made.ok) return { ok: false, problems: made.problems.map(({ field, value, fix }) => ({ path: field, value, fix })) };
   const ofRegion = (region: string): readonly string[] => input.regions.find((one) => one.region === region)?.addresses ?? [];

@@ -5,13 +5,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { PublishMetrics } from './publish-metrics.ts';
 import { followSpec, readSpec } from './publish-spec.ts';
-import type { NamesSpec, RegionAddresses, SpecProblem } from './publish-spec.ts';
+import type { NamesSpec, SpecProblem } from './publish-spec.ts';
 import type { Look, Target } from './publish-target.ts';
 
 export type PublishingOptions = {
   readonly targets: readonly Target[];
   readonly specFile: string;
-  readonly regionAddresses: RegionAddresses;
   readonly compareIntervalMs: number;
   readonly log: Logger;
   readonly metrics: PublishMetrics;
@@ -38,7 +37,7 @@ export function startPublishing(options: PublishingOptions, first: NamesSpec, fi
   metrics.specInForce(spec.generation, true);
 
   const onText = (text: string): void => {
-    const read = readSpec(text, options.regionAddresses, metrics.rendered);
+    const read = readSpec(text, metrics.rendered);
     metrics.specInForce(read.ok ? read.spec.generation : spec.generation, read.ok);
     if (!read.ok) {
       log.error({ event: 'dns-spec-refused', problems: read.problems }, `the changed specification cannot be used: ${describe(read.problems)}; the one before stays in force`);

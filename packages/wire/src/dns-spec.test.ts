@@ -111,5 +111,7 @@ local:
     generation: 0,
     input: { placement: 'active-hotstandby', version: '5.0', zone: 'example.net', names: ['counter.example.net'], ttlSeconds: 5, lease: { name: 'counter', port: 80 } },
   });
+  const several = controller(80).replace('gateway: { address: 192.0.2.2', 'addresses: [198.51.100.2, "2001:db8::2"]\n      gateway: { address: 192.0.2.2');
+  t.match(parseNames(several, '5.0'), { ok: true, input: { regions: [{ region: 'r1', addresses: ['192.0.2.1'] }, { region: 'r2', addresses: ['198.51.100.2', '2001:db8::2'] }] } });
   t.match(problems(controller(81)), [{ path: 'spec.regions[1].gateway.port', value: '81', fix: /same port/, line: 13 }]);
 });

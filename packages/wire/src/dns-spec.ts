@@ -4,7 +4,7 @@
 import type { PdnsVersion, PlacementInput } from '@continuum/core';
 import { z } from 'zod';
 import { parseConfigFile, problemAt } from './config-file.ts';
-import { API_VERSION, generation, leaseOf, parseConfig, timingsOf } from './spec.ts';
+import { addressesOf, API_VERSION, generation, leaseOf, parseConfig, timingsOf } from './spec.ts';
 import type { ConfigProblem } from './spec.ts';
 
 const atMost = (characters: number) => z.string().max(characters, `use at most ${characters} characters`);
@@ -92,7 +92,7 @@ function fromController(text: string, version: PdnsVersion): ParsedNames {
       zone: dns.name.slice(dns.name.indexOf('.') + 1),
       names: [dns.name],
       ttlSeconds: timingsOf(config).dnsTtlSeconds,
-      regions: regions.map(({ name, gateway }) => ({ region: name, addresses: [gateway.address] })),
+      regions: regions.map((one) => ({ region: one.name, addresses: addressesOf(one) })),
       lease: { name: leaseOf(config), port },
     },
   };

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
-import { checkTimings, deriveTimings, regionId, RTO_MS_MAX, RTO_MS_MIN } from '@continuum/core';
+import { checkTimings, deriveTimings, formatIpAddress, parseIpAddress, regionId, RTO_MS_MAX, RTO_MS_MIN } from '@continuum/core';
 import type { Policy, Timings } from '@continuum/core';
 import { z } from 'zod';
 import { attestation, attestationProblems, fallbackOf } from './attestation-spec.ts';
@@ -52,6 +52,11 @@ const region = z.strictObject({
   name,
   gateway: z.strictObject({ address: place, port }),
   database: z.strictObject({ host, port }),
+  /**
+   * What the name answers while this region is active, when it is not the gateway's address alone: IPv6 beside IPv4, a balancer before
+   * the gateway. Each is probed at the gateway's port.
+   */
+  addresses: z.array(place).min(1, 'give at least one address, or leave it out for the gateway’s own').max(16, 'give at most 16 addresses').optional(),
 });
 
 const resolver = z.strictObject({
@@ -180,6 +185,11 @@ export function leaseOf({ spec: given, metadata }: ContinuumConfig): string {
   return given.witness?.lease ?? given.dnsRegister?.lease ?? metadata.name;
 }
 
+/** What the name answers while this region is active. */
+export function addressesOf({ gateway, addresses }: { readonly gateway: { readonly address: string }; readonly addresses?: readonly string[] | undefined }): readonly string[] {
+  return addresses ?? [gateway.address];
+}
+
 /** The timings of a configuration: derived from the objective, each replaced by the one set by hand. */
 export function timingsOf(config: ContinuumConfig): Timings {
   return deriveFrom(config.spec.objective.rto, config.spec.timings);
@@ -234,6 +244,7 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
       add(['spec', 'regions', 1, part], shown(['spec', 'regions', 1, part], raw), `give each region a ${part} of its own`);
     }
   }
+  problems.push(...addressChecks(raw, lineOf));
   const own = readable(name, raw, ['local', 'region']);
   const keyId = readable(z.string(), raw, ['local', 'witness', 'keyId']);
   if (own !== null && names !== null && !names.includes(own)) add(['local', 'region'], own, `use one of ${names.join(', ')}`);
@@ -265,6 +276,23 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
     problems.push({ path, value, fix: problem.problem, line: lineOf(path.split('.')) });
   }
   return problems;
+}
+
+/** An address leads to one region, or nobody could tell from an answer which one it is. */
+function addressChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
+  const given = z.looseObject({ gateway: z.looseObject({ address: place }), addresses: z.array(place).optional() });
+  const seen = new Map<string, number>();
+  return (readable(z.array(given), raw, ['spec', 'regions']) ?? []).flatMap((one, at) =>
+    addressesOf(one).flatMap((address, index) => {
+      const parsed = parseIpAddress(address);
+      const text = parsed === null ? address : formatIpAddress(parsed);
+      const before = seen.get(text);
+      seen.set(text, at);
+      if (before === undefined || one.addresses === undefined) return [];
+      const path = ['spec', 'regions', at, 'addresses', index];
+      return [{ path: dotted(path), value: address, fix: before === at ? 'leave it out: it is there already' : 'use another one: it leads to the other region', line: lineOf(path) }];
+    }),
+  );
 }
 
 /** Exactly one register: its sections are there, the other one's are not. */
