@@ -1,9 +1,11 @@
 // Two controllers at rest, as the tests of the decisions change them one fact at a time: r1 serves under epoch 5, r2 is
 // its standby and has all. At rest means that a tick asks for nothing, so whatever a test sees was caused by its change.
 
-import { Draft } from '../src/failover/draft.ts';
+import { absorb } from '../src/failover/absorb.ts';
 import { initialState } from '../src/failover/decide.ts';
-import type { Action, ControllerState, Phase, Policy } from '../src/failover/state.ts';
+import { Draft } from '../src/failover/draft.ts';
+import { drive } from '../src/failover/drive.ts';
+import type { Action, ControllerEvent, ControllerState, Phase, Policy, RegisterRequest } from '../src/failover/state.ts';
 import type { DemotionToken, LeaseView } from '../src/lease/types.ts';
 import { deriveTimings } from '../src/policy.ts';
 import { memberLimits } from '../src/failover/facts.ts';
@@ -85,6 +87,18 @@ export const released: LeaseView = { ...held, revision: 11, holder: null, remain
 
 /** r2 was granted the next epoch. */
 export const taken: LeaseView = { ...held, revision: 11, epoch: epoch(6), holder: r2, instance: 'b', inSync: [r2] };
+
+/** Its time has run out, and nobody has taken it yet. */
+export const expired: LeaseView = { ...held, remainingMs: 0 };
+
+/** From r1 to r2, with the token of its demotion. */
+export const handover = { id: 's1', from: r1, to: r2, token };
+export const promoting: Extract<Phase, { kind: 'promoting' }> = { kind: 'promoting', sinceMs: start.monoMs, returnable: true };
+
+/** What says whose request it is: r1's, and r2's. */
+export const mine = { region: r1, seq: 21, instance: 'a' } as const;
+export const theirs = { region: r2, seq: 21, instance: 'b' } as const;
+export const three: Policy = { ...policy, regions: [r1, r2, r3] };
 
 /** What is believed after the same was seen often enough. */
 export function steadily(observation: DatabaseObservation): MemberEvidence {
@@ -187,4 +201,23 @@ export function only<K extends Action['kind']>(actions: readonly Action[], kind:
 /** The names of what was recorded, in order. */
 export function records(actions: readonly Action[]): string[] {
   return only(actions, 'record').map((action) => action.event);
+}
+
+/** Takes the event `ms` after the start. */
+export function take(state: ControllerState, event: ControllerEvent, ms = 0): Draft {
+  const draft = draftOf(state, ms);
+  absorb(draft, event);
+  return draft;
+}
+
+/** What is asked for `ms` after the start. */
+export function ask(state: ControllerState, ms = 0) {
+  const draft = draftOf(state, ms);
+  drive(draft);
+  return { actions: draft.actions, state: draft.state, wakeMs: draft.wakeMs };
+}
+
+/** What the register is asked for. */
+export function command(state: ControllerState, ms = 0): RegisterRequest | null {
+  return only(ask(state, ms).actions, 'register')[0]?.request ?? null;
 }
