@@ -23,6 +23,8 @@ const ENTRIES = '.cache/mutation';
 const FIRST_FAILURE = 'first-failure.ts';
 const ROOT_ROOM = 'root';
 const SHORT_BYTES = 5_000;
+/** A test is named after a file, or after a part of one: `drive-database.test.ts` after `drive.ts`. */
+const NAMED_AFTER = [/\.test\.ts$/, /-[a-z]+\.test\.ts$/];
 /**
  * Whether anything failed is all that is asked: no smallest counterexample is looked for, and the process ends with the
  * first line that says so. The runner would end it too, but only hears of a failure when its whole test is done. What is
@@ -81,8 +83,8 @@ function sharedHash() {
 function writeEntry(room, shared) {
   const folder = join(SOURCE, folderOf(room));
   const tests = (room === ROOT_ROOM ? readdirSync(folder).toSorted() : filesUnder(folder)).filter((file) => file.endsWith('.test.ts'));
-  // What stands beside the code it tests is quick and exact; rules about the whole room are asked last.
-  const beside = (/** @type {string} */ file) => existsSync(join(folder, file.replace(/\.test\.ts$/, '.ts')));
+  // What is named after the code that it tests is quick and exact; rules about the whole room are asked last.
+  const beside = (/** @type {string} */ file) => NAMED_AFTER.some((ending) => ending.test(file) && existsSync(join(folder, file.replace(ending, '.ts'))));
   const lines = [...tests.filter(beside), ...tests.filter((file) => !beside(file))].map((file) => {
     const hash = createHash('sha256').update(readFileSync(join(folder, file))).digest('hex');
     return `import '${join('../../src', folderOf(room), file)}'; // ${hash}`;
