@@ -1,7 +1,7 @@
 // The gate directive that was given last, and whether every connected gate has it in force.
 
-import type { Action, ControllerEvent, GateMode, GateObservation, MonoMs } from '@continuum/core';
-import { monoMs } from '@continuum/core';
+import type { Action, ControllerEvent, GivenDirective, MonoMs } from '@continuum/core';
+import { gateObservation, monoMs } from '@continuum/core';
 import type { GateLink } from '@continuum/adapters/gate-link/gate-link';
 
 export type GateEffect = {
@@ -14,15 +14,11 @@ export type GateEffect = {
   readonly observed: () => ControllerEvent;
 };
 
+const UNHEARD = { connected: false, held: 0, applied: 0 };
+
 export function createGateEffect(): GateEffect {
-  let last: { readonly version: number; readonly mode: GateMode; readonly epoch: number } | null = null;
+  let last: GivenDirective | null = null;
   let link: Pick<GateLink, 'set' | 'observed'> | null = null;
-  const observe = (): GateObservation => {
-    const seen = link?.observed() ?? { connected: false, held: 0, applied: 0, epoch: 0 };
-    // An earlier directive that is still in force says nothing about the one that was given since.
-    const inForce = last !== null && seen.applied === last.version ? last : null;
-    return { connected: seen.connected, held: seen.held, mode: inForce?.mode ?? null, epoch: inForce?.epoch ?? 0 };
-  };
   return {
     use: (opened) => {
       link = opened;
@@ -37,7 +33,7 @@ export function createGateEffect(): GateEffect {
     observed: () => ({
       kind: 'gate-observed',
       get observation() {
-        return observe();
+        return gateObservation(last, link?.observed() ?? UNHEARD);
       },
     }),
   };

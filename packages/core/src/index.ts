@@ -20,5 +20,7 @@ export * from './failover/state.ts';
 export * from './failover/decide.ts';
 export { darknessWindowMs, deriveFallback, fallbackProblem } from './failover/fallback.ts';
 export { Draft } from './failover/draft.ts';
+export { gateObservation } from './failover/gate-observation.ts';
+export type { GateWord, GivenDirective } from './failover/gate-observation.ts';
 export { takeoverConditions, targetConditions } from './failover/conditions.ts';
 export * from './invariants.ts';

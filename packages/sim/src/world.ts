@@ -179,9 +179,7 @@ export class World {
     const { generation } = database.process;
     this.sim.after(database.times.startMs, () =>
       database.process.deliver(() => {
-        if (database.role !== 'starting') return;
-        if (database.shape === 'primary') database.runAsPrimary();
-        else database.runAsStandby(database.source);
+        if (database.role === 'starting') database.runAsShaped();
       }, generation),
     );
   }

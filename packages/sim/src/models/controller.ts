@@ -1,7 +1,8 @@
 // One region's controller: the shell around the real `decide`. It feeds events one at a time and carries actions out in
 // order, as the daemon does; it can die between any two actions, and knows after a restart only what was durable.
 
-import type { Action, ControllerEvent, ControllerState, DatabaseAction, GateDirective, GateObservation, Now, Policy, Weights } from '@continuum/core';
+import type { Action, ControllerEvent, ControllerState, DatabaseAction, GateDirective, GateObservation, GateWord, Now, Policy, Weights } from '@continuum/core';
+import { gateObservation } from '@continuum/core';
 import type { CoreVersion } from '../core-version.ts';
 import type { Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
@@ -18,10 +19,7 @@ import type { Witness, WitnessAnswer } from './witness.ts';
 const GATE_SILENT_MS = 5_000;
 const DRAIN_POLL_MS = 50;
 
-/** What the gate link knows of the gate: what it last said, and the version that it said is in force. */
-type GateHeard = { readonly connected: boolean; readonly held: number; readonly applied: number };
-
-const UNHEARD: GateHeard = { connected: false, held: 0, applied: 0 };
+const UNHEARD: GateWord = { connected: false, held: 0, applied: 0 };
 
 export type ControllerHooks = {
   readonly decided: (controller: Controller, event: ControllerEvent, before: ControllerState, actions: readonly Action[]) => void;
@@ -80,7 +78,7 @@ export class Controller {
   #directive: GateDirective | null = null;
   #directiveSet: Now;
   #version = 0;
-  #heard: GateHeard | null = null;
+  #heard: GateWord | null = null;
   #lastAskMono = Number.NEGATIVE_INFINITY;
 
   constructor(parts: ControllerParts) {
@@ -326,7 +324,7 @@ export class Controller {
     this.process.after(GATE_SILENT_MS, () => this.#watchGate());
   }
 
-  #reportGate(heard: GateHeard): void {
+  #reportGate(heard: GateWord): void {
     const last = this.#heard;
     if (last !== null && last.connected === heard.connected && last.held === heard.held && last.applied === heard.applied) return;
     this.#heard = heard;
@@ -336,10 +334,8 @@ export class Controller {
   /** As the daemon's: read when the event is taken, which may be after the next directive was given. */
   #gateObserved(): ControllerEvent {
     const observe = (): GateObservation => {
-      const { connected, held, applied } = this.#heard ?? UNHEARD;
-      // An older instruction that is in force says nothing about the one that was given since.
-      const inForce = applied === this.#version ? this.#directive : null;
-      return { connected, held, mode: inForce?.mode ?? null, epoch: inForce?.epoch ?? 0 };
+      const given = this.#directive === null ? null : { ...this.#directive, version: this.#version };
+      return gateObservation(given, this.#heard ?? UNHEARD);
     };
     return {
       kind: 'gate-observed',

@@ -124,8 +124,7 @@ export class DatabaseOperator {
     database.setRole('starting');
     this.#failsIfKilled(operation);
     this.#inServer(operation, database.times.startMs, () => {
-      if (database.shape === 'primary') database.runAsPrimary();
-      else database.runAsStandby(database.source);
+      database.runAsShaped();
       ask();
     });
   }

@@ -153,6 +153,12 @@ export class Database {
     this.connectSoon(1);
   }
 
+  /** What its directory says that it is, once it has started. */
+  runAsShaped(): void {
+    if (this.shape === 'primary') this.runAsPrimary();
+    else this.runAsStandby(this.source);
+  }
+
   /** The server process ends; the data directory stays. */
   stop(): void {
     this.process.kill();
