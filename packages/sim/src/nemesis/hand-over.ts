@@ -7,7 +7,7 @@ import type { Nemesis } from './nemesis.ts';
 import { holderOf, nobodyHolds, replicationLinks, restartAsStandby } from './nemesis.ts';
 import { Steps } from './steps.ts';
 
-/** The target cannot promote and gives the lease back; in the next hand-over, while the giver stops, it is a primary after all. */
+/** The target cannot promote and gives the lease back; in the next hand-over, before or while the giver stops, it is a primary after all. */
 export const promotionInNextHandOver: Nemesis = {
   name: 'promotion-in-next-hand-over',
   weight: 0.3,
@@ -22,6 +22,7 @@ export const promotionInNextHandOver: Nemesis = {
     const crashes = prng.chance(0.4);
     const crashMs = ttlMs * prng.spread(0.001, 0.05);
     const againMs = ttlMs * prng.between(0.3, 0.8);
+    const effectAt = prng.pick(['holding', 'draining', 'demoting', 'demoting'] as const);
     const links = replicationLinks(world);
     const steps = new Steps(world);
     const { epoch } = witness.record;
@@ -31,6 +32,12 @@ export const promotionInNextHandOver: Nemesis = {
       if (!operator.endHang()) return;
       world.marks.set('promotion-took-effect-in-next-hand-over');
       if (crashes) steps.after(crashMs, () => database.stop());
+      if (effectAt !== 'demoting') {
+        const handed = (): boolean => witness.record.handover?.to === target.name;
+        steps.when(handed, () => world.marks.set('lease-handed-to-late-primary'));
+      }
+      // Nobody confirms commits any more: the giver can drain once its clients give up, here as soon as the target has seen what it is.
+      steps.when(() => target.controller.state.phase.kind === 'rejoining', () => giver.database.cancelWaits());
     };
     const again = (): void => {
       database.faults.promote = 'ok';
@@ -45,7 +52,7 @@ export const promotionInNextHandOver: Nemesis = {
         () => steps.after(againMs, () => world.operators.switchover(target)),
       );
       steps.when(() => stepOf(giver.controller.state.phase) === 'draining', () => slow(links, ttlMs * 0.1));
-      steps.when(() => stepOf(giver.controller.state.phase) === 'demoting', takeEffect);
+      steps.when(() => stepOf(giver.controller.state.phase) === effectAt, takeEffect);
     };
     steps.when(() => witness.record.epoch > epoch + 1 && witness.record.holder === giver.name, again);
     const stop = (): void => {
@@ -60,8 +67,8 @@ export const promotionInNextHandOver: Nemesis = {
 };
 
 /**
- * The target has been handed the lease and has served; then its database stops, and may be restarted as a standby, its controller
- * restarts, and it cannot promote.
+ * The target has been handed the lease and has served; then its database stops, and may be restarted as a standby, and stop again, its
+ * controller restarts, and it cannot promote.
  */
 export const stuckAfterHandOver: Nemesis = {
   name: 'stuck-after-hand-over',
@@ -78,6 +85,7 @@ export const stuckAfterHandOver: Nemesis = {
     const servesMs = ttlMs * prng.between(0.3, 1);
     const awayMs = ttlMs * prng.spread(0.01, 0.1);
     const asStandby = prng.chance(0.3);
+    const staysDown = prng.chance(0.5);
     const steps = new Steps(world);
     world.operators.switchover(target);
     const strike = (): void => {
@@ -85,8 +93,8 @@ export const stuckAfterHandOver: Nemesis = {
       if (served) world.marks.set('served-under-hand-over-then-stuck');
       database.faults.promote = 'fails';
       if (asStandby) restartAsStandby(world, target, false);
-      else database.stop();
-      if (asStandby && served) world.marks.set('served-under-hand-over-then-standby');
+      if (!asStandby || staysDown) database.stop();
+      if (asStandby && served) world.marks.set(staysDown ? 'served-under-hand-over-then-standby-down' : 'served-under-hand-over-then-standby');
       controller.process.kill();
       steps.after(awayMs, () => world.restart(target));
     };
