@@ -79,7 +79,7 @@ export const targetRestartsAtHandOver: Nemesis = {
   },
 };
 
-/** An operator tells the holder itself to take over; then the holder loses the witness for about a lease. */
+/** An operator tells the holder itself to take over; then the holder loses the witness for about a lease, and who took over may die. */
 export const wordToTheHolder: Nemesis = {
   name: 'word-to-the-holder',
   weight: 0.2,
@@ -94,11 +94,18 @@ export const wordToTheHolder: Nemesis = {
     world.sim.after(renewMs * prng.between(1.5, 2), () => {
       if (!over) world.cutLinks(links, 'word');
     });
+    const durationMs = ttlMs * prng.between(1.6, 2.2);
+    const dies = prng.chance(0.5);
+    const awayMs = ttlMs * prng.between(2, 4);
     const stop = (): void => {
       over = true;
       world.mendLinks(links, 'word');
+      const successor = holderOf(world);
+      if (!dies || successor === undefined || successor === holder) return;
+      world.kill(successor);
+      world.sim.after(awayMs, () => world.boot(successor));
     };
-    return { what: `the holder ${holder.name} is told to take over, and loses the witness`, durationMs: ttlMs * prng.between(1.6, 2.2), stop };
+    return { what: `the holder ${holder.name} is told to take over, and loses the witness`, durationMs, stop };
   },
 };
 
