@@ -40,6 +40,9 @@ const POLL_MS = 5;
 const SAMPLE_MS = 20;
 const LOAD_SECONDS = 4;
 const LOAD_RUNS = 3;
+/** Of the two that are compared: short ones in turn, so that what the machine does meanwhile falls on both. */
+const PAIR_SECONDS = 2;
+const PAIRS = 12;
 /** A flip falls anywhere in a probe's round: waits differ by this golden share of it, evenly and repeatably. */
 const GOLDEN = 0.618_034;
 const ROUND_MS = 1_200;
@@ -231,14 +234,16 @@ async function loads({ front, authorities }: Bench, dnsperf: Program, say: (line
   const files = { gated: join(folder, 'gated'), plain: join(folder, 'plain') };
   writeFileSync(files.gated, `${NAME} A\n`);
   writeFileSync(files.plain, `static.${ZONE} A\n`);
+  say(`load behind the cache, ${PAIRS} pairs of ${PAIR_SECONDS} s`);
+  for (let pair = 0; pair < PAIRS; pair++) {
+    const kinds = ['gated', 'plain'] as const;
+    for (const kind of pair % 2 === 0 ? kinds : kinds.toReversed()) found[kind].push(await answersPerSecond(dnsperf, front, files[kind], PAIR_SECONDS));
+  }
+  if (direct === undefined) return found;
+  say('load of a server without a cache');
   for (let run = 0; run < LOAD_RUNS; run++) {
-    say(`load, run ${run + 1} of ${LOAD_RUNS}`);
-    found.gated.push(await answersPerSecond(dnsperf, front, files.gated));
-    found.plain.push(await answersPerSecond(dnsperf, front, files.plain));
-    if (direct !== undefined) {
-      found.directPlain.push(await answersPerSecond(dnsperf, direct, files.plain));
-      found.directGated.push(await answersPerSecond(dnsperf, direct, files.gated));
-    }
+    found.directPlain.push(await answersPerSecond(dnsperf, direct, files.plain, LOAD_SECONDS));
+    found.directGated.push(await answersPerSecond(dnsperf, direct, files.gated, LOAD_SECONDS));
   }
   return found;
 }
@@ -248,12 +253,12 @@ async function peerLoads(peer: ResolverServer, dnsperf: Program, say: (line: str
   const file = join(runFolder('bench-dnsperf-peer'), 'gated');
   writeFileSync(file, `${NAME} A\n`);
   const found: number[] = [];
-  while (found.length < LOAD_RUNS) found.push(await answersPerSecond(dnsperf, peer, file));
+  while (found.length < LOAD_RUNS) found.push(await answersPerSecond(dnsperf, peer, file, LOAD_SECONDS));
   return found;
 }
 
-async function answersPerSecond({ command, env }: Program, server: ResolverServer, file: string): Promise<number> {
-  const args = ['-s', server.address, '-p', String(server.port), '-d', file, '-l', String(LOAD_SECONDS), '-c', '4', '-q', '100', '-t', '1'];
+async function answersPerSecond({ command, env }: Program, server: ResolverServer, file: string, seconds: number): Promise<number> {
+  const args = ['-s', server.address, '-p', String(server.port), '-d', file, '-l', String(seconds), '-c', '4', '-q', '100', '-t', '1'];
   const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   for await (const chunk of child.stdout) output += String(chunk);
