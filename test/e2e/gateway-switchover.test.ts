@@ -13,6 +13,7 @@ const { r1, r2 } = pair;
 t.teardown(() => pair.close());
 
 const soon = (): AbortSignal => AbortSignal.timeout(5_000);
+const RESTART_MS_MAX = 3_000;
 const held = (region: GatewayRegion, count: number): Promise<true> =>
   waitFor(`${count} held in ${region.name}`, async () => (await region.metric('continuum_gate_held_requests')) === count, { timeoutMs: 30_000 });
 const many = (count: number, make: () => Promise<Reply>): Promise<Reply>[] => Array.from({ length: count }, make);
@@ -118,31 +119,37 @@ t.test('a restart of the gate fails no request, held or not; killed, it can brea
     const counts = clients.map(({ length }) => length);
     await waitFor(`everyone to be served ${when}`, () => clients.every(({ length }, index) => length > (counts[index] ?? 0) + 1));
   };
+  const failed = (): Reply[] => clients.flat().filter(({ status }) => status !== 200);
+  let gate = r1.gateway.gate;
+  /** Envoy asks again for 3.5 to 6 s: a restart that a busy machine drew out says nothing of one that was not, and is had again. */
+  const restart = async (end: 'stop' | 'kill', most: number, back: () => Promise<unknown>): Promise<void> => {
+    for (let tries = 1; ; tries++) {
+      const already = failed().length;
+      const startMs = performance.now();
+      await gate?.[end]();
+      gate = await r1.gateway.startGate();
+      const awayMs = Math.round(performance.now() - startMs);
+      await back();
+      if (awayMs > RESTART_MS_MAX && tries < 3) continue;
+      const broken = failed().length - already;
+      return void t.ok(broken <= most, `${broken} failed, at most ${most} may; the gate was away for ${awayMs} ms`);
+    }
+  };
   const before = r1.app.served();
   const running = clients.map(run);
-  let gate = r1.gateway.gate;
-  const failed = (): Reply[] => clients.flat().filter(({ status }) => status !== 200);
-  await gate?.stop();
-  gate = await r1.gateway.startGate();
-  await everyoneServed('after the stop');
-  t.same(failed(), []);
-  await gate.kill();
-  gate = await r1.gateway.startGate();
-  await everyoneServed('after the kill');
+  await restart('stop', 0, () => everyoneServed('after the stop'));
   // Envoy asks again only as long as no answer has begun: each client has at most one question under way.
-  const brokenOff = failed();
-  t.ok(brokenOff.length <= clients.length, `${brokenOff.length} broken off`);
-  t.ok(brokenOff.every(({ headers }) => headers['x-continuum-refused'] === 'CTM_GATEWAY_NO_VERDICT'), 'refused by name');
+  await restart('kill', clients.length, () => everyoneServed('after the kill'));
   await r1.tell({ mode: 'hold', holdMsMax: 20_000, epoch: 2 });
   await held(r1, 8);
-  await gate?.stop();
-  gate = await r1.gateway.startGate();
-  await held(r1, 8);
+  await restart('stop', 0, () => held(r1, 8));
+  const brokenOff = failed();
   await r1.tell({ mode: 'open', epoch: 2 }, 600_000);
   await everyoneServed('after the hold');
   done = true;
   await Promise.all(running);
-  t.same(failed(), brokenOff, 'no other');
+  t.equal(failed().length, brokenOff.length, 'no other');
+  t.ok(failed().every(({ headers }) => headers['x-continuum-refused'] === 'CTM_GATEWAY_NO_VERDICT'), 'refused by name');
   const served = clients.flat().filter(({ status }) => status === 200);
   t.same(servedBy(served), ['200 r1']);
   t.equal(r1.app.served(), before + served.length, 'each was executed once, and none that was refused');
