@@ -7,9 +7,9 @@ import { pdnsVersion, PDNS_VERSIONS, renderPlacement, renderText } from '@contin
 import type { Rendered } from '@continuum/core';
 import type { ResolverAnswer } from '@continuum/ports';
 import { parseNames } from '@continuum/wire/dns-spec';
-import { addressesOf, formatProblems, timingsOf } from '@continuum/wire/spec';
+import { formatProblems, timingsOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
-import { familyOf, isOnly, regionsOf } from './dns-answers.ts';
+import { familyOf, isOnly, regionAddresses, regionsOf } from './dns-answers.ts';
 import type { RegionAddresses } from './dns-answers.ts';
 
 export type Outcome = { readonly exitCode: 0 | 1 | 2; readonly text: string; readonly value: unknown };
@@ -72,8 +72,8 @@ export type Row = {
 
 /** What each resolver says from here, beside who holds the lease (null: nobody, undefined: not known). */
 export async function checkNames(config: ContinuumConfig, holder: string | null | undefined): Promise<Outcome> {
-  const { dns, regions } = config.spec;
-  const addresses: RegionAddresses = Object.fromEntries(regions.map((one) => [one.name, addressesOf(one)]));
+  const { dns } = config.spec;
+  const addresses = regionAddresses(config);
   const resolvers = createResolvers({ servers: dns.resolvers, timeoutMs: CHECK_TIMEOUT_MS, family: familyOf(Object.values(addresses).flat()) });
   const answers = await resolvers.resolve(dns.name, AbortSignal.timeout(CHECK_TIMEOUT_MS + 1_000));
   const published = timingsOf(config).dnsTtlSeconds;

@@ -18,10 +18,11 @@ import type { LagLink } from '@continuum/adapters/lag-link/lag-link';
 import { LockedError, logLines, openAudit, readStateFile, startLoop, StateFileError, systemClock, takeLock, writeStateFile } from '@continuum/runtime';
 import type { AuditEntry, Loop } from '@continuum/runtime';
 import type { ContinuumConfig } from '@continuum/wire/spec';
-import { addressesOf, formatProblems, parseConfig } from '@continuum/wire/spec';
+import { formatProblems, parseConfig } from '@continuum/wire/spec';
 import { z } from 'zod';
 import { createApi } from './api.ts';
 import { auditFile } from './verify-events.ts';
+import { regionAddresses } from './dns-answers.ts';
 import { createEffects } from './effects.ts';
 import { createGateEffect } from './gate-effect.ts';
 import { createMetrics } from './metrics.ts';
@@ -87,7 +88,7 @@ async function main(): Promise<void> {
   const effects = createEffects({
     region: policy.region,
     databases: Object.fromEntries(config.spec.regions.map((one) => [one.name, one.database])),
-    addresses: Object.fromEntries(config.spec.regions.map((one) => [one.name, addressesOf(one)])),
+    addresses: regionAddresses(config),
     dnsName: config.spec.dns.name,
     ...ports,
     onVotes: metrics.voted,

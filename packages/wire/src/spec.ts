@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
-import { checkTimings, deriveTimings, formatIpAddress, parseIpAddress, regionId, RTO_MS_MAX, RTO_MS_MIN } from '@continuum/core';
+import { canonicalIpAddress, checkTimings, deriveTimings, regionId, RTO_MS_MAX, RTO_MS_MIN } from '@continuum/core';
 import type { Policy, Timings } from '@continuum/core';
 import { z } from 'zod';
 import { attestation, attestationProblems, fallbackOf } from './attestation-spec.ts';
@@ -284,8 +284,7 @@ function addressChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   const seen = new Map<string, number>();
   return (readable(z.array(given), raw, ['spec', 'regions']) ?? []).flatMap((one, at) =>
     addressesOf(one).flatMap((address, index) => {
-      const parsed = parseIpAddress(address);
-      const text = parsed === null ? address : formatIpAddress(parsed);
+      const text = canonicalIpAddress(address);
       const before = seen.get(text);
       seen.set(text, at);
       if (before === undefined || one.addresses === undefined) return [];

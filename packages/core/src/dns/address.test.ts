@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { isIP } from 'node:net';
 import { test } from 'tap';
-import { formatIpAddress, parseIpAddress } from './address.ts';
+import { canonicalIpAddress, formatIpAddress, parseIpAddress } from './address.ts';
 
 test('IPv4 and IPv6 addresses are parsed and written in one form', async (t) => {
   const written = (text: string): string | null => {
@@ -17,6 +17,13 @@ test('IPv4 and IPv6 addresses are parsed and written in one form', async (t) => 
   t.equal(written('1:2:3:4:5:6:7:8'), '1:2:3:4:5:6:7:8');
   t.equal(written('0.9.10.255'), '0.9.10.255');
   t.equal(written('a:bc:DEF:1234::'), 'a:bc:def:1234:0:0:0:0');
+});
+
+test('two ways to write one address have one text; what is no address is left as it is', async (t) => {
+  t.equal(canonicalIpAddress('2001:DB8:0::1'), canonicalIpAddress('2001:db8::1'));
+  t.not(canonicalIpAddress('2001:db8::2'), canonicalIpAddress('2001:db8::1'));
+  t.equal(canonicalIpAddress('192.0.2.1'), '192.0.2.1');
+  t.equal(canonicalIpAddress('gateway.example'), 'gateway.example');
 });
 
 test('what is not exactly one address is refused', async (t) => {

@@ -20,6 +20,12 @@ export function formatIpAddress(address: IpAddress): string {
     : address.groups.map((group) => group.toString(16)).join(':');
 }
 
+/** The text with which two ways to write one address are the same; what is no address is left as it is. */
+export function canonicalIpAddress(text: string): string {
+  const address = parseIpAddress(text);
+  return address === null ? text : formatIpAddress(address);
+}
+
 function parseIpv4(text: string): IpAddress | null {
   const parts = text.split('.');
   if (parts.length !== 4 || !parts.every((part) => OCTET.test(part))) return null;
