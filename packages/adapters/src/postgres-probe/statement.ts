@@ -11,14 +11,18 @@ import type { EndAnswer } from './answer.ts';
 /** What the asker keeps in the database: `heartbeat` the prober's canary, `fence` the accepted epoch. */
 export type OwnRow = 'none' | 'heartbeat' | 'fence';
 
+/** A connection, its login and the refusal, over the longest way and with the machines busy. */
+const REFUSED_WITHIN_MS = 2_000;
+
 /**
  * The clock is read before the positions. The primary's position is the flushed one: it alone is sent and acknowledged, and
  * unlike the insert position it is comparable to a standby's at the start of a page or segment. pg_control lags behind a
  * promotion, so a primary's timeline comes from its log's file name.
  *
  * A walreceiver calls itself `streaming` as soon as it is connected, also when the source then refuses it (log gone, history
- * forked), again and again. It streams once it is in its main loop, or has had a message: until then both times of the last
- * message are its own start.
+ * forked), again and again. It streams once it has had a message: until then both times of the last message are its own
+ * start. An idle source may send none for half of the receiver's timeout, so waiting in the main loop counts too, after a
+ * while: a refused receiver waits there as well, for the refusal that is on its way.
  */
 const statement = (row: OwnRow): string => `
   SELECT json_build_object(
@@ -40,7 +44,8 @@ const statement = (row: OwnRow): string => `
     'commitMs', CASE WHEN standby THEN extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000 END,
     'receiver', CASE WHEN w.pid IS NOT NULL THEN json_build_array(
        CASE WHEN w.status <> 'streaming' OR w.last_msg_send_time <> w.last_msg_receipt_time
-         OR (SELECT wait_event FROM pg_stat_activity AS a WHERE a.pid = w.pid) = 'WalReceiverMain' THEN w.status ELSE 'connected' END,
+         OR (w.last_msg_receipt_time < clock_timestamp() - interval '${REFUSED_WITHIN_MS} ms'
+           AND (SELECT wait_event FROM pg_stat_activity AS a WHERE a.pid = w.pid) = 'WalReceiverMain') THEN w.status ELSE 'connected' END,
        w.sender_host || ':' || w.sender_port,
        extract(epoch FROM clock_timestamp() - w.last_msg_receipt_time) * 1000) END,
     'pause', CASE WHEN standby THEN pg_get_wal_replay_pause_state() END,

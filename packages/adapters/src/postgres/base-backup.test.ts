@@ -2,11 +2,15 @@
 
 import { mkdir, open, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { epoch } from '@continuum/core';
 import { test } from 'tap';
 import { createPair, diverge, expectOk, FORGETFUL, forgetLog, insert, sameRows, soon, startPair } from '../../../../test/rig/postgres-pair.ts';
 import type { PairMember } from '../../../../test/rig/postgres-pair.ts';
+import { startTcpProxy } from '../../../../test/rig/tcp-proxy.ts';
 
+/** The refusal has some 100 bytes: while they come the walreceiver waits in its main loop, as one that streams does. */
+const REFUSAL_BYTES_PER_SECOND = 4_000;
 /** Within the random bytes for authentication: only the checksum notices. */
 const PG_CONTROL_NONCE_OFFSET = 280;
 const code = (result: { ok: boolean; failure?: { code: string } }): string => result.failure?.code ?? 'ok';
@@ -45,11 +49,18 @@ test('a standby that fell too far behind is copied anew, and nothing is kept of 
   t.teardown(close);
   await two.kill();
   await forgetLog(one);
-  expectOk(await rejoin(two, one, 1, true));
+  const farAway = await startTcpProxy(one.address);
+  t.teardown(farAway.close);
+  farAway.limit(REFUSAL_BYTES_PER_SECOND);
+  expectOk(await two.database.rejoin({ epoch: epoch(1), source: { ...one.address, ...farAway }, preserve: true }, soon()));
+  let connected = 0;
   for (let look = 0; look < 150; look++) {
     const { receiver } = await two.database.observe(soon());
+    if (receiver?.source === `${farAway.host}:${farAway.port}`) connected++;
     if (receiver?.streaming === true) t.fail('a standby that the source refuses was taken for one that streams');
+    await delay(10);
   }
+  t.ok(connected > 0, 'it was connected, and seen so');
   t.same(expectOk(await rejoin(two, one, 1)), { method: 'base-backup', discarded: null, keptAt: null });
   t.same((await readdir(dirname(two.options.dataDir))).filter((name) => /diverged|replaced|incoming/.test(name)), []);
   await sameRows(one, two);
