@@ -1,5 +1,5 @@
-// The invariants as predicates. Production asserts with them at the protected resource, the simulator checks with them after every
-// event: what is promised is written once.
+// The invariants as predicates: what is promised is written once. The lease, the gate and every decision assert with them, and the
+// simulator checks with them what its models accepted.
 
 import type { RegionId } from './types.ts';
 

@@ -3,6 +3,8 @@
 
 export const MARKS = [
   'automatic-failover',
+  'takeover-demanded-after-faults',
+  'takeover-demanded-from-whole',
   'planned-switchover',
   'forced-takeover',
   'same-region-reacquired',
@@ -78,6 +80,7 @@ export const MARKS = [
   'switchover-cancelled-by-target',
   'switchover-asked-again-after-its-cancel',
   'active-over-a-standby',
+  'register-restored',
   'served-under-hand-over-then-standby',
   'served-under-hand-over-then-standby-down',
   'cancelled-too-late',

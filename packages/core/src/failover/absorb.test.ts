@@ -87,7 +87,7 @@ test('an accepted request that grants nothing here: another holder, nothing left
   const cases: readonly [string, ControllerState, LeaseView][] = [
     ['handed on meanwhile', asking(holder({ grant: null }), commands.renew), { ...renewed, holder: r2 }],
     ['run out meanwhile', asking(holder({ grant: null }), commands.renew), { ...renewed, remainingMs: 0 }],
-    ['a newer epoch was heard of', asking(holder({ grant: null, view: { ...taken, revision: 20 } }), commands.renew), renewed],
+    ['a newer epoch was heard of', asking(holder({ grant: null, view: { ...taken, revision: 20 }, viewMs: monoMs(START_MS + 1) }), commands.renew), renewed],
     ['acquired again by another command', asking(holder({ grant: null }), commands.renew), { ...renewed, epoch: epoch(6) }],
   ];
   for (const [name, state, view] of cases) {
@@ -222,6 +222,31 @@ test('an older view that arrives late changes nothing; an equal one is as good a
   const same = take(state, pushed(held), 40);
   t.equal(same.state.viewMs, START_MS + 40);
   t.same(same.actions, []);
+});
+
+test('a register that was restored, or lost its store, is believed by what is asked of it from then on, and what it granted before is void', async (t) => {
+  const restored: LeaseView = { ...held, revision: 4, remainingMs: 0 };
+  const lost: LeaseView = { ...released, revision: 12, epoch: epoch(0), inSync: [] };
+  for (const view of [restored, lost]) {
+    const { state, actions } = take(asking(holder(), commands.renew), refusal('expired', view));
+    t.match(state, { view, grant: null });
+    t.same(only(actions, 'record').at(0), {
+      kind: 'record',
+      event: 'register-went-back',
+      detail: { epoch: view.epoch, revision: view.revision, epochBefore: 5, revisionBefore: 10 },
+    });
+    t.equal(take(state, pushed({ ...held, revision: view.revision + 1 })).state.view?.revision, view.revision + 1, 'and goes on from there');
+  }
+  const again = take(asking(holder(), commands.renew), answer({ ...held, revision: 4, seq: 21 }));
+  t.match(again.state, { view: { revision: 4 }, grant: { epoch: 5, validUntilMs: validAfter(START_MS, timings.ttlMs) } }, 'what it grants now counts');
+});
+
+test('an older answer to what was asked before the news came is late, and no sign of a register that went back', async (t) => {
+  const state = asking(holder({ viewMs: monoMs(START_MS + 1) }), commands.renew);
+  const { view, grant } = take(state, refusal('expired', { ...held, revision: 9, epoch: epoch(4) })).state;
+  t.match(view, { revision: 10 });
+  t.equal(grant, null, 'it is refused all the same');
+  t.match(take(holder(), pushed({ ...held, revision: 11, epoch: epoch(4) })).state.view, { revision: 10 }, 'a push of before a restore, with more changes behind it');
 });
 
 test('what is new in a view is recorded: who holds it, or who is in sync', async (t) => {

@@ -108,6 +108,8 @@ function registerAnswered(draft: Draft, event: Of<'register-answered'>): void {
   const { outcome, view } = event.answer.reply;
   state.registerRefused = !outcome.ok;
   if (view.seq > state.seq) state.seq = view.seq;
+  const known = state.view;
+  if (known !== null && isOlder(view, known) && pending.sentMs >= state.viewMs) registerWentBack(draft, known, view);
   seeLease(draft, view, draft.nowMs);
   if (!outcome.ok) {
     draft.record('refused', { request: pending.request.kind, code: outcome.code, detail: outcome.detail });
@@ -178,11 +180,27 @@ function refused(draft: Draft, pending: PendingRequest, code: string, detail: st
   if (lost && 'epoch' in request && state.grant?.epoch === request.epoch) state.grant = null;
 }
 
-/** Revisions order what is known: an older view that arrives late changes nothing. */
+/** Revisions order what one register said; its epochs never go down. */
+function isOlder(view: LeaseView, known: LeaseView): boolean {
+  return view.revision < known.revision || view.epoch < known.epoch;
+}
+
+/**
+ * What was asked after all that is known here was heard is answered with something older: the register was restored, or has lost
+ * its store. What it said before is void, the grant included: it has forgotten until when that is.
+ */
+function registerWentBack(draft: Draft, known: LeaseView, { epoch, revision }: LeaseView): void {
+  const { state } = draft;
+  draft.record('register-went-back', { epoch, revision, epochBefore: known.epoch, revisionBefore: known.revision });
+  state.view = null;
+  state.grant = null;
+}
+
+/** An older view that arrives late changes nothing. */
 function seeLease(draft: Draft, view: LeaseView, atMs: MonoMs): void {
   const { state } = draft;
   const before = state.view;
-  if (before !== null && view.revision < before.revision) return;
+  if (before !== null && isOlder(view, before)) return;
   const grantedAnew = before !== null && view.epoch > before.epoch && view.handover === null;
   // Also one that was given back first: a region whose database fails gives its lease back, and must not have it again at once.
   if (grantedAnew && state.lastHolder !== null && state.lastHolder !== view.holder) {

@@ -26,8 +26,20 @@ test('a gate opens under a valid grant, in its epoch, no longer than it, in fron
   t.throws(open(active({ grant: expired })), refused('OPEN_NEEDS_GRANT', 'active'));
   t.throws(open(active(), { epoch: epoch(4) }), refused('OPEN_IN_ANOTHER_EPOCH', '4 5'));
   t.throws(open(active(), { validUntilMs: monoMs(validUntilMs + 1) }), refused('OPEN_BEYOND_VALIDITY', ''));
+  t.throws(open(active(), { validUntilMs: start.monoMs }), refused('OPEN_PAST_VALIDITY', ''));
   t.throws(open(active({ promotedEpoch: 4 })), refused('OPEN_BEFORE_VERIFIED', '4 5'));
   for (const mode of ['hold', 'forward', 'closed'] as const) t.doesNotThrow(open(active({ grant: null }), { mode }), mode);
+});
+
+test('traffic goes to the holder and to nobody else', async (t) => {
+  const given = (state: ControllerState, weights: Record<string, number>) => () => check(state, { kind: 'traffic', id: 1, weights: { epoch: epoch(5), weights } });
+  const code = (weights: string) => refused('WEIGHTS_FOR_A_FENCED_REGION', weights);
+  t.doesNotThrow(given(active(), { r1: 100, r2: 0 }));
+  t.throws(given(active(), { r1: 0, r2: 100 }), code('{"r1":0,"r2":100}'));
+  t.throws(given(active(), { r1: 50, r2: 50 }), code('{"r1":50,"r2":50}'));
+  t.doesNotThrow(given(active({ grant: null }), { r1: 100, r2: 0 }), 'the holder by the register, and not valid');
+  t.throws(given(active({ grant: null, view: { ...held, holder: r2 } }), { r1: 100, r2: 0 }), code('{"r1":100,"r2":0}'));
+  t.throws(given(active({ grant: null, view: null }), { r1: 100 }), code('{"r1":100}'));
 });
 
 test('every action is looked at, not only the first', async (t) => {

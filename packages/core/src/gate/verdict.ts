@@ -3,6 +3,7 @@
 // that a timer fired: a process that was paused past its validity refuses its first request after it wakes (I4).
 
 import { unreachable } from '../assert.ts';
+import { mayEnterEpoch } from '../invariants.ts';
 import type { Epoch, MonoMs, Now, RegionId } from '../types.ts';
 import { addMs, monoMs } from '../types.ts';
 
@@ -76,7 +77,7 @@ export function takeInstruction(
   asked: Now,
   remainingMs: number,
 ): { readonly state: GateState; readonly outcome: InstructionOutcome } {
-  if (instruction.epoch < state.epochMax) return { state, outcome: 'epoch-stale' };
+  if (!mayEnterEpoch(state.epochMax, instruction.epoch)) return { state, outcome: 'epoch-stale' };
   const changed = state.instruction === null || !sameInstruction(state.instruction, instruction);
   return {
     state: { instruction, asked, validUntilMonoMs: addMs(asked.monoMs, remainingMs), epochMax: instruction.epoch },

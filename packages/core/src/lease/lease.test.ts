@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { code, healthy, R1, R2, R3, Register, START_MS, TOKEN, TTL_MS } from '../../testing/lease.ts';
-import { applyCommand, checkTransition, leaseDeadlines, newLease, viewLease } from './lease.ts';
+import { applyCommand, checkTakeover, checkTransition, leaseDeadlines, newLease, viewLease } from './lease.ts';
 import type { LeaseCommand, LeaseRecord } from './types.ts';
 import { epoch, lsn, regionId, wallMs } from '../types.ts';
 
@@ -421,6 +421,15 @@ t.test('a record that breaks a promise ends the process instead of being stored'
     const message = `CTM_ASSERT_${rule}: ${detail}`;
     t.throws(() => checkTransition(record, { ...record, ...change }), { code: `CTM_ASSERT_${rule}`, message });
   }
+});
+
+t.test('the lease goes to nobody who may lack writes, whatever led to it', async (t) => {
+  const { record } = healthy();
+  const takeover = { kind: 'acquire', region: R3, seq: 1, instance: 'x', epochSeen: record.epoch, ttlMs: TTL_MS, policyHash: 'p', force: null } as const;
+  t.throws(() => checkTakeover(record, takeover), { message: 'CTM_ASSERT_TAKEOVER_OUTSIDE_IN_SYNC: r3 of [r1,r2]' });
+  t.doesNotThrow(() => checkTakeover(record, { ...takeover, region: R2 }));
+  t.doesNotThrow(() => checkTakeover(record, { ...takeover, force: { reason: 'r1 is gone', estimatedLoss: 'unknown' } }));
+  t.doesNotThrow(() => checkTakeover({ ...record, epoch: epoch(0), inSync: [] }, takeover));
 });
 
 t.test('a record that was damaged where it was stored is not carried on with', async (t) => {

@@ -8,6 +8,7 @@
 //   - after a grant only the new holder is in sync: the others come back when the holder has seen them stream.
 
 import { assert, unreachable } from '../assert.ts';
+import { mayEnterEpoch, mayTakeOver } from '../invariants.ts';
 import type { Epoch, RegionId, WallMs } from '../types.ts';
 import { epoch, wallMs } from '../types.ts';
 import type {
@@ -99,6 +100,7 @@ export function applyCommand(before: LeaseRecord, command: LeaseCommand, nowMs: 
     last: { ...before.last, [command.region]: { seq: command.seq, fingerprint, outcome } },
   };
   checkTransition(before, record);
+  if (change.ok && command.kind === 'acquire') checkTakeover(before, command);
   return {
     record,
     reply: { outcome, view: viewLease(record, command.region, at) },
@@ -115,13 +117,18 @@ export function leaseDeadlines(record: LeaseRecord): { overdueAtMs: WallMs; expi
 
 /** What a transition of the record must keep, whatever the command was (I1, I6). */
 export function checkTransition(before: LeaseRecord, after: LeaseRecord): void {
-  assert(after.epoch >= before.epoch, 'EPOCH_MONOTONE', `${before.epoch} -> ${after.epoch}`);
+  assert(mayEnterEpoch(before.epoch, after.epoch), 'EPOCH_MONOTONE', `${before.epoch} -> ${after.epoch}`);
   assert(after.epoch <= before.epoch + 1, 'EPOCH_STEP', `${before.epoch} -> ${after.epoch}`);
   assert(after.clockMs >= before.clockMs, 'CLOCK_MONOTONE', () => `${before.clockMs} -> ${after.clockMs}`);
   const granted = after.holder !== null && after.holder !== before.holder;
   assert(!granted || after.epoch === before.epoch + 1, 'GRANT_NEEDS_EPOCH', `epoch ${after.epoch}`);
   assert(after.epoch === before.epoch || after.holder !== null, 'EPOCH_NEEDS_HOLDER', `epoch ${after.epoch}`);
   assert(after.epoch === 0 || after.inSync.length > 0, 'IN_SYNC_EMPTY', `epoch ${after.epoch}`);
+}
+
+/** Whom the lease was granted to, whatever led to it (I8). */
+export function checkTakeover({ epoch: epochBefore, inSync }: LeaseRecord, { region, force }: Of<'acquire'>): void {
+  assert(mayTakeOver({ region, inSync, first: epochBefore === 0, forced: force !== null }), 'TAKEOVER_OUTSIDE_IN_SYNC', `${region} of [${inSync.join()}]`);
 }
 
 type Change =

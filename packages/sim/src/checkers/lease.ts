@@ -32,6 +32,9 @@ export class LeaseChecker {
   isHolding: (region: string, epoch: number) => boolean = () => false;
   /** Regions that were told to take over and have not held the lease since. */
   readonly #words = new Set<string>();
+  /** Where an operator let the lease go on: granted to nobody, and seen by all. */
+  readonly #restored = new Set<number>();
+  #isEmpty = false;
   readonly #sim: Simulation;
   readonly #marks: Marks;
 
@@ -67,6 +70,7 @@ export class LeaseChecker {
     const planned = command.kind === 'transfer';
     if (forced && !this.#words.has(after.holder)) sim.violate('I8', `${after.holder} forces a takeover on a word that it has used up`);
     const earlier = this.grants.get(after.epoch);
+    if (earlier !== undefined && this.#isEmpty) return;
     if (earlier !== undefined) sim.violate('I1', `epoch ${after.epoch} was granted to ${earlier.region} and to ${after.holder}`);
     const first = before.epoch === 0;
     if (!mayTakeOver({ region: after.holder, inSync: before.inSync, first, forced })) {
@@ -77,6 +81,21 @@ export class LeaseChecker {
     if (last === after.holder && this.isHolding(after.holder, before.epoch)) this.#marks.set('held-region-reacquired');
     this.#count(last, after.holder, forced, planned);
     sim.note('witness', () => `epoch ${after.epoch} -> ${after.holder}${planned ? ' (transfer)' : ''}${forced ? ' (forced)' : ''}`);
+  }
+
+  /** The store is gone: until an operator restores it, an empty register gives out epochs again, and no resource may accept them (I2). */
+  storeLost(): void {
+    this.#isEmpty = true;
+  }
+
+  /** An operator lets the lease go on from this epoch. */
+  restored(epoch: number): void {
+    this.#isEmpty = false;
+    this.#restored.add(epoch);
+  }
+
+  wasSaid(epoch: number): boolean {
+    return this.grants.has(epoch) || this.#restored.has(epoch);
   }
 
   /** An operator tells a region to take over, whatever it costs. */

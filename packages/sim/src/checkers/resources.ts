@@ -21,7 +21,7 @@ export class ResourceChecker {
     const highest = this.#highest.get(resource) ?? 0;
     if (!mayEnterEpoch(highest, epoch)) this.#sim.violate('I2', `${resource} accepted epoch ${epoch} after ${highest}`);
     this.#highest.set(resource, epoch);
-    if (epoch > 0 && !this.#lease.grants.has(epoch)) this.#sim.violate('I6', `${resource} accepted epoch ${epoch}, which was never granted`);
+    if (epoch > 0 && !this.#lease.wasSaid(epoch)) this.#sim.violate('I6', `${resource} accepted epoch ${epoch}, which was never granted`);
   }
 
   /** What an action list must be, whatever led to it: an epoch counts once it is on disk, and unknown lag is no lag (I6, I8). */

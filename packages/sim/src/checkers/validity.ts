@@ -89,7 +89,7 @@ export class ValidityChecker {
       this.#sim.violate('I4', `${gate.region} let a request through ${Math.round(mono - untilMono)} ms past its validity`);
     }
     if (!this.exclusive) return;
-    const held = witness.isHeld && witness.record.epoch === epoch;
+    const held = witness.hasGranted(epoch);
     if (held || this.#isUnseenSuspend(gate, validity)) return;
     if (heldMono !== null && isWithinValidity(mono, heldMono)) return this.#serveOnHold(gate, epoch, witness);
     this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, which the witness had given up`);
@@ -103,7 +103,7 @@ export class ValidityChecker {
     const otherEpoch = other.state.instruction?.epoch ?? 0;
     const validity = this.#validities.get(other.region)?.find((one) => one.epoch === otherEpoch);
     if (validity !== undefined && this.#isUnseenSuspend(other, validity)) return;
-    if (this.isExcused(Math.min(epoch, otherEpoch), record.epoch)) return this.#marks.set('two-served-on-a-lie');
+    if (this.isExcused(Math.min(epoch, otherEpoch), Math.max(epoch, otherEpoch, record.epoch))) return this.#marks.set('two-served-on-a-lie');
     this.#sim.violate('I4', `${gate.region} serves in epoch ${epoch} on its attestations while ${other.region} serves in epoch ${otherEpoch}`);
   }
 

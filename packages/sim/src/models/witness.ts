@@ -3,7 +3,7 @@
 // clock that is set back, a router that does not fit the object behind it.
 
 import type { LeaseCommand, LeaseEventKind, LeaseRecord, LeaseReply, LeaseView } from '@continuum/core';
-import { regionId } from '@continuum/core';
+import { epoch, regionId } from '@continuum/core';
 import type { CoreVersion } from '../core-version.ts';
 import type { Machine } from '../machine.ts';
 import { Process } from '../machine.ts';
@@ -42,6 +42,8 @@ export class Witness {
   core: CoreVersion;
   /** Durable. */
   record: LeaseRecord;
+  /** What it had granted when its store was lost: who was told so goes by it until it runs out. */
+  #forgotten: LeaseRecord | null = null;
   #recordBy: CoreVersion;
   readonly #sim: Simulation;
   readonly #hooks: WitnessHooks;
@@ -71,6 +73,20 @@ export class Witness {
   /** True when the record's holder has not expired by the witness's own clock. */
   get isHeld(): boolean {
     return this.record.holder !== null && this.nowWallMs < this.record.expiresAtMs;
+  }
+
+  /** Whether it has granted this epoch for now, and remembers it or not. */
+  hasGranted(epoch: number): boolean {
+    if (this.isHeld && this.record.epoch === epoch) return true;
+    return this.#forgotten?.epoch === epoch && this.nowWallMs < this.#forgotten.expiresAtMs;
+  }
+
+  /** Starts again as an object without a record does: from nothing, or from where an operator says. */
+  loseStore(restored: { readonly epoch: number; readonly region: string } | null): void {
+    const nowMs = this.process.machine.now().wallMs;
+    if (restored === null) this.#forgotten = this.record;
+    const fresh = this.core.newLease(this.record.name, nowMs);
+    this.record = restored === null ? fresh : { ...fresh, epoch: epoch(restored.epoch), inSync: [regionId(restored.region)] };
   }
 
   command(command: LeaseCommand, answer: (answer: WitnessAnswer) => void): void {

@@ -27,7 +27,7 @@ import { dieWhenCountedOn, lagProber, stillStandby } from './replication.ts';
 import { darkAtExpiry, oddResolver, resolverPaths, twoLiars, unseenRegion } from './resolvers.ts';
 import { rogueCommands } from './rogue.ts';
 import { rollingUpgrade } from './upgrade.ts';
-import { witnessErrors, witnessOutage } from './witness.ts';
+import { lostStore, witnessErrors, witnessOutage } from './witness.ts';
 
 export const NEMESES: readonly Nemesis[] = [
   regionKill,
@@ -86,6 +86,7 @@ export const NEMESES: readonly Nemesis[] = [
   dieWhenCountedOn,
   askedAgainAfterCancel,
   restartedAsStandby,
+  lostStore,
 ];
 
 /** Not drawn: what only few worlds have must not shift what is drawn in the others. */
@@ -100,7 +101,14 @@ export function drawNemeses(prng: Prng, only: readonly string[] | null): Nemesis
 /** One occurrence of a fault: enough to have it again. */
 export type PlannedFault = { readonly offsetMs: number; readonly name: string; readonly seed: number };
 
-export type PlannedRound = { readonly lengthMs: number; readonly faults: readonly PlannedFault[] };
+export type PlannedRound = {
+  readonly lengthMs: number;
+  readonly faults: readonly PlannedFault[];
+  /** A region that is dead when all else is healed, and comes back only when the other one has served. */
+  readonly lost?: string;
+  /** When all is whole again the holder is lost, and nothing else is wrong. */
+  readonly holderLost?: boolean;
+};
 
 /** Lets them loose until `untilMs` of true time, and returns what came of it as a plan that can be run again. */
 export function unleash(world: World, prng: Prng, drawn: readonly Nemesis[], untilMs: number): PlannedRound {

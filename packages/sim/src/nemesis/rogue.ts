@@ -4,7 +4,7 @@
 import type { LeaseCommand } from '@continuum/core';
 import { epoch, lsn, regionId } from '@continuum/core';
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { nobodyHolds, nothing } from './nemesis.ts';
 
 export const rogueCommands: Nemesis = {
   name: 'rogue-commands',
@@ -13,6 +13,8 @@ export const rogueCommands: Nemesis = {
   start: (world, prng) => {
     const region = prng.pick(world.regions);
     const { record } = world.witness;
+    // An empty register gives a key that was stolen whatever epoch comes first, one that another region has had.
+    if (record.epoch === 0) return nobodyHolds;
     const seq = (record.last[region.name]?.seq ?? 0) + 1;
     const from = { region: regionId(region.name), seq, instance: prng.pick(['stranger', region.controller.state.instance, record.instance ?? 'stranger']) };
     const seen = epoch(Math.max(0, record.epoch - prng.integer(0, 1)));

@@ -1,6 +1,8 @@
-// The witness as a Durable Object misbehaves: outage, error after commit, slowness, late and doubled alarms, deploy skew.
+// The witness as a Durable Object misbehaves: outage, error after commit, slowness, late and doubled alarms, deploy skew, a lost store.
 
+import type { World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
+import { holderOf, nobodyHolds, nothing } from './nemesis.ts';
 
 export const witnessOutage: Nemesis = {
   name: 'witness-outage',
@@ -36,3 +38,46 @@ export const witnessErrors: Nemesis = {
     return { what: 'the witness answers with errors', durationMs: ttlMs * prng.spread(0.3, 8), stop };
   },
 };
+
+/** Above every epoch that is seen: a region that cannot be asked may have been granted a few more. */
+const EPOCH_MARGIN = 10;
+
+/**
+ * Its store is lost, and restored as the witness's README says: once what was granted has run out, above every accepted epoch, for the
+ * region that has the data, which then takes the lease by force. Nobody restarts a controller for it.
+ */
+export const lostStore: Nemesis = {
+  name: 'lost-store',
+  weight: 0.15,
+  everyTtls: 25,
+  // Where an epoch stands in a restored record is a matter of one version.
+  applies: ({ options }) => options.versions === null,
+  start: (world, prng) => {
+    const { ttlMs } = world.options.timings;
+    const { witness } = world;
+    const holder = holderOf(world);
+    if (holder === undefined || !witness.isHeld) return nobodyHolds;
+    const restoreMs = ttlMs * prng.spread(1.1, 4);
+    const epochSeen = highestEpoch(world);
+    world.register.abandon();
+    witness.loseStore(null);
+    world.lease.storeLost();
+    world.sim.after(restoreMs, () => {
+      const epoch = Math.max(epochSeen, highestEpoch(world)) + EPOCH_MARGIN;
+      witness.loseStore({ epoch, region: holder.name });
+      world.lease.restored(epoch);
+      world.sim.note('operator', () => `restores the lease at epoch ${epoch} for ${holder.name}`);
+      const force = (): void => {
+        if (witness.record.epoch > epoch) return world.marks.set('register-restored');
+        world.operators.takeover(holder);
+        world.sim.after(ttlMs * prng.between(0.3, 1), force);
+      };
+      force();
+    });
+    return { what: 'the witness has lost its store', durationMs: restoreMs, stop: nothing };
+  },
+};
+
+function highestEpoch({ regions }: World): number {
+  return Math.max(...regions.flatMap(({ controller, database, gate }) => [controller.persistedEpoch, database.epoch, gate.epochMax]));
+}
