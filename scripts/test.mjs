@@ -112,6 +112,7 @@ async function runTests(files, timeoutS, totals) {
     const state = result.failures.length === 0 ? 'ok  ' : 'FAIL';
     live.clear();
     print(`${state}  ${result.file} (${result.passed + result.failures.length} tests, ${seconds(result.durationMs)})`);
+    for (const comment of result.comments) print(indent(comment));
     for (const failure of result.failures) print(indent(`x ${failure.name}\n${indent(failure.diagnostics)}`));
   });
   const tap = join(PROJECT_ROOT, 'node_modules/tap/dist/esm/run.mjs');

@@ -7,7 +7,8 @@ import { Parser } from 'tap-parser';
 /**
  * @typedef {import('tap-parser').Result} Result
  * @typedef {{ readonly name: string, readonly diagnostics: string }} Failure
- * @typedef {{ readonly file: string, readonly passed: number, readonly failures: readonly Failure[], readonly skipped: readonly string[], readonly durationMs: number }} FileResult
+ * @typedef {{ passed: number, failures: Failure[], skipped: string[], comments: string[] }} Counts
+ * @typedef {{ readonly file: string, readonly passed: number, readonly failures: readonly Failure[], readonly skipped: readonly string[], readonly comments: readonly string[], readonly durationMs: number }} FileResult
  */
 
 /** What tap says of a file that ended without a test, which it takes for a skip. */
@@ -15,6 +16,9 @@ const NOTHING_RAN = 'no tests found';
 
 /** How tap started a file: of no use to whoever reads why it failed. */
 const HIDDEN = new Set(['source', 'compare', 'tapCaught', 'test', 'stdio', 'cwd', 'externalID', 'command', 'args', 'jobId']);
+
+/** Comments that no test made. */
+const FROM_TAP = /^(Subtest: |time=|no tests|\{ )/;
 
 const SHOWN_CHARACTERS = 2_000;
 
@@ -29,20 +33,26 @@ export function createTapReader(onFile) {
     // A file with tests was a child, and its result is read with it; without any it is only this line.
     const known = open.get(result.name);
     open.delete(result.name);
-    onFile(summarise(result, known ?? { passed: 0, failures: [], skipped: [] }));
+    onFile(summarise(result, known ?? { passed: 0, failures: [], skipped: [], comments: [] }));
   });
 
-  /** @type {Map<string, { passed: number, failures: Failure[], skipped: string[] }>} */
+  /** @type {Map<string, Counts>} */
   const open = new Map();
 
   /** @param {Parser} file */
   function readFile(file) {
-    /** @type {{ passed: number, failures: Failure[], skipped: string[] }} */
-    const counts = { passed: 0, failures: [], skipped: [] };
+    /** @type {Counts} */
+    const counts = { passed: 0, failures: [], skipped: [], comments: [] };
     /** @type {Failure[]} */
     let inner = [];
     open.set(file.name, counts);
-    file.on('child', (/** @type {Parser} */ test) => collectFailures(test, [], (failure) => inner.push(failure)));
+    file.on('child', (/** @type {Parser} */ test) => {
+      collectFailures(test, [], (failure) => inner.push(failure));
+      test.on('comment', (/** @type {string} */ text) => {
+        const comment = text.replace(/^#\s*/, '').trim();
+        if (!FROM_TAP.test(comment)) counts.comments.push(comment);
+      });
+    });
     file.on('assert', (/** @type {Result} */ result) => {
       if (result.skip !== false || result.todo !== false) counts.skipped.push(result.name);
       else if (result.ok) counts.passed++;
@@ -55,11 +65,11 @@ export function createTapReader(onFile) {
 
 /**
  * @param {Result} result of the file as a whole
- * @param {{ passed: number, failures: Failure[], skipped: string[] }} counts
+ * @param {Counts} counts
  * @returns {FileResult}
  */
 function summarise(result, counts) {
-  const { passed, skipped } = counts;
+  const { passed, skipped, comments } = counts;
   const failures = [...counts.failures];
   const empty = passed + skipped.length + failures.length === 0 && (result.skip === false || result.skip === NOTHING_RAN);
   if (result.skip !== false && !empty) skipped.push('(the whole file)');
@@ -67,7 +77,7 @@ function summarise(result, counts) {
     const what = result.ok ? 'no test in this file ran' : 'the file failed outside of its tests';
     failures.push({ name: `(${what})`, diagnostics: diagnosticsOf(result) });
   }
-  return { file: result.name, passed, failures, skipped, durationMs: result.time ?? 0 };
+  return { file: result.name, passed, failures, skipped, comments, durationMs: result.time ?? 0 };
 }
 
 /**

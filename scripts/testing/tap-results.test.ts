@@ -20,6 +20,7 @@ t.test('the named blocks of a file are counted, not their assertions', async (t)
         1..2
     ok 1 - first
     # Subtest: second
+        # what it measured
         ok 1 - z
         1..1
     ok 2 - second
@@ -28,7 +29,7 @@ t.test('the named blocks of a file are counted, not their assertions', async (t)
 ok 1 - a.test.ts # time=12.5ms
 1..1
 `);
-  t.match(file, { file: 'a.test.ts', passed: 3, failures: [], skipped: [], durationMs: 12.5 });
+  t.match(file, { file: 'a.test.ts', passed: 3, failures: [], skipped: [], comments: ['what it measured'], durationMs: 12.5 });
   t.same(others, []);
 });
 

@@ -9,7 +9,7 @@ import { applyBug, huntAll, parseBug, readBugs } from './bug-zoo.ts';
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const bugs = readBugs(join(root, 'test/bugs'));
 /** Each is caught within the first hours; the last of them because its worlds are pinned. */
-const QUICK = ['guard-dropped', 'gate-accepts-old-epoch', 'relaxed-before-leaving', 'persist-forgotten', 'weights-to-itself', 'renew-after-expiry', 'error-before-first-probe'];
+const QUICK = ['guard-dropped', 'gate-accepts-old-epoch', 'relaxed-before-leaving', 'persist-forgotten', 'weights-to-itself', 'dead-holder-is-never-replaced', 'restored-register-ignored', 'renew-after-expiry', 'error-before-first-probe'];
 
 test('there are at least thirty planted faults, and each applies to the code as it is', (t) => {
   t.ok(bugs.length >= 30, `${bugs.length} faults`);

@@ -1,7 +1,7 @@
 // Interrupted prefixes: a failover, a rejoin and a switchover are run once to count what is done; then once for every action, with both
 // controllers killed right before it and started again. Each must find its way back with nothing lost.
 
-import { demandRecovery, closeBooks } from './checkers/liveness.ts';
+import { closeBooks, demandRecovery, describe, serves } from './checkers/liveness.ts';
 import { drawOptions } from './options.ts';
 import { Prng } from './prng.ts';
 import { ViolationError } from './simulation.ts';
@@ -47,6 +47,7 @@ function runCourse(course: Course, seed: number, cut: number | null): { actions:
     else world.operators.switchover(second);
     sim.runUntil(sim.nowMs + 3 * RTO_MS);
     world.onAction = null;
+    if (course === 'failover' && !serves(world, second)) sim.violate('L1', `nobody has taken over from the lost region: ${describe(world)}`);
     world.heal();
     demandRecovery(world);
     closeBooks(world);

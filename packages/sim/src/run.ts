@@ -1,7 +1,7 @@
 // One seed: rounds of faults, each followed by a heal after which the system must find its way back by itself.
 
 import type { AssertionError } from '@continuum/core';
-import { closeBooks, demandRecovery } from './checkers/liveness.ts';
+import { closeBooks, demandFailover, demandRecovery, demandSurvivor } from './checkers/liveness.ts';
 import { forbidGlobals } from './forbid-globals.ts';
 import { NEMESES, drawNemeses, replay, unleash } from './nemesis/index.ts';
 import type { PlannedRound } from './nemesis/index.ts';
@@ -13,8 +13,12 @@ import type { Service } from './service.ts';
 import type { TraceLine, Violation } from './simulation.ts';
 import { ViolationError } from './simulation.ts';
 import { World } from './world.ts';
+import type { Region } from './world.ts';
 
 const MS_PER_HOUR = 3_600_000;
+/** Share of rounds that end with a region lost, and of those that lose the holder once all is whole again. */
+const LOST_SHARE = 0.25;
+const HOLDER_LOST_SHARE = 0.25;
 
 export type RunOptions = {
   readonly seed: number;
@@ -105,19 +109,33 @@ function rounds(world: World, prng: Prng, options: RunOptions, course: Course): 
     const played = round ?? unleashDrawn(world, prng, options.only ?? null);
     course.plan.push(played);
     sim.runUntil(startedMs + played.lengthMs);
+    if (played.lost !== undefined) endWithout(world, world.region(played.lost));
     world.heal();
     sim.note('nemesis', () => 'all faults are over');
     world.register.explain();
     course.recoveries.push(demandRecovery(world));
+    if (played.holderLost === true) {
+      demandFailover(world);
+      world.heal();
+      demandRecovery(world);
+    }
     recorder?.end(played.faults.map(({ name }) => name), options.alone === true);
   }
   recorder?.stop();
   closeBooks(world);
 }
 
+function endWithout(world: World, lost: Region): void {
+  world.sim.note('nemesis', () => `all faults are over, but ${lost.name} is lost`);
+  world.heal(lost);
+  demandSurvivor(world, lost);
+}
+
 function unleashDrawn(world: World, prng: Prng, only: readonly string[] | null): PlannedRound {
   const untilMs = world.sim.nowMs + world.options.timings.ttlMs * prng.between(20, 60);
-  return unleash(world, prng, drawNemeses(prng, only), untilMs);
+  const round = unleash(world, prng, drawNemeses(prng, only), untilMs);
+  const lost = prng.chance(LOST_SHARE) ? { lost: prng.pick(world.regions).name } : {};
+  return { ...round, ...lost, holderLost: prng.chance(HOLDER_LOST_SHARE) };
 }
 
 /** Somewhere in a renewal interval; long enough for what is lost by it to be taken over. */

@@ -1,6 +1,7 @@
 // The test profile: at least 400 simulated hours and 3,000 failovers under every fault, with every checker on. And what keeps the
 // checkers honest: without the fence the same faults are caught, without the guard they are not a danger.
 
+import { randomInt } from 'node:crypto';
 import { test } from 'tap';
 import { ALL_DEFENCES } from './options.ts';
 import { PROFILES, runProfile } from './profile.ts';
@@ -14,6 +15,15 @@ test('no invariant breaks in the test profile, and every dangerous state occurre
   t.ok(report.simulatedHours >= 400, `${report.simulatedHours} hours`);
   t.ok(report.failovers >= 3_000, `${report.failovers} failovers`);
   t.comment(`${report.hoursPerCpuSecond} simulated hours per CPU-second, believers overlapped at most ${report.overlapMaxMs} ms`);
+});
+
+test('seeds that nobody has chosen are as clean, and each of them is the same run again', async (t) => {
+  const first = randomInt(PROFILES.nightly.seeds + 1, 2 ** 31);
+  const drawn = { firstSeed: first, seeds: 40, hours: 1 };
+  const report = await runProfile(drawn);
+  t.comment(`seeds ${first} to ${first + drawn.seeds - 1}, log ${report.logHash}: npm run simulate -- --seed ${first} --seeds ${drawn.seeds} --hours ${drawn.hours}`);
+  t.same(report.violations, []);
+  t.equal((await runProfile(drawn)).logHash, report.logHash);
 });
 
 test('without the guard every invariant stands', async (t) => {

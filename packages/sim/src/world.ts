@@ -62,6 +62,8 @@ export class World {
   /** For those who count what a client sees. */
   onWriteEnded: ((outcome: WriteOutcome) => void) | null = null;
   readonly operators = new Operators(this);
+  /** Does not come back before the next heal, whatever a fault of earlier still has in hand. */
+  #lost: Region | null = null;
   readonly #controllers: readonly Controller[];
   readonly #orders: OperatorChecker;
 
@@ -140,8 +142,14 @@ export class World {
     region.machine.crash();
   }
 
+  /** Power loss until the next heal. */
+  lose(region: Region): void {
+    this.kill(region);
+    this.#lost = region;
+  }
+
   boot(region: Region): void {
-    if (region.machine.up) return;
+    if (region.machine.up || region === this.#lost) return;
     this.sim.note('nemesis', () => `${region.name} boots`);
     region.machine.boot();
     this.validity.rebooted(region.name);
@@ -203,12 +211,14 @@ export class World {
     }
   }
 
-  /** Ends every fault: all is mended, started and continued. */
-  heal(): void {
+  /** Ends every fault: all is mended, started and continued, but for a region that is lost and stays so. */
+  heal(lost: Region | null = null): void {
+    this.#lost = null;
+    if (lost !== null) this.lose(lost);
     this.witness.healFaults();
     this.startWitness();
     for (const link of this.links) link.heal();
-    for (const region of this.regions) {
+    for (const region of this.regions.filter((one) => one !== lost)) {
       region.machine.resume();
       region.database.process.unpause();
       region.gate.process.unpause();

@@ -1,19 +1,23 @@
-// L1 and L2: once faults stop, exactly one region serves within the objective and the other comes back in sync within the time
-// that a full copy takes; and nobody takes over twice within the hold-down.
+// L1: who may take over does so. Once faults stop, exactly one region serves and the other comes back in sync within the time that a
+// full copy takes; and while one region stays lost the other one serves, within the objective when nothing else was wrong.
 
 import type { Region, World } from '../world.ts';
 
 /** Looks this many times per ttl. */
 const LOOKS_PER_TTL = 10;
 
+/** A takeover in the worst case: what was under way must first fail within its bound, or it was the second one. */
+function servingWithinMs({ rtoMs, operatorMs, timings, databaseTimes }: World['options']): number {
+  return 2 * rtoMs + 4 * databaseTimes.startMs + operatorMs + Math.max(0, timings.holdDownMs - timings.ttlMs);
+}
+
 /** Waits for the recovery and returns how long it took until a region served. */
 export function demandRecovery(world: World): number {
   const { sim, options } = world;
-  const { ttlMs, holdDownMs } = options.timings;
-  const { rewindMs, copyMs, startMs } = options.databaseTimes;
+  const { ttlMs } = options.timings;
+  const { rewindMs, copyMs } = options.databaseTimes;
   const startedMs = sim.nowMs;
-  // A takeover in the worst case: what was under way must first fail within its bound, or it was the second one.
-  const servingByMs = startedMs + 2 * options.rtoMs + 4 * startMs + options.operatorMs + Math.max(0, holdDownMs - ttlMs);
+  const servingByMs = startedMs + servingWithinMs(options);
   const wholeByMs = servingByMs + 2 * (rewindMs + copyMs) + 4 * ttlMs;
   let servedMs: number | null = null;
   for (;;) {
@@ -31,6 +35,43 @@ export function demandRecovery(world: World): number {
   }
 }
 
+/** One region is lost, the rest was just healed. Nothing is demanded of a survivor that may not take over. */
+export function demandSurvivor(world: World, lost: Region): void {
+  const survivor = world.other(lost);
+  const { record } = world.witness;
+  if (!mayServe(world, survivor) || record.policyHash !== survivor.controller.policy.hash) return;
+  world.marks.set('takeover-demanded-after-faults');
+  demandService(world, survivor, servingWithinMs(world.options));
+}
+
+/** All is whole: the holder is lost, and nothing else is wrong. The other region serves within the objective, or when its hold-down ends. */
+export function demandFailover(world: World): void {
+  const holder = world.regions.find((region) => serves(world, region));
+  if (holder === undefined) return;
+  const survivor = world.other(holder);
+  const { holdDownUntilMs, notBeforeMs, now } = survivor.controller.state;
+  world.lose(holder);
+  world.marks.set('takeover-demanded-from-whole');
+  demandService(world, survivor, world.options.rtoMs + Math.max(0, holdDownUntilMs - now.monoMs, notBeforeMs - now.monoMs));
+}
+
+/** Where the lost region was handed the lease and nobody was in sync with it yet, only a person can tell whether it served. */
+function mayServe({ witness: { record } }: World, { name }: Region): boolean {
+  return record.holder === name || record.inSync.some((region) => region === name);
+}
+
+function demandService(world: World, survivor: Region, withinMs: number): void {
+  const { sim, options } = world;
+  const startedMs = sim.nowMs;
+  while (!serves(world, survivor)) {
+    if (!mayServe(world, survivor)) return;
+    if (sim.nowMs - startedMs > withinMs) {
+      sim.violate('L1', `${survivor.name} does not serve ${Math.round(sim.nowMs - startedMs)} ms after the other region was lost: ${describe(world)}`);
+    }
+    sim.runUntil(sim.nowMs + options.timings.ttlMs / LOOKS_PER_TTL);
+  }
+}
+
 /** The books of the clients, when everything has come to rest. */
 export function closeBooks(world: World): void {
   world.clients.stop();
@@ -40,7 +81,7 @@ export function closeBooks(world: World): void {
   world.history.close(primary.database);
 }
 
-function serves(world: World, region: Region): boolean {
+export function serves(world: World, region: Region): boolean {
   return (
     region.gate.isActive &&
     region.database.role === 'primary' &&
@@ -58,7 +99,7 @@ function isFollowed({ names }: World, serving: Region | undefined): boolean {
   return names === null || serving === undefined || names.follow(serving.name);
 }
 
-function describe(world: World): string {
+export function describe(world: World): string {
   const { record } = world.witness;
   const regions = world.regions.map(({ name, controller, database, gate }) => {
     const { phase, databaseProblem } = controller.state;
