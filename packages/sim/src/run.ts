@@ -3,12 +3,12 @@
 import type { AssertionError } from '@continuum/core';
 import { closeBooks, demandRecovery } from './checkers/liveness.ts';
 import { forbidGlobals } from './forbid-globals.ts';
-import { NEMESES, drawNemeses, replay, unleash } from './nemesis/index.ts';
+import { drawNemeses, replay, unleash } from './nemesis/index.ts';
 import type { PlannedRound } from './nemesis/index.ts';
 import { drawOptions } from './options.ts';
 import type { WorldOptions } from './options.ts';
 import { Prng } from './prng.ts';
-import { ServiceRecorder } from './service.ts';
+import { ServiceRecorder, familiesOf } from './service.ts';
 import type { Service } from './service.ts';
 import type { TraceLine, Violation } from './simulation.ts';
 import { ViolationError } from './simulation.ts';
@@ -124,7 +124,7 @@ function unleashDrawn(world: World, prng: Prng, only: readonly string[] | null):
 function drawAlone(world: World, prng: Prng): PlannedRound {
   const { ttlMs } = world.options.timings;
   const offsetMs = ttlMs * prng.between(0.5, 2);
-  const name = prng.chance(0.5) ? 'region-kill' : prng.pick(NEMESES).name;
+  const name = prng.chance(0.5) ? 'region-kill' : prng.pick(familiesOf(world)).name;
   return { lengthMs: offsetMs + ttlMs * prng.between(6, 10), faults: [{ offsetMs, name, seed: prng.bits() }] };
 }
 

@@ -6,6 +6,8 @@ import type { Precondition } from '@continuum/core';
 import { monoMs } from '@continuum/core';
 import { takeoverConditions } from '@continuum/core/failover/conditions';
 import { Draft } from '@continuum/core/failover/draft';
+import { NEMESES } from './nemesis/index.ts';
+import type { Nemesis } from './nemesis/nemesis.ts';
 import type { Region, World } from './world.ts';
 
 /** Writes in one objective. */
@@ -40,6 +42,8 @@ export type Service = {
   readonly approvals: number;
   readonly overlapTotalMs: number;
   readonly overlaps: number;
+  /** The fault families that this world has something for. */
+  readonly families: readonly string[];
 };
 
 type Counts = { readonly failovers: number; readonly switchovers: number; readonly reacquired: number };
@@ -101,7 +105,7 @@ export class ServiceRecorder {
   report(): Service {
     const { overlapTotalMs, overlaps } = this.#world.validity;
     const refusals = [...this.#refused].map(([name, where]) => [name, where.size] as const);
-    return { rounds: this.#rounds, refusals: Object.fromEntries(refusals), approvals: this.#approvals, overlapTotalMs, overlaps };
+    return { rounds: this.#rounds, refusals: Object.fromEntries(refusals), approvals: this.#approvals, overlapTotalMs, overlaps, families: familiesOf(this.#world).map(({ name }) => name) };
   }
 
   #counts(): Counts {
@@ -172,6 +176,11 @@ export class ServiceRecorder {
     const word = { kind: 'takeover' as const, force: null, atMs: monoMs(region.machine.now().monoMs) };
     region.controller.feed({ kind: 'operator-asked', word });
   }
+}
+
+/** What can go wrong in this world. */
+export function familiesOf(world: World): readonly Nemesis[] {
+  return NEMESES.filter(({ applies }) => applies?.(world) ?? true);
 }
 
 /** Null while it is not one that could take over: it acts, or is not ready to judge. */

@@ -1,7 +1,6 @@
 // What came of a study, in the figures that a user asks for: how long clients wait when a region dies, why nobody took over when
 // nobody did, and what each family of faults did.
 
-import { NEMESES } from './nemesis/index.ts';
 import type { RunResult } from './run.ts';
 import type { Round } from './service.ts';
 import type { StudySubject } from './study.ts';
@@ -82,7 +81,7 @@ export function foldStudy(subject: StudySubject, results: readonly RunResult[], 
     switchoverGap: spread(gaps(alone.filter(({ switchovers, failovers, faults }) => switchovers > 0 && failovers === 0 && faults.includes('switchover')))),
     refusals: refusalsOf(results),
     approvals: sum(results.map(({ service }) => service?.approvals ?? 0)),
-    families: familiesOf(results),
+    families: familyReports(results),
     overlap: {
       times: sum(results.map(({ service }) => service?.overlaps ?? 0)),
       longestMs: Math.round(results.reduce((longest, { overlapMaxMs }) => Math.max(longest, overlapMaxMs), 0)),
@@ -101,8 +100,9 @@ function refusalsOf(results: readonly RunResult[]): StudyReport['refusals'] {
   return [...times].map(([condition, count]) => ({ condition, times: count })).sort((a, b) => b.times - a.times);
 }
 
-function familiesOf(results: readonly RunResult[]): FamilyReport[] {
-  return NEMESES.map(({ name }) => {
+function familyReports(results: readonly RunResult[]): FamilyReport[] {
+  const names = new Set(results.flatMap(({ service }) => service?.families ?? []));
+  return [...names].map((name) => {
     const rounds = results.flatMap(({ service }) => service?.rounds ?? []).filter(({ faults }) => faults.includes(name));
     const [alone, together] = [rounds.filter((round) => round.alone), rounds.filter((round) => !round.alone)];
     const broken = results.filter(({ violation, plan }) => violation !== null && (plan.at(-1)?.faults.some((fault) => fault.name === name) ?? false));

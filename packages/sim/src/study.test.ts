@@ -32,7 +32,7 @@ function round(change: Partial<Round>): Round {
 }
 
 function result(rounds: readonly Round[], change: Partial<RunResult> = {}): RunResult {
-  return { ...template, service: { rounds, refusals: { 'in-sync': 2 }, approvals: 0, overlapTotalMs: 5, overlaps: 1 }, ...change };
+  return { ...template, service: { rounds, refusals: { 'in-sync': 2 }, approvals: 0, overlapTotalMs: 5, overlaps: 1, families: template.service?.families ?? [] }, ...change };
 }
 
 test('every loss of the region that held the lease counts for the objective, and nothing else', (t) => {
@@ -89,7 +89,7 @@ test('a lost region that nobody took over fails it when clients waited too long,
 
 test('where no takeover is possible in time, the study says so', (t) => {
   const slow = { ...subject, policy: { ...policy, timings: { ...policy.timings, holdDownMs: 600_000 } } };
-  const results = [1, 3].map((seed) => runSeed(studyRun(slow, seed, 0.5)));
+  const results = [1, 3, 5].map((seed) => runSeed(studyRun(slow, seed, 0.5)));
   const rounds = results.flatMap(({ service }) => service?.rounds ?? []).filter(({ faults }) => faults.includes('region-kill'));
   t.ok(rounds.some(({ holderLost }) => holderLost) && rounds.some(({ holderLost }) => !holderLost), 'the holder is not always who dies');
   t.ok(rounds.every(({ holderLost, longestGapMs }) => holderLost || longestGapMs < RTO_MS), 'who loses a standby waits for nobody');
@@ -129,6 +129,18 @@ test('a gap that nobody has ended yet counts as well', (t) => {
   world.sim.runUntil(20_000);
   recorder.stop();
   t.match(recorder.report().rounds, [{ longestGapMs: 20_000, stalledMs: 20_000 }]);
+  t.end();
+});
+
+test('a family of faults for which a study has nothing to break is neither let loose nor reported', (t) => {
+  const results = [1, 2, 3].map((seed) => runSeed(studyRun(subject, seed, 0.5)));
+  const faults = new Set(results.flatMap(({ service }) => service?.rounds ?? []).flatMap((one) => one.faults));
+  const { families } = foldStudy(subject, results, 0.5);
+  for (const name of ['stopped-at-grant', 'sleep-in-darkness', 'dark-at-expiry', 'frozen-cache']) {
+    t.notOk(faults.has(name) || families.some((family) => family.name === name), name);
+  }
+  t.ok([...faults].every((name) => families.some((family) => family.name === name)));
+  t.ok(families.some(({ name }) => name === 'partition'));
   t.end();
 });
 
