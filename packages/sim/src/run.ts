@@ -2,7 +2,7 @@
 
 import type { AssertionError } from '@continuum/core';
 import { closeBooks, demandRecovery } from './checkers/liveness.ts';
-import { forbidGlobals } from './forbid-globals.ts';
+import { forbidGlobals, withoutGlobals } from './forbid-globals.ts';
 import { drawNemeses, replay, unleash } from './nemesis/index.ts';
 import type { PlannedRound } from './nemesis/index.ts';
 import { drawOptions } from './options.ts';
@@ -53,7 +53,7 @@ export type RunResult = {
 
 export function runSeed(options: RunOptions): RunResult {
   const draw = new Prng(options.seed, 1);
-  const world = new World(drawOptions(options.seed, draw, { ...options.overrides, traced: options.traced ?? false }));
+  const world = withoutGlobals(() => new World(drawOptions(options.seed, draw, { ...options.overrides, traced: options.traced ?? false })));
   const allow = forbidGlobals();
   const course: Course = { recoveries: [], plan: [], recorder: options.measured === true ? new ServiceRecorder(world) : null };
   const { recoveries, plan } = course;
