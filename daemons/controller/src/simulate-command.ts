@@ -3,7 +3,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { foldStudy, renderRounds, renderStudy, renderStudyPage, renderText, runSeed, runStudy, studyRun } from '@continuum/sim';
+import { foldStudy, renderRounds, renderStudy, renderStudyPage, renderText, runSeed, runStudy, studyRun, verdictOf } from '@continuum/sim';
 import type { StudyReport, StudySubject } from '@continuum/sim';
 import { formatProblems, parseConfig } from '@continuum/wire/spec';
 
@@ -19,7 +19,7 @@ export type SimulateValues = {
   readonly output: string;
 };
 
-/** 0: the objective was kept and nothing broke. 1: it was not. 2: wrong use, or a specification with problems. */
+/** 0: regions were lost and taken over, the objective was kept after each loss, and nothing broke. 1: not so. 2: wrong use, or a specification with problems. */
 export type SimulateExit = 0 | 1 | 2;
 
 export type SimulateIo = {
@@ -78,7 +78,7 @@ async function many(subject: StudySubject, asked: Asked, values: SimulateValues,
 function one(subject: StudySubject, asked: Asked, values: SimulateValues, { say, tell }: SimulateIo): SimulateExit {
   const result = runSeed({ ...studyRun(subject, asked.firstSeed, asked.hours), traced: values.trace !== undefined });
   const report = foldStudy(subject, [result], asked.hours);
-  say(values.output === 'json' ? JSON.stringify({ ...report, rounds: result.service?.rounds ?? [] }, null, 2) : renderRounds(result));
+  say(values.output === 'json' ? JSON.stringify({ ...report, rounds: result.service?.rounds ?? [] }, null, 2) : `${renderRounds(result)}\n${report.name}: ${verdictOf(report)}`);
   if (values.trace !== undefined && !write(values.trace, renderText(result.trace ?? []), '--trace', tell)) return 2;
   if (values.report !== undefined && !writeReport(values.report, subject, report, tell)) return 2;
   return report.ok ? 0 : 1;

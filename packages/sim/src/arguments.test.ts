@@ -11,6 +11,15 @@ test('defaults, a seed alone, and a profile', (t) => {
   t.match(readArguments(['--bugs']), { options: { bugs: true, hours: 400 } });
   t.match(readArguments(['--upgrade']), { options: { upgrade: true, hours: 20 } });
   t.match(readArguments(['--bugs', '--hours', '40']), { options: { bugs: true, hours: 40 } });
+  t.match(readArguments(['--seed', '9', '--shrink', '--html', 'a']), { options: { seeds: 1, shrink: true, html: 'a' } });
+  t.match(readArguments(['--scenario', 'a.txt', '--rewrite']), { options: { scenario: 'a.txt', rewrite: true } });
+  t.end();
+});
+
+test('what is of one run is not asked of many', (t) => {
+  t.same(readArguments(['--seeds', '5', '--trace', 'a', '--shrink', '--rewrite']), {
+    problems: ['--trace and --shrink with 5 seeds: give --seed S, and no other number of seeds than 1', '--rewrite is without a scenario; give --scenario FILE'],
+  });
   t.end();
 });
 

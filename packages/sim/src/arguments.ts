@@ -12,6 +12,8 @@ export type CliOptions = {
   readonly only: readonly string[] | null;
   readonly profile: ProfileName | null;
   readonly scenario: string | null;
+  /** Writes the decisions into the scenario instead of printing them. */
+  readonly rewrite: boolean;
   readonly report: string | null;
   readonly trace: string | null;
   readonly html: string | null;
@@ -31,12 +33,12 @@ export const USAGE = `Usage: simulate [options]
   --seeds N                      how many seeds (100)
   --hours H                      simulated hours for each (1)
   --seed S                       the first seed (1); with --seeds 1 the trace of that seed is shown
-  --swarm                        each round draws its own mixture of faults (always so, unless --only is given)
-  --only NAME,NAME               only these fault families
-  --scenario FILE                runs one scenario of test/scenarios and prints every decision
-  --report FILE                  writes the report as JSON
-  --trace FILE  --html FILE      with --seeds 1: the whole trace as text, as a page
-  --shrink                       with --seeds 1: the few faults that lead to the violation
+  --swarm                        each round draws its own mixture of all fault families; the default, --only has its own
+  --only NAME,NAME               these fault families and no other, all of them in every round
+  --scenario FILE                runs one scenario of test/scenarios and prints every decision; with --rewrite into the file
+  --report FILE                  writes the report as JSON; with --shrink the plan of the few faults in it, as "kept"
+  --trace FILE  --html FILE      with --seeds 1: the whole trace as text, as a page; with --shrink that of the few faults
+  --shrink                       with --seeds 1: the few faults that lead to the violation, and the plan to keep in test/seeds
   --explore N                    searches the small scope breadth first, N states of it; with --bugs: for each planted fault
   --bugs                         plants each fault of test/bugs and tells after how many hours it is caught (--hours: at most, 400)
   --upgrade                      rolling upgrades between this core and each release of test/upgrades (--hours: of each, 20)
@@ -47,7 +49,9 @@ export const USAGE = `Usage: simulate [options]
 const BUG_HOURS_MAX = 400;
 /** Simulated hours with each release, unless told otherwise. */
 const UPGRADE_HOURS = 20;
-const FLAGS = ['swarm', 'bugs', 'upgrade', 'shrink', 'help'] as const;
+const FLAGS = ['swarm', 'bugs', 'upgrade', 'shrink', 'rewrite', 'help'] as const;
+/** Of one run, not of many. */
+const OF_ONE_SEED = ['trace', 'html', 'shrink'] as const;
 
 export function readArguments(argv: readonly string[]): { options: CliOptions } | { problems: string[] } {
   const problems: string[] = [];
@@ -90,6 +94,7 @@ export function readArguments(argv: readonly string[]): { options: CliOptions } 
     only,
     profile: profile as ProfileName | null,
     scenario: text('scenario'),
+    rewrite: values['rewrite'] === true,
     report: text('report'),
     trace: text('trace'),
     html: text('html'),
@@ -100,5 +105,8 @@ export function readArguments(argv: readonly string[]): { options: CliOptions } 
     shrink: values['shrink'] === true,
     help: values['help'] === true,
   };
+  const ofOne = OF_ONE_SEED.filter((name) => values[name] !== undefined);
+  if (options.seeds !== 1 && ofOne.length > 0) problems.push(`${ofOne.map((name) => `--${name}`).join(' and ')} with ${options.seeds} seeds: give --seed S, and no other number of seeds than 1`);
+  if (options.rewrite && options.scenario === null) problems.push('--rewrite is without a scenario; give --scenario FILE');
   return problems.length > 0 ? { problems } : { options };
 }

@@ -7,13 +7,14 @@ import { fileURLToPath } from 'node:url';
 import { readArguments, USAGE } from './arguments.ts';
 import type { CliOptions } from './arguments.ts';
 import { huntAll, readBugs, searchAll } from './bug-zoo.ts';
+import type { Found } from './bug-zoo.ts';
 import { exploreAll } from './explore.ts';
 import type { SimulationReport } from './profile.ts';
 import { UPGRADE_MARKS } from './marks.ts';
 import { runProfile } from './profile.ts';
 import { runSeed } from './run.ts';
 import { runScenario } from './scenario.ts';
-import { renderShrunk, shrink } from './shrink.ts';
+import { keptOf, renderShrunk, shrink } from './shrink.ts';
 import { renderHtml, renderText } from './timeline.ts';
 import { readReleases, upgradeAll } from './upgrade.ts';
 import type { UpgradeReport } from './upgrade.ts';
@@ -35,18 +36,21 @@ async function main(): Promise<number> {
     return 0;
   }
   if (options.scenario !== null) {
-    process.stdout.write(runScenario(readFileSync(options.scenario, 'utf8')));
+    const decided = runScenario(readFileSync(options.scenario, 'utf8'));
+    if (options.rewrite) writeFileSync(options.scenario, decided);
+    else process.stdout.write(decided);
     return 0;
   }
   if (options.bugs) return options.explore === null ? zoo(options) : searchZoo(options, options.explore);
   if (options.upgrade) return upgrades(options);
   if (options.explore !== null) return search(options.explore);
-  const failed = await many(options);
-  if (options.seeds === 1) one(options);
+  const { report, failed } = await many(options);
+  const kept = options.seeds === 1 ? one(options) : null;
+  if (options.report !== null) writeFileSync(options.report, `${JSON.stringify(kept === null ? report : { ...report, kept }, null, 2)}\n`);
   return failed ? 1 : 0;
 }
 
-async function many(options: CliOptions): Promise<boolean> {
+async function many(options: CliOptions): Promise<{ readonly report: SimulationReport; readonly failed: boolean }> {
   let shownMs = 0;
   const told = new Set<number>();
   const { seed: firstSeed, seeds, hours, only, threads } = options;
@@ -69,7 +73,6 @@ async function many(options: CliOptions): Promise<boolean> {
       }
     },
   });
-  if (options.report !== null) writeFileSync(options.report, `${JSON.stringify(report, null, 2)}\n`);
   process.stdout.write(`${summary(report)}\n`);
   for (const { seed, invariant, atMs, detail } of report.violations) {
     process.stdout.write(`VIOLATION of ${invariant} in seed ${seed} after ${Math.round(atMs / 1_000)} s: ${detail}\n`);
@@ -78,7 +81,7 @@ async function many(options: CliOptions): Promise<boolean> {
   // A handful of seeds cannot have been everywhere; a profile must.
   const marksMissing = options.profile !== null && report.missingMarks.length > 0;
   if (marksMissing) process.stdout.write(`never happened: ${report.missingMarks.join(', ')}\n`);
-  return report.violations.length > 0 || marksMissing;
+  return { report, failed: report.violations.length > 0 || marksMissing };
 }
 
 function search(statesMax: number): number {
@@ -156,18 +159,18 @@ async function searchZoo(options: CliOptions, statesMax: number): Promise<number
   return 0;
 }
 
-function one(options: CliOptions): void {
+/** The trace of one seed, or of the few faults of it that matter; returns what is worth keeping of these. */
+function one(options: CliOptions): Found | null {
   const { seed, hours, only } = options;
   const shrunk = options.shrink ? shrink({ seed, hours, only }) : null;
-  if (shrunk !== null) {
-    process.stdout.write(renderShrunk(seed, shrunk));
-    return;
-  }
-  const result = runSeed({ seed, hours, only, traced: true });
-  const trace = result.trace ?? [];
+  if (options.shrink && shrunk === null) process.stdout.write(`seed ${seed} breaks nothing: there is nothing to shrink\n`);
+  const { trace } = shrunk?.result ?? runSeed({ seed, hours, only, traced: true });
+  if (trace === null) return null;
   if (options.trace !== null) writeFileSync(options.trace, renderText(trace));
   if (options.html !== null) writeFileSync(options.html, renderHtml(`seed ${seed}`, trace));
-  if (options.trace === null && options.html === null) process.stdout.write(renderText(trace, LAST_LINES));
+  if (shrunk !== null) process.stdout.write(renderShrunk(seed, shrunk));
+  else if (options.trace === null && options.html === null) process.stdout.write(renderText(trace, LAST_LINES));
+  return shrunk === null ? null : keptOf(seed, shrunk);
 }
 
 function summary(report: SimulationReport): string {

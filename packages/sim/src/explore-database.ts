@@ -56,17 +56,23 @@ export function observe(scope: Scope, index: Index): DatabaseObservation {
   };
 }
 
+/** Whether the operation can be done now; asked also about one that must not be done. */
+export function canFinish(scope: Scope, index: Index, action: DatabaseAction): boolean {
+  return effect(scope, index, action) !== null;
+}
+
 /** What the operation does, with what it tells; null when it cannot be done now. Only a demotion tells more than that. */
 export function finish(scope: Scope, index: Index, action: DatabaseAction): { readonly scope: Scope; readonly token: Extract<DatabaseAction, { kind: 'promote' }>['token'] } | null {
   const { database } = scope.regions[index];
-  if (action.kind !== 'prewarm' && action.epoch < database.epoch) return null;
   const changed = effect(scope, index, action);
   if (changed === null) return null;
+  if (action.kind === 'promote') checkPromotion(scope, index, action.epoch);
   return { scope: changed, token: action.kind === 'demote' ? { systemIdentifier: '1', timeline: 1, checkpointLsn: lsnAt(database.log.length) } : null };
 }
 
 function effect(scope: Scope, index: Index, action: DatabaseAction): Scope | null {
   const { database } = scope.regions[index];
+  if (action.kind !== 'prewarm' && action.epoch < database.epoch) return null;
   const other = otherOf(index);
   const source = scope.regions[other].database;
   switch (action.kind) {
@@ -75,7 +81,6 @@ function effect(scope: Scope, index: Index, action: DatabaseAction): Scope | nul
     case 'promote': {
       // What was proved under this very epoch may have served since.
       if (action.token !== null && database.epoch < action.epoch && action.token.checkpointLsn !== lsnAt(database.log.length)) return null;
-      checkPromotion(scope, index, action.epoch);
       const changed = { ...database, role: 'primary' as const, shape: 'primary' as const, epoch: action.epoch, synchronous: [] };
       const same = scope.primary === NAMES[index];
       return put({ ...scope, primary: NAMES[index], streamed: same && scope.streamed }, index, { database: changed });

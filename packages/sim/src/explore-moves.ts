@@ -2,7 +2,7 @@
 
 import type { Action, ControllerEvent } from '@continuum/core';
 import { applyCommand, decide, epoch, initialState, judge, monoMs, regionId, remainingValidityMs, takeInstruction, viewLease, wallMs } from '@continuum/core';
-import { finish, observe, replicate, write } from './explore-database.ts';
+import { canFinish, finish, observe, replicate, write } from './explore-database.ts';
 import type { Index, Message, Scope } from './explore-scope.ts';
 import { CONNECTED, MESSAGES_MAX, NAMES, STEP_MS, ScopeViolation, TIMINGS, clock, policy, put, spend } from './explore-scope.ts';
 
@@ -18,7 +18,7 @@ export function moves(scope: Scope): Move[] {
 /** Nothing is on its way but what was held up, and nobody works on anything that can be done. */
 function isQuiet(scope: Scope): boolean {
   if (scope.messages.some((message) => !message.late && canArrive(scope, message))) return false;
-  return scope.regions.every(({ operation, paused }, index) => operation === null || operation.late || paused || finish(scope, index as Index, operation.action) === null);
+  return scope.regions.every(({ operation, paused }, index) => operation === null || operation.late || paused || !canFinish(scope, index as Index, operation.action));
 }
 
 function canArrive(scope: Scope, message: Message): boolean {

@@ -1,7 +1,7 @@
-// The small scope that is searched whole: two regions and a witness under the real lease, decision and gate functions, with a database of
+// The small scope that is searched: two regions and a witness under the real lease, decision and gate functions, with a database of
 // a few writes. Time passes in steps that are equal for all, and only when everything that is on its way and was not held up has
 // arrived: what comes late, is lost, fails, dies or stops is chosen, and paid for from a budget. So everything that the budget allows is
-// tried at every moment, however far ahead that is.
+// tried at every moment that the search comes to.
 
 import type { ControllerState, DatabaseAction, GateDirective, GateState, LeaseCommand, LeaseRecord, LeaseReply, Policy } from '@continuum/core';
 import { deriveTimings, epoch, initialState, monoMs, newGate, newLease, regionId, wallMs } from '@continuum/core';

@@ -3,12 +3,13 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { epoch } from '@continuum/core';
 import { test } from 'tap';
 import { readBugs, searchAll } from './bug-zoo.ts';
 import { EXPLORED_MARKS } from './explore-marks.ts';
 import { FingerprintSet, fingerprint } from './explore-hash.ts';
 import { moves } from './explore-moves.ts';
-import { firstScope } from './explore-scope.ts';
+import { ScopeViolation, firstScope, put } from './explore-scope.ts';
 import { explore, exploreAll } from './explore.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -52,6 +53,16 @@ test('planted faults are found, with the shortest path to each', async (t) => {
   for (const { name, violation, moves: path } of await searchAll(bugs, { root, threads: 2, statesMax: 5_000 })) {
     t.not(violation, null, `${name}: ${path} moves, ${violation}`);
   }
+});
+
+test('a promotion that must not be is one of the moves, and breaks its invariant when it is taken', (t) => {
+  const action = { kind: 'promote' as const, epoch: epoch(1), token: null };
+  const scope = put({ ...firstScope(none), acknowledged: [1] }, 1, { operation: { id: 1, action, late: false } });
+  const promotion = moves(scope).find(({ label }) => label === 'promote of r2 succeeds');
+  t.ok(promotion !== undefined, 'looking at what can happen breaks nothing');
+  t.throws(() => promotion?.run(), new ScopeViolation('I3: r2 is promoted in epoch 1 without the acknowledged write 1'));
+  t.notOk(moves(scope).some(({ label }) => label === 'time passes'), 'it can be done now, so time waits for it');
+  t.end();
 });
 
 test('states that behave alike are one state: later, with other numbers, with messages in another order', (t) => {

@@ -12,6 +12,7 @@ import { check, moves } from './explore-moves.ts';
 import type { Move } from './explore-moves.ts';
 import type { Budget, Scope } from './explore-scope.ts';
 import { ScopeViolation, firstScope } from './explore-scope.ts';
+import { withoutGlobals } from './forbid-globals.ts';
 
 const EPOCH_MAX = 2;
 const WARM_UP_MOVES = 300;
@@ -77,7 +78,11 @@ export function exploreAll(statesMax: number, onSearched: (searched: Searched) =
 
 const SHARE_OF = 6;
 
-export function explore({ statesMax, ...budget }: ExploreLimits): ExploreReport {
+export function explore(limits: ExploreLimits): ExploreReport {
+  return withoutGlobals(() => search(limits));
+}
+
+function search({ statesMax, ...budget }: ExploreLimits): ExploreReport {
   const start = steady(budget);
   if ('scope' in start) return new Search(start.scope, statesMax).run();
   return { states: 1, depth: 0, exhausted: false, violation: start.violation, marks: {}, missingMarks: EXPLORED_MARKS };

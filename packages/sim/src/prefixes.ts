@@ -2,6 +2,7 @@
 // controllers killed right before it and started again. Each must find its way back with nothing lost.
 
 import { closeBooks, demandRecovery, describe, serves } from './checkers/liveness.ts';
+import { withoutGlobals } from './forbid-globals.ts';
 import { drawOptions } from './options.ts';
 import { Prng } from './prng.ts';
 import { ViolationError } from './simulation.ts';
@@ -13,13 +14,15 @@ export type PrefixReport = { readonly course: Course; readonly actions: number; 
 const RTO_MS = 10_000;
 
 export function cutEveryPrefix(course: Course, seed: number): PrefixReport {
-  const actions = runCourse(course, seed, null).actions;
-  const broken: string[] = [];
-  for (let cut = 0; cut < actions; cut++) {
-    const { problem } = runCourse(course, seed, cut);
-    if (problem !== null) broken.push(`cut before action ${cut + 1} of ${actions}: ${problem}`);
-  }
-  return { course, actions, broken };
+  return withoutGlobals(() => {
+    const { actions } = runCourse(course, seed, null);
+    const broken: string[] = [];
+    for (let cut = 0; cut < actions; cut++) {
+      const { problem } = runCourse(course, seed, cut);
+      if (problem !== null) broken.push(`cut before action ${cut + 1} of ${actions}: ${problem}`);
+    }
+    return { course, actions, broken };
+  });
 }
 
 function runCourse(course: Course, seed: number, cut: number | null): { actions: number; problem: string | null } {

@@ -2,13 +2,13 @@
 
 import type { AssertionError } from '@continuum/core';
 import { closeBooks, demandFailover, demandRecovery, demandSurvivor } from './checkers/liveness.ts';
-import { forbidGlobals } from './forbid-globals.ts';
-import { NEMESES, drawNemeses, replay, unleash } from './nemesis/index.ts';
+import { forbidGlobals, withoutGlobals } from './forbid-globals.ts';
+import { drawNemeses, replay, unleash } from './nemesis/index.ts';
 import type { PlannedRound } from './nemesis/index.ts';
 import { drawOptions } from './options.ts';
 import type { WorldOptions } from './options.ts';
 import { Prng } from './prng.ts';
-import { ServiceRecorder } from './service.ts';
+import { ServiceRecorder, familiesOf } from './service.ts';
 import type { Service } from './service.ts';
 import type { TraceLine, Violation } from './simulation.ts';
 import { ViolationError } from './simulation.ts';
@@ -57,7 +57,7 @@ export type RunResult = {
 
 export function runSeed(options: RunOptions): RunResult {
   const draw = new Prng(options.seed, 1);
-  const world = new World(drawOptions(options.seed, draw, { ...options.overrides, traced: options.traced ?? false }));
+  const world = withoutGlobals(() => new World(drawOptions(options.seed, draw, { ...options.overrides, traced: options.traced ?? false })));
   const allow = forbidGlobals();
   const course: Course = { recoveries: [], plan: [], recorder: options.measured === true ? new ServiceRecorder(world) : null };
   const { recoveries, plan } = course;
@@ -142,7 +142,7 @@ function unleashDrawn(world: World, prng: Prng, only: readonly string[] | null):
 function drawAlone(world: World, prng: Prng): PlannedRound {
   const { ttlMs } = world.options.timings;
   const offsetMs = ttlMs * prng.between(0.5, 2);
-  const name = prng.chance(0.5) ? 'region-kill' : prng.pick(NEMESES).name;
+  const name = prng.chance(0.5) ? 'region-kill' : prng.pick(familiesOf(world)).name;
   return { lengthMs: offsetMs + ttlMs * prng.between(6, 10), faults: [{ offsetMs, name, seed: prng.bits() }] };
 }
 

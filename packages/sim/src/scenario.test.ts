@@ -1,6 +1,7 @@
-// Every scenario in test/scenarios gives the decisions that are written under its lines. CTM_REWRITE=1 writes them anew.
+// Every scenario in test/scenarios gives the decisions that are written under its lines. `simulate --scenario FILE --rewrite` writes
+// them anew.
 
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'tap';
 import { runScenario } from './scenario.ts';
 
@@ -8,11 +9,8 @@ const folder = new URL('../../../test/scenarios/', import.meta.url);
 
 for (const file of readdirSync(folder).filter((name) => name.endsWith('.txt'))) {
   test(`scenario ${file} decides as written`, (t) => {
-    const path = new URL(file, folder);
-    const written = readFileSync(path, 'utf8');
-    const decided = runScenario(written);
-    if (process.env['CTM_REWRITE'] === '1') writeFileSync(path, decided);
-    else t.equal(decided, written);
+    const written = readFileSync(new URL(file, folder), 'utf8');
+    t.equal(runScenario(written), written, `npm run simulate -- --scenario test/scenarios/${file} --rewrite`);
     t.end();
   });
 }

@@ -1,6 +1,7 @@
 // Scenarios as text: a script of what happens, and under each line everything that was decided because of it. A change of
 // behaviour is a change of text that a reviewer reads.
 
+import { withoutGlobals } from './forbid-globals.ts';
 import { Prng } from './prng.ts';
 import { RESOLVERS } from './models/outside.ts';
 import { drawOptions } from './options.ts';
@@ -19,7 +20,7 @@ export function runScenario(text: string): string {
     if (output.length > 0 && !line.startsWith('#')) output.push('');
     output.push(line);
     if (line.startsWith('#')) continue;
-    perform(stage, line);
+    withoutGlobals(() => perform(stage, line));
     output.push(...fresh(stage).map(({ atMs, who, what }) => `  ${seconds(atMs)} ${who.padEnd(14)} ${what}`));
   }
   return `${output.join('\n')}\n`;

@@ -6,6 +6,8 @@ import type { Precondition } from '@continuum/core';
 import { monoMs } from '@continuum/core';
 import { takeoverConditions } from '@continuum/core/failover/conditions';
 import { Draft } from '@continuum/core/failover/draft';
+import { NEMESES } from './nemesis/index.ts';
+import type { Nemesis } from './nemesis/nemesis.ts';
 import type { Region, World } from './world.ts';
 
 /** Writes in one objective. */
@@ -25,6 +27,8 @@ export type Round = {
   readonly switchovers: number;
   /** Times that the region which had lost the lease took it again. */
   readonly reacquired: number;
+  /** The region that held the lease lost its power. */
+  readonly holderLost: boolean;
   /** Longest time without an acknowledged write. */
   readonly longestGapMs: number;
   /** Sum of all stalls. */
@@ -38,10 +42,12 @@ export type Service = {
   readonly approvals: number;
   readonly overlapTotalMs: number;
   readonly overlaps: number;
+  /** The fault families that this world has something for. */
+  readonly families: readonly string[];
 };
 
 type Counts = { readonly failovers: number; readonly switchovers: number; readonly reacquired: number };
-type Open = { atMs: number; before: Counts; longestGapMs: number; stalledMs: number; faults: readonly string[]; alone: boolean };
+type Open = { atMs: number; before: Counts; longestGapMs: number; stalledMs: number; holderLost: boolean; faults: readonly string[]; alone: boolean };
 
 export class ServiceRecorder {
   readonly #world: World;
@@ -60,6 +66,10 @@ export class ServiceRecorder {
     world.onWriteEnded = (outcome) => {
       if (outcome === 'ok') this.#acknowledged();
     };
+    world.onKilled = ({ name }) => {
+      const { witness } = world;
+      if (this.#open !== null && witness.isHeld && witness.record.holder === name) this.#open.holderLost = true;
+    };
   }
 
   start(): void {
@@ -76,7 +86,7 @@ export class ServiceRecorder {
   begin(atMs: number): void {
     this.#world.sim.at(atMs, () => {
       this.#close();
-      this.#open = { atMs: this.#world.sim.nowMs, before: this.#counts(), longestGapMs: 0, stalledMs: 0, faults: [], alone: false };
+      this.#open = { atMs: this.#world.sim.nowMs, before: this.#counts(), longestGapMs: 0, stalledMs: 0, holderLost: false, faults: [], alone: false };
     });
   }
 
@@ -95,7 +105,7 @@ export class ServiceRecorder {
   report(): Service {
     const { overlapTotalMs, overlaps } = this.#world.validity;
     const refusals = [...this.#refused].map(([name, where]) => [name, where.size] as const);
-    return { rounds: this.#rounds, refusals: Object.fromEntries(refusals), approvals: this.#approvals, overlapTotalMs, overlaps };
+    return { rounds: this.#rounds, refusals: Object.fromEntries(refusals), approvals: this.#approvals, overlapTotalMs, overlaps, families: familiesOf(this.#world).map(({ name }) => name) };
   }
 
   #counts(): Counts {
@@ -105,10 +115,12 @@ export class ServiceRecorder {
   }
 
   #close(): void {
+    // What is still waited for now counts as well.
+    this.#countGap();
     const open = this.#open;
     this.#open = null;
     if (open === null) return;
-    const { atMs, before, longestGapMs, stalledMs, faults, alone } = open;
+    const { atMs, before, longestGapMs, stalledMs, holderLost, faults, alone } = open;
     const now = this.#counts();
     this.#rounds.push({
       atMs,
@@ -118,19 +130,22 @@ export class ServiceRecorder {
       failovers: now.failovers - before.failovers,
       switchovers: now.switchovers - before.switchovers,
       reacquired: now.reacquired - before.reacquired,
+      holderLost,
       longestGapMs,
       stalledMs,
     });
   }
 
   #acknowledged(): void {
-    const { nowMs } = this.#world.sim;
-    if (this.#open !== null) {
-      const gapMs = nowMs - Math.max(this.#lastOkMs, this.#open.atMs);
-      this.#open.longestGapMs = Math.max(this.#open.longestGapMs, gapMs);
-      if (gapMs > STALL_PROBES * this.#probeMs) this.#open.stalledMs += gapMs;
-    }
-    this.#lastOkMs = nowMs;
+    this.#countGap();
+    this.#lastOkMs = this.#world.sim.nowMs;
+  }
+
+  #countGap(): void {
+    if (this.#open === null) return;
+    const gapMs = this.#world.sim.nowMs - Math.max(this.#lastOkMs, this.#open.atMs);
+    this.#open.longestGapMs = Math.max(this.#open.longestGapMs, gapMs);
+    if (gapMs > STALL_PROBES * this.#probeMs) this.#open.stalledMs += gapMs;
   }
 
   /** The lease is free: what keeps each region from taking it? */
@@ -161,6 +176,11 @@ export class ServiceRecorder {
     const word = { kind: 'takeover' as const, force: null, atMs: monoMs(region.machine.now().monoMs) };
     region.controller.feed({ kind: 'operator-asked', word });
   }
+}
+
+/** What can go wrong in this world. */
+export function familiesOf(world: World): readonly Nemesis[] {
+  return NEMESES.filter(({ applies }) => applies?.(world) ?? true);
 }
 
 /** Null while it is not one that could take over: it acts, or is not ready to judge. */

@@ -21,7 +21,7 @@ export function renderStudyPage(subject: StudySubject, report: StudyReport): str
     `<div class="verdict ${report.ok ? 'good' : 'bad'}"><h1>${report.ok ? '✓' : '✗'} ${escapeHtml(capital(verdictOf(report)))}.</h1>`,
     `<p><b>${escapeHtml(report.name)}</b>, ${subject.policy.mode}: ttl ${seconds(timings.ttlMs)}, renewal every ${seconds(timings.renewMs)}, promotion budget ${seconds(timings.promoteBudgetMs)}, DNS TTL ${timings.dnsTtlSeconds} s. Worst case by calculation ${seconds(worstCase(timings).sumMs)}.</p></div>`,
     figures(report),
-    `<section><h2>A region dies</h2><p>Longest time without an acknowledged write, as a client outside sees it, for each of ${report.rto.count} region losses that the other region took over.</p>${chart(report)}${spreadTable(report)}</section>`,
+    `<section><h2>A region dies</h2><p>Longest time without an acknowledged write, as a client outside sees it, for each of ${report.rto.count} losses of the region that held the lease which the other region took over.</p>${chart(report)}${spreadTable(report)}</section>`,
     refusals(report),
     `<section><h2>What each family of faults did</h2><p>Left: it was the only fault, and what came of it is its doing. Right: rounds with many faults at once that it was in.</p>${familyTable(report.families)}</section>`,
     violations(report),
@@ -31,11 +31,12 @@ export function renderStudyPage(subject: StudySubject, report: StudyReport): str
 }
 
 function figures(report: StudyReport): string {
-  const { rto, objectiveMs, switchoverGap, overlap, violations: broken } = report;
+  const { lost, rto, notTakenOver, objectiveMs, switchoverGap, overlap, violations: broken } = report;
   const tile = (label: string, value: string, note: string): string => `<div class="figure"><span>${label}</span><b>${value}</b><span class="soft">${note}</span></div>`;
   return `<div class="figures">${[
     tile('A region dies, median', rto.count === 0 ? 'none seen' : seconds(rto.median), `p99 ${seconds(rto.p99)}, longest ${seconds(rto.max)}`),
-    tile('Within the objective', rto.count === 0 ? 'unknown' : percent(rto.withinShare), `of ${seconds(objectiveMs)}`),
+    tile('Taken over within the objective', rto.count === 0 ? 'unknown' : percent(rto.withinShare), `of ${seconds(objectiveMs)}`),
+    tile('Lost and not taken over', String(notTakenOver.count), `of ${lost.count} lost regions; ${notTakenOver.late} of these waited longer than the objective`),
     tile('Planned switchover, median', switchoverGap.count === 0 ? 'none seen' : seconds(switchoverGap.median), `longest ${seconds(switchoverGap.max)} of ${switchoverGap.count}`),
     tile('Invariants broken', String(broken.length), `after ${report.failovers} failovers and ${report.switchovers} switchovers`),
     tile('Both believed', seconds(overlap.longestMs), `at most, ${overlap.times} times; nothing got through twice`),
@@ -57,10 +58,10 @@ function chart({ rto, objectiveMs }: StudyReport): string {
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="How long clients waited when a region died">${bars.join('')}<line class="axis" x1="0" y1="${BASE}" x2="${WIDTH}" y2="${BASE}"/>${labels.join('')}<line class="objective" x1="${objectiveX.toFixed(1)}" y1="4" x2="${objectiveX.toFixed(1)}" y2="${BASE}"/><text class="end" x="${(objectiveX - 6).toFixed(1)}" y="16">objective ${seconds(objectiveMs)}</text></svg>`;
 }
 
-function spreadTable({ rto, rtoOfAnyFault, switchoverGap }: StudyReport): string {
+function spreadTable({ rto, notTakenOver, rtoOfAnyFault, switchoverGap }: StudyReport): string {
   const row = (label: string, { count, min, median, p90, p99, max }: Spread): string =>
     `<tr><td>${label}</td><td>${count}</td>${[min, median, p90, p99, max].map((value) => `<td>${count === 0 ? '-' : seconds(value)}</td>`).join('')}</tr>`;
-  return `<table><thead><tr><th></th><th>times</th><th>min</th><th>median</th><th>p90</th><th>p99</th><th>max</th></tr></thead><tbody>${row('a region dies', rto)}${row('any single fault with a takeover', rtoOfAnyFault)}${row('planned switchover', switchoverGap)}</tbody></table>`;
+  return `<table><thead><tr><th></th><th>times</th><th>min</th><th>median</th><th>p90</th><th>p99</th><th>max</th></tr></thead><tbody>${row('a region dies and is taken over', rto)}${row('a region dies and is back first', notTakenOver)}${row('any single fault with a takeover', rtoOfAnyFault)}${row('planned switchover', switchoverGap)}</tbody></table>`;
 }
 
 function refusals({ refusals: list, approvals }: StudyReport): string {

@@ -25,11 +25,17 @@ const MEANINGS: Readonly<Record<string, string>> = {
 export const meaningOf = (condition: string): string => MEANINGS[condition] ?? condition;
 
 export function verdictOf(report: StudyReport): string {
-  const { violations, rto, objectiveMs } = report;
+  const { violations, lost, rto, notTakenOver } = report;
+  const objective = `the objective of ${seconds(report.objectiveMs)}`;
   if (violations.length > 0) return `${violations.length} of ${report.seeds} runs broke an invariant`;
-  if (rto.count === 0) return 'no region was lost in these runs: nothing can be said about the objective; give more seeds or hours';
-  if (rto.withinShare === 1) return `every one of ${rto.count} lost regions was taken over within the objective of ${seconds(objectiveMs)}`;
-  return `${percent(1 - rto.withinShare)} of ${rto.count} lost regions were taken over later than the objective of ${seconds(objectiveMs)}`;
+  if (lost.late > 0) {
+    const nobody = notTakenOver.late === 0 ? '' : `; ${notTakenOver.late} of these nobody took over`;
+    return `after ${lost.late} of ${lost.count} lost regions clients waited longer than ${objective}${nobody}`;
+  }
+  if (lost.count === 0) return 'no region was lost in these runs while it held the lease: nothing can be said about the objective; give more seeds or hours';
+  if (rto.count === 0) return `none of ${lost.count} lost regions was taken over before it was back: nothing can be said about the objective; give more seeds or hours`;
+  if (notTakenOver.count === 0) return `every one of ${lost.count} lost regions was taken over within ${objective}`;
+  return `after every one of ${lost.count} lost regions clients were served within ${objective}: ${rto.count} were taken over, ${notTakenOver.count} came back first`;
 }
 
 export function renderStudy(subject: StudySubject, report: StudyReport): string {
@@ -41,12 +47,14 @@ export function renderStudy(subject: StudySubject, report: StudyReport): string 
     '',
     `objective ${seconds(report.objectiveMs)}, ${policy.mode}: ttl ${seconds(timings.ttlMs)}, renewal ${seconds(timings.renewMs)}, guard ${timings.guardMs} ms, promotion budget ${seconds(timings.promoteBudgetMs)}, DNS TTL ${timings.dnsTtlSeconds} s; worst case ${seconds(worstCase(timings).sumMs)}`,
     '',
-    'A region dies: longest time without an acknowledged write, as a client sees it',
+    'A region dies and the other takes over: longest time without an acknowledged write, as a client sees it',
     ...spreadLines(report.rto),
-    `  within the objective: ${percent(report.rto.withinShare)}`,
+    ...(report.rto.count === 0 ? [] : [`  within the objective: ${percent(report.rto.withinShare)}`]),
     ...bars(report),
     '',
-    'Any other single fault that led to a takeover, the same time',
+    'A region dies and is back before anybody takes over, the same time',
+    ...spreadLines(report.notTakenOver),
+    'Any single fault that led to a takeover, the same time',
     ...spreadLines(report.rtoOfAnyFault),
     'Planned switchover, the same time',
     ...spreadLines(report.switchoverGap),
@@ -77,10 +85,11 @@ export function assumptions({ timings, fallback }: Policy): string[] {
 /** One seed, round by round. */
 export function renderRounds(result: RunResult): string {
   const lines = (result.service?.rounds ?? []).map((round) => {
-    const { failovers, switchovers, reacquired, longestGapMs, stalledMs } = round;
+    const { failovers, switchovers, reacquired, holderLost, longestGapMs, stalledMs } = round;
     const came = [
       failovers > 0 ? `${failovers} failover${failovers > 1 ? 's' : ''}` : '',
       switchovers > 0 ? `${switchovers} switchover${switchovers > 1 ? 's' : ''}` : '',
+      holderLost && failovers === 0 ? 'the holder was lost, and nobody took over' : '',
       reacquired > 0 ? `taken again by the same region ${reacquired} times` : '',
       stalledMs > 0 ? `longest stall ${seconds(longestGapMs)}` : 'no stall',
     ];

@@ -8,11 +8,10 @@ export function renderText(trace: readonly TraceLine[], lastLines = trace.length
 }
 
 /** One column per party, one row per moment. */
-export function renderHtml(title: string, trace: readonly TraceLine[], lastLines = 2_000): string {
-  const shown = trace.slice(-lastLines);
-  const parties = [...new Set(shown.map(({ who }) => who))].sort();
+export function renderHtml(title: string, trace: readonly TraceLine[]): string {
+  const parties = [...new Set(trace.map(({ who }) => who))].sort();
   const head = parties.map((party) => `<th>${escapeHtml(party)}</th>`).join('');
-  const rows = shown.map(({ atMs, who, what }) => {
+  const rows = trace.map(({ atMs, who, what }) => {
     const cells = parties.map((party) => (party === who ? `<td class="${tone(what)}">${escapeHtml(what)}</td>` : '<td></td>'));
     return `<tr><th>${clock(atMs)}</th>${cells.join('')}</tr>`;
   });

@@ -61,6 +61,8 @@ export class World {
   readonly onDecided = new Set<() => void>();
   /** For those who count what a client sees. */
   onWriteEnded: ((outcome: WriteOutcome) => void) | null = null;
+  /** Told right before a region loses its power. */
+  onKilled: ((region: Region) => void) | null = null;
   readonly operators = new Operators(this);
   /** Does not come back before the next heal, whatever a fault of earlier still has in hand. */
   #lost: Region | null = null;
@@ -135,6 +137,7 @@ export class World {
   kill(region: Region): void {
     if (!region.machine.up) return;
     this.sim.note('nemesis', () => `power loss in ${region.name}`);
+    this.onKilled?.(region);
     const { phase } = region.controller.state;
     if (phase.kind === 'promoting') this.marks.set('crash-while-promoting');
     if (phase.kind === 'handing-over') this.marks.set('crash-while-handing-over');
