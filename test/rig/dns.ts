@@ -58,6 +58,8 @@ export type RecursorOptions = {
   readonly delegatesTo?: readonly string[];
   /** How long it waits for one authoritative server before it asks the next. */
   readonly networkTimeoutMs?: number;
+  /** It asks each authoritative server label by label, as public resolvers do. */
+  readonly minimizes?: boolean;
   readonly uid?: number;
   readonly gid?: number;
 };
@@ -221,7 +223,7 @@ function recursorConfig(options: RecursorOptions): string {
     'dont-query': ['0.0.0.0/0', '::/0', ...(options.delegatesTo ?? []).map((address) => `!${address}`)].join(', '),
     'query-local-address': '127.0.0.1',
     'dnssec': 'off',
-    'qname-minimization': 'no',
+    'qname-minimization': options.minimizes === true ? 'yes' : 'no',
     'export-etc-hosts': 'no',
     // TTLs as published; failures and missing names are forgotten quickly, so that a test is not told yesterday's news.
     'minimum-ttl-override': '0',

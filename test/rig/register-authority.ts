@@ -103,12 +103,14 @@ function readSecrets(file: string, regions: readonly string[]): { apiKey: string
 }
 
 function settingsText(options: RegisterAuthorityOptions, database: string, moduleDir: string, apiKey: string): string {
+  const { launch = 'gsqlite3' } = options.settings ?? {};
+  const backend = String(launch).replace(':', '-');
   const settings = {
-    'launch': 'gsqlite3',
+    'launch': launch,
     ...(moduleDir === '' ? {} : { 'module-dir': moduleDir }),
-    'gsqlite3-database': database,
+    [`${backend}-database`]: database,
     // An acknowledged lease outlives a power cut.
-    'gsqlite3-pragma-synchronous': '2',
+    [`${backend}-pragma-synchronous`]: '2',
     'local-address': options.address,
     'local-port': options.dnsPort,
     'socket-dir': options.folder,

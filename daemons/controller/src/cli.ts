@@ -166,7 +166,7 @@ async function runDns(what: string, values: Values): Promise<Outcome> {
     }
     case 'check-server':
       if (api === undefined || keyFile === undefined || zone === undefined) return quit(EXIT.usage, 'dns check-server needs --api URL, --api-key-file FILE and --zone ZONE');
-      return checkServer(api, readGiven('--api-key-file', keyFile).trim(), zone);
+      return checkServer(api, keyFile, zone);
     default:
       return quit(EXIT.usage, `dns ${what}: use dns render, check, create-lease or check-server\n\n${USAGE}`);
   }

@@ -75,8 +75,17 @@ t.test('a register is set up: the server is judged, a lease is made once, and ne
   const authority = await startRegisterAuthority(options);
   t.teardown(() => authority.process.kill());
   const { url, apiKey } = authority.api;
-  t.match(await checkServer(url, apiKey, zone), { exitCode: 0, value: { ok: true } });
-  t.match(await checkServer(url, 'wrong', zone), { exitCode: 1, text: /^CTM_DNS_UNAUTHORIZED/ });
+  const keyFile = join(options.folder, 'api-key');
+  const check = (key: string, at = url) => {
+    writeFileSync(keyFile, key);
+    return checkServer(at, keyFile, zone);
+  };
+  t.match(await check(`${apiKey}\n`), { exitCode: 0, value: { ok: true } });
+  t.match(await check('wrong'), { exitCode: 1, text: /^CTM_DNS_UNAUTHORIZED/ });
+  t.match(await check('\n'), { exitCode: 2, text: /^CTM_KEY_INVALID: --api-key-file .*: use one line/ });
+  t.match(await checkServer(url, join(options.folder, 'none'), zone), { exitCode: 2, text: /^CTM_CONFIG_UNREADABLE: --api-key-file .*ENOENT/ });
+  t.match(await check(apiKey, 'http://192.0.2.53:8081'), { exitCode: 2, text: /^--api: use https, or http on a loopback address/ }, 'the key never crosses a network in the clear');
+  t.match(await check(apiKey, 'localhost:8081'), { exitCode: 2, text: /^--api: use an http or https URL/ });
   const config = { spec: { dnsRegister: { address, port: options.dnsPort, zone, lease: 'shop' } }, local: { region: 'r1', dnsRegister: { keyName: 'r1-lease', keyFile: '-' } } };
   const secret = authority.keys['r1']?.secret ?? '';
   t.match(await createLease(config, secret, { epoch: 4, inSync: ['r1'] }), { exitCode: 0, text: /first grant has epoch 5/ });

@@ -6,6 +6,8 @@ import { createResolvers } from '@continuum/adapters/resolver/resolvers';
 import { pdnsVersion, PDNS_VERSIONS, renderPlacement, renderText } from '@continuum/core';
 import type { Rendered } from '@continuum/core';
 import type { ResolverAnswer } from '@continuum/ports';
+import { readSecret } from '@continuum/runtime';
+import { apiUrl } from '@continuum/wire/config-file';
 import { parseNames } from '@continuum/wire/dns-spec';
 import { formatProblems, timingsOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
@@ -47,8 +49,12 @@ export async function createLease(
 }
 
 /** Whether a name server is fit to keep leases: asked over its API, once, by who sets it up. */
-export async function checkServer(url: string, apiKey: string, zone: string): Promise<Outcome> {
-  const found = await checkAuthority({ url, apiKey }, zone, AbortSignal.timeout(CHECK_TIMEOUT_MS));
+export async function checkServer(api: string, apiKeyFile: string, zone: string): Promise<Outcome> {
+  const url = apiUrl.safeParse(api);
+  if (!url.success) return problem(2, `--api: ${url.error.issues[0]?.message}`);
+  const key = readSecret('--api-key-file', apiKeyFile);
+  if (!key.ok) return problem(2, `${key.code}: ${key.message}`);
+  const found = await checkAuthority({ url: api, apiKey: key.value }, zone, AbortSignal.timeout(CHECK_TIMEOUT_MS));
   if (!found.ok) return problem(1, `${found.failure.code}: ${found.failure.message}`);
   const lines = found.value.map(({ setting, value, fix }) => `  ${setting} = ${JSON.stringify(value)}\n      ${fix}`);
   const fit = lines.length === 0;

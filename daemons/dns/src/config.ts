@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net';
 import { PDNS_VERSIONS } from '@continuum/core';
-import { absolutePath, endpoint, logLevel, parseConfigFile, problemAt, readable, socketPath } from '@continuum/wire/config-file';
+import { absolutePath, apiUrl, endpoint, logLevel, parseConfigFile, problemAt, readable, socketPath } from '@continuum/wire/config-file';
 import type { ConfigFile, ConfigProblem, LineOf } from '@continuum/wire/config-file';
 import { z } from 'zod';
 
@@ -12,8 +12,6 @@ const count = (least: number, most: number, fallback: number) =>
   z.number(`use ${least} to ${most}`).int('use a whole number').min(least, `use at least ${least}`).max(most, `use at most ${most}`).default(fallback);
 
 const domain = z.string('write a domain').max(253).regex(/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$/, 'use a domain in lower case, without a dot at its end');
-/** Whoever can write records of PowerDNS can run code on it, so its key never crosses a network in the clear. */
-const apiUrl = z.url({ protocol: /^https?$/, error: 'use an http or https URL' }).refine((text) => isPrivate(text), 'use https, or http on a loopback address: whoever reads the key can run code on the name server');
 const api = { apiUrl, apiKeyFile: absolutePath('the key of that API') };
 
 const beacon = z.strictObject({
@@ -102,10 +100,4 @@ function relations(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   if (serves !== undefined && leases.length === 0) add(['leases'], 'name at least one lease: a beacon attests what a controller holds');
   if (writes?.publisher === 'powerdns' && repeated(writes.servers)) add(['publish', 'servers'], 'give each server its own name');
   return problems;
-}
-
-function isPrivate(text: string): boolean {
-  if (!URL.canParse(text)) return true;
-  const { protocol, hostname } = new URL(text);
-  return protocol === 'https:' || hostname === 'localhost' || hostname === '[::1]' || (isIP(hostname) === 4 && hostname.startsWith('127.'));
 }

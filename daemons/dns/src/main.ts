@@ -11,7 +11,8 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import { logLines, rotating, serveMetrics, systemClock } from '@continuum/runtime';
+import { logLines, readPrivateKey, readSecret, rotating, serveMetrics, systemClock } from '@continuum/runtime';
+import type { Secret } from '@continuum/runtime';
 import { formatProblems } from '@continuum/wire/config-file';
 import type { Beacon } from './beacon.ts';
 import { serveBeacon } from './beacon-server.ts';
@@ -28,8 +29,6 @@ import { readSpec } from './publish-spec.ts';
 import { openTargets } from './publish-targets.ts';
 import { describe, startPublishing } from './publishing.ts';
 import type { Publishing } from './publishing.ts';
-import { readPrivateKey, readSecret } from './secrets.ts';
-import type { Secret } from './secrets.ts';
 
 const EXIT_UNAVAILABLE = 69;
 const EXIT_CONFIG = 78;

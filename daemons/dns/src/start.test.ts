@@ -1,5 +1,6 @@
 // The daemon as it is started: refused configurations, and its zone through a real recursor, which it must satisfy over UDP and TCP.
 
+import { spawnSync } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -178,15 +179,26 @@ test('noise at its sockets is dropped and counted, and it goes on', async (t) =>
   t.equal(await exchange(Buffer.alloc(5), at, 100), null);
   t.equal(await exchange(Buffer.alloc(600), at, 100), null);
   t.equal(await exchange(Buffer.from(soa.toString('hex').replace('0100', '8100'), 'hex'), at, 100), null, 'an answer is not answered');
-  const replies = await Promise.all(Array.from({ length: 60 }, () => exchange(soa, at, 300)));
-  t.ok(replies.some((reply) => reply !== null && ((reply[2] ?? 0) & 2) !== 0), 'some are cut');
-  t.ok(replies.some((reply) => reply === null), 'some are not answered');
+  const isCut = (reply: Buffer | null): boolean => reply !== null && ((reply[2] ?? 0) & 2) !== 0;
+  const replies = await Promise.all(Array.from({ length: 60 }, () => exchange(soa, at, 5_000)));
+  t.ok(replies.some((reply) => !isCut(reply)) && replies.filter(isCut).length >= 20, 'its share is answered, the rest is cut');
   // The beacon's own question is read by its own codec, and limited just the same.
   const control = createQuestions(`${CONTROL_LABEL}.r1.${ZONE}`).next().bytes;
-  const limited = await Promise.all(Array.from({ length: 60 }, () => exchange(control, at, 300)));
-  const isCut = (reply: Buffer | null): boolean => reply !== null && ((reply[2] ?? 0) & 2) !== 0 && reply.length < control.length;
-  t.ok(limited.filter(isCut).length >= 20 && limited.filter((reply) => reply === null).length >= 20, 'half are cut, half are not answered');
+  const limited = await Promise.all(Array.from({ length: 60 }, () => exchange(control, at, 5_000)));
+  t.ok(limited.filter(isCut).length >= 20 && limited.every((reply) => reply !== null), 'and nobody is left without an answer');
+  const forged = fromPortZero(control, at);
+  if (!forged) t.comment('this account may not forge a datagram');
   const metrics = await (await fetch(`http://${address}:${metricsPort}/metrics`)).text();
-  for (const reason of ['length', 'not-a-question', 'rate', 'rate-cut']) t.match(metrics, new RegExp(`continuum_beacon_dropped_total\\{reason="${reason}",transport="udp",region="r1"\\} [1-9]`));
+  for (const reason of ['length', 'not-a-question', 'rate-cut', ...(forged ? ['port'] : [])]) t.match(metrics, new RegExp(`continuum_beacon_dropped_total\\{reason="${reason}",transport="udp",region="r1"\\} [1-9]`));
   t.ok(beacon.running());
 });
+
+/** Sends a datagram that nothing can be sent back to, which only a raw socket can; false when it may not, or there is no Python. */
+function fromPortZero(bytes: Buffer, { address, port }: { readonly address: string; readonly port: number }): boolean {
+  const header = Buffer.alloc(8);
+  header.writeUInt16BE(port, 2);
+  header.writeUInt16BE(header.length + bytes.length, 4);
+  const datagram = Buffer.concat([header, bytes]).toString('hex');
+  const script = `import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP).sendto(bytes.fromhex('${datagram}'), ('${address}', 0))`;
+  return spawnSync('python3', ['-c', script]).status === 0;
+}

@@ -9,3 +9,4 @@ export * from './log-lines.ts';
 export * from './loop.ts';
 export * from './metrics-server.ts';
 export * from './rotating.ts';
+export * from './secret-file.ts';

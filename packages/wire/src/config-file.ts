@@ -91,6 +91,17 @@ export const endpoint = (what: string) => {
   });
 };
 
+/** Of a name server, or of what writes to it. Whoever can write its records can run code on it, so its key never crosses a network in the clear. */
+export const apiUrl = z
+  .url({ protocol: /^https?$/, error: 'use an http or https URL' })
+  .refine((text) => isPrivate(text), 'use https, or http on a loopback address: whoever reads the key can run code on the name server');
+
+function isPrivate(text: string): boolean {
+  if (!URL.canParse(text)) return true;
+  const { protocol, hostname } = new URL(text);
+  return protocol === 'https:' || hostname === 'localhost' || hostname === '[::1]' || (isIP(hostname) === 4 && hostname.startsWith('127.'));
+}
+
 export const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error'], 'write one of trace, debug, info, warn, error').default('info');
 
 /** A problem that relates parts to each other, at the place where it is best mended. */

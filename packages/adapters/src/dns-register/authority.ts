@@ -82,19 +82,22 @@ function settingProblems(values: ReadonlyMap<string, string>): AuthorityProblem[
     const value = values.get(setting);
     if (value !== undefined && !right(value)) problems.push({ setting, value: value.slice(0, VALUE_LENGTH_MAX), fix });
   };
-  const launched = (values.get('launch') ?? '').split(',').map((one) => one.trim().split(':')[0] ?? '');
-  if (launched.length !== 1 || !LOCAL_BACKENDS.includes(launched[0] ?? '')) {
+  const launch = (values.get('launch') ?? '').trim();
+  const [backend = '', name] = launch.split(':');
+  // A backend with a name of its own has it in each of its settings, and none without.
+  const prefix = name === undefined ? backend : `${backend}-${name}`;
+  if (!LOCAL_BACKENDS.includes(backend) || launch.includes(',')) {
     problems.push({
       setting: 'launch',
-      value: launched.join(',').slice(0, VALUE_LENGTH_MAX),
+      value: launch.slice(0, VALUE_LENGTH_MAX),
       fix: `use one backend that keeps the zone on this machine alone (${LOCAL_BACKENDS.join(' or ')}): in a database that other servers share, compare-and-set does not hold`,
     });
   }
-  need('lmdb-lightning-stream', (value) => value !== 'yes', 'use no: a store that is synchronised with others has no compare-and-set');
+  need(`${prefix}-lightning-stream`, (value) => value !== 'yes', 'use no: a store that is synchronised with others has no compare-and-set');
   need('dnsupdate', (value) => value === 'yes', 'use yes: the lease is written by signed updates');
   need('dnsupdate-require-tsig', (value) => value === 'yes', 'use yes: without it an allowed address can write unsigned');
-  need('gsqlite3-pragma-synchronous', (value) => value === '' || value === '2' || value === '3', 'use 2: a lease that was acknowledged must outlive a power cut');
-  need('lmdb-sync-mode', (value) => value === '' || value === 'sync', 'use sync: a lease that was acknowledged must outlive a power cut');
+  need(`${prefix}-pragma-synchronous`, (value) => value === '' || value === '2' || value === '3', 'use 2: a lease that was acknowledged must outlive a power cut');
+  need(`${prefix}-sync-mode`, (value) => value === '' || value === 'sync', 'use sync: a lease that was acknowledged must outlive a power cut');
   need('query-cache-ttl', (value) => value === '0', 'use 0: a lease must not be read from a cache');
   return problems;
 }

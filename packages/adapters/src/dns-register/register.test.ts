@@ -176,18 +176,15 @@ test('all wrong options come in one report, without the secret', (t) => {
 
 test('a fit authority passes; one whose database is shared, volatile, cached or open does not', async (t) => {
   t.same(await checkAuthority(authority.api, ZONE, soon()), { ok: true, value: [] });
-  const folder = runFolder('dns-unfit');
-  const other = await startRegisterAuthority({
-    folder,
-    address: ADDRESS,
-    dnsPort: await freePort(ADDRESS),
-    apiPort: await freePort(ADDRESS),
-    zone: ZONE,
-    regions: ['r1'],
-    leases: [],
-    settings: { 'gsqlite3-pragma-synchronous': '0', 'loglevel': '4', 'query-cache-ttl': '20', 'dnsupdate': 'no' },
-  }).catch((error: Error) => error.message);
+  const start = async (folder: string, settings: Record<string, string>): Promise<unknown> => {
+    const [dnsPort, apiPort] = [await freePort(ADDRESS), await freePort(ADDRESS)];
+    const options = { folder: runFolder(folder), address: ADDRESS, dnsPort, apiPort, zone: ZONE, regions: ['r1'], leases: [], settings: { ...settings, loglevel: '4' } };
+    return startRegisterAuthority(options).catch((error: Error) => error.message);
+  };
+  const other = await start('dns-unfit', { 'gsqlite3-pragma-synchronous': '0', 'query-cache-ttl': '20', 'dnsupdate': 'no' });
   t.match(other, /cannot keep a lease.*dnsupdate is "no".*synchronous is "0".*query-cache-ttl is "20"/s);
+  t.match(await start('dns-named', { launch: 'gsqlite3:one', 'gsqlite3-one-pragma-synchronous': '0' }), /gsqlite3-one-pragma-synchronous is "0"/, 'a named backend');
+  t.match(await start('dns-named-fit', { launch: 'gsqlite3:one' }), { api: {} });
   t.match(await allowKeys(authority.api, ZONE, [], soon()), { ok: true });
   t.match(await checkAuthority(authority.api, ZONE, soon()), { ok: true, value: [{ setting: /TSIG-ALLOW-DNSUPDATE/ }] });
 });

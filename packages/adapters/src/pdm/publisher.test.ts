@@ -53,6 +53,8 @@ test('a token that was rotated counts at the next commit', async (t) => {
   let now = 'the-one-of-yesterday';
   const publisher = createPdmPublisher({ url, token: () => now });
   t.match(await publisher.commit(ZONE, { ...change, key: 'rotated' }, never), { ok: false, failure: { code: 'CTM_PDM_UNAUTHORIZED' } });
+  now = '';
+  t.match(await publisher.commit(ZONE, { ...change, key: 'rotated' }, never), { ok: false, failure: { code: 'CTM_PDM_UNAUTHORIZED', message: /: the token is empty; use that of this manager$/ } });
   now = token;
   t.match(await publisher.commit(ZONE, { ...change, key: 'rotated' }, never), { ok: true });
 });

@@ -96,6 +96,7 @@ type Answer = { readonly status: number; readonly text: string; readonly json: u
 async function post({ url, token: given }: PdmOptions, key: string, body: string, signal: AbortSignal): Promise<Result<Answer>> {
   const path = `${url.replace(/\/$/, '')}/v1/commit`;
   const token = typeof given === 'string' ? given : given();
+  if (token === '') return failure('CTM_PDM_UNAUTHORIZED', `POST ${path}: the token is empty; use that of this manager`);
   try {
     const response = await request(path, {
       method: 'POST',

@@ -43,8 +43,9 @@ export function createApi(options: PowerdnsOptions): Api {
     writes: () => writes,
     call: async (method, path, body, signal) => {
       for (let attempt = 1; ; attempt++) {
-        if (method !== 'GET') writes++;
         const key = typeof options.apiKey === 'string' ? options.apiKey : options.apiKey();
+        if (key === '') return failure('CTM_DNS_UNAUTHORIZED', `${method} ${path}: the API key is empty; use that of this server`);
+        if (method !== 'GET') writes++;
         const reply = await exchange(method, `${api}${path}`, body, key, signal);
         if (!reply.ok || reply.value.status < 500) return reply;
         if (attempt === tries) return failure('CTM_DNS_SERVER_ERROR', `${method} ${path}: ${describe(reply.value)}, ${tries} times`);

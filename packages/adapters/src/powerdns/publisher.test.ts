@@ -54,6 +54,9 @@ test('a wrong API key is told as such, writes nothing and is not repeated in the
   t.match(made, { ok: false, failure: { code: 'CTM_DNS_UNAUTHORIZED' } });
   t.notMatch(JSON.stringify(made), /wrong-key/);
   t.same(await authority.publisher.serial('app.test', soon()), before);
+  const empty = createPowerdnsPublisher({ url, apiKey: '' });
+  t.match(await empty.flush('app.test', soon()), { ok: false, failure: { code: 'CTM_DNS_UNAUTHORIZED', message: /: the API key is empty; use that of this server$/ } });
+  t.equal(empty.writes(), 0);
 });
 
 test('the key stands in no failure, whatever fails', async (t) => {

@@ -97,6 +97,8 @@ test('what answers and is odd is an abstention, not darkness', async (t) => {
   await abstains('2 records', (asked) =>
     answerTo(asked, [[word(asked.name)]], (reply) => reply.answers.unshift({ name: asked.name, type: Packet.TYPE.CNAME, class: 1, ttl: 0, domain: asked.name } as Resource)),
   );
+  await abstains('4 records', (asked) => aliases(asked, ['one.evil.test', 'two.evil.test', 'three.evil.test']));
+  await abstains('4 records', (asked) => aliases(asked, ['one.evil.test', 'two.evil.test', asked.name]));
   await abstains('malformed', (asked) => compressionLoop(asked));
 });
 
@@ -200,6 +202,14 @@ test('HTTPS is the second transport of the same voter, over HTTP/2, with a trust
   epoch = 9;
   t.same(await voteBy(t, target(good), { https }), { kind: 'attested', epoch: 7 }, 'not asked while plain DNS answers');
 });
+
+/** The true word behind a chain of aliases, at the name that the last of them leads to. */
+function aliases(asked: Asked, names: readonly string[]): Buffer {
+  return answerTo(asked, [[word(asked.name)]], (reply) => {
+    const chain = names.map((domain, index) => ({ name: names[index - 1] ?? asked.name, type: Packet.TYPE.CNAME, class: 1, ttl: 0, domain }) as Resource);
+    reply.answers = [...chain, { ...reply.answers[0], name: names.at(-1) } as Resource];
+  });
+}
 
 /** An answer whose record's name points to itself. */
 function compressionLoop(asked: Asked): Buffer {

@@ -118,7 +118,10 @@ const wrong: readonly [PlacementInput, string][] = [
   [probed({ failures: 0 }), 'probe.failures 0: a whole number from 1 to 100'],
   [leased({ probe: { failures: 101 } }), 'probe.failures 101: a whole number from 1 to 100'],
   ...[99, 600, 200.5].map((httpCode): [PlacementInput, string] => [probed({ httpCode }), `probe.httpCode ${httpCode}: from 100 to 599`]),
-  ...['a b', '200', ''].map((match): [PlacementInput, string] => [probed({ match }), `probe.match "${match}": letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight)`]),
+  ...[['a b', '"a b"'], ['200', '"200"'], ['', '""'], ['m'.repeat(240), `"${'m'.repeat(99)}`]].map(([match, said]): [PlacementInput, string] => [
+    probed({ match }),
+    `probe.match ${said}: letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight); at most 239`,
+  ]),
   [{ ...weighted, regions: [{ ...r1, addresses: ['192.0.2.1'], weight: 64 }, { ...r2, addresses: ['198.51.100.1'], weight: 1 }] }, 'regions "64:1": weights whose shares make at most 64 in all, such as 3:1'],
   [probed({ path: `/${'a'.repeat(230)}` }), `probe "http://app.example:443/${'a'.repeat(76)}: a shorter name or path: the probe's URL may have 240 characters, this one has 253`],
 ];
@@ -140,6 +143,7 @@ test('what is just within each limit is taken', async (t) => {
     probed({ port: 1, path: '/' }),
     probed({ path: '/a/b/' }),
     probed({ intervalSeconds: 3_600, timeoutSeconds: 10, failures: 100, httpCode: 599, match: 'ok200' }),
+    probed({ match: 'm'.repeat(239) }),
     probed({ intervalSeconds: 1, timeoutSeconds: 1, failures: 1, httpCode: 100, match: '200ok' }),
     { ...weighted, regions: [{ ...r1, addresses: ['192.0.2.1'], weight: 63 }, { ...r2, addresses: ['198.51.100.1'], weight: 1 }] },
     { ...weighted, regions: [{ ...r1, weight: 90 }, { ...r2, weight: 30 }] },

@@ -61,6 +61,8 @@ const WEIGHT_MAX = 100;
 /** Entries of one address list. */
 const REPEATS_MAX = 64;
 const SECONDS_MAX = 3_600;
+/** With `stringmatch=`, its quotes and the two brackets that may follow it fits one segment. */
+const MATCH_LENGTH_MAX = 239;
 
 type Family = { readonly type: 'A' | 'AAAA'; readonly addresses: readonly (IpAddress & { readonly weight: number })[] };
 type Probe = { readonly url: string; readonly options: readonly (readonly [LuaOption, LuaExpression])[]; readonly notes: readonly Note[] };
@@ -197,7 +199,7 @@ function inputProblems(input: PlacementInput): DnsProblem[] {
     ...number('probe.timeoutSeconds', wish?.timeoutSeconds, 10),
     ...number('probe.failures', wish?.failures, 100),
     ...(wish?.httpCode === undefined || (wish.httpCode >= 100 && wish.httpCode <= 599 && Number.isInteger(wish.httpCode)) ? [] : [problem('probe.httpCode', wish.httpCode, 'from 100 to 599')]),
-    ...(wish?.match === undefined || (isLuaText(wish.match) && !/^\d+$/.test(wish.match)) ? [] : [problem('probe.match', wish.match, 'letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight)')]),
+    ...(wish?.match === undefined || (wish.match.length <= MATCH_LENGTH_MAX && isLuaText(wish.match) && !/^\d+$/.test(wish.match)) ? [] : [problem('probe.match', wish.match, `letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight); at most ${MATCH_LENGTH_MAX}`)]),
     ...(input.select === 'weighted' && probed ? weightProblems(regions) : []),
   ];
 }

@@ -6,9 +6,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { runFolder } from '../../../test/rig/process.ts';
-import { readPrivateKey, readSecret } from './secrets.ts';
+import { readPrivateKey, readSecret } from './secret-file.ts';
 
-const folder = runFolder('dns-keys');
+const folder = runFolder('key-files');
 const file = join(folder, 'key');
 const field = 'publish.servers.0.apiKeyFile';
 
