@@ -21,12 +21,12 @@ await new Promise<void>((resolve) => server.bind(port, ADDRESS, resolve));
 
 /** A watch of region r1, whose address is 192.0.2.1; its clock stands still until it is moved. */
 function watch(t: Test) {
-  const state = { epoch: null as number | null, reads: 0, nowMs: 0, flips: [] as (number | null)[] };
+  const state = { followed: true, looks: 0, epoch: null as number | null, reads: 0, nowMs: 0, flips: [] as (number | null)[] };
   const ending = new AbortController();
   const running = watchFlips(
     {
       authority: { address: ADDRESS, port },
-      asked: () => ({ name: 'shop.app.test', addresses: ['192.0.2.1'] }),
+      asked: () => ((state.looks += 1), state.followed ? { name: 'shop.app.test', addresses: ['192.0.2.1'] } : null),
       heldEpoch: () => ((state.reads += 1), state.epoch),
       nowMs: () => state.nowMs,
       onFlip: (seconds) => state.flips.push(seconds),
@@ -83,6 +83,21 @@ test('a grant whose beginning nobody saw is not timed: at the start, or while th
   await says(state, null);
   await says(state, 8);
   await says(state, 8);
+  t.same(state.flips, []);
+});
+
+test('a specification that stops to follow the lease ends the timing, and the grant is not missed', async (t) => {
+  const state = watch(t);
+  answered = ['192.0.2.2'];
+  await says(state, 0);
+  await says(state, 6);
+  await looks(1);
+  const before = state.looks;
+  state.followed = false;
+  state.epoch = 0;
+  await waitFor('the loop', () => state.looks >= before + 2);
+  state.followed = true;
+  await says(state, 0);
   t.same(state.flips, []);
 });
 

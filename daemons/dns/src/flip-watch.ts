@@ -5,11 +5,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseIpAddress } from '@continuum/core';
 import { whyUnanswered } from '@continuum/adapters/powerdns/answers';
 import type { Authority } from '@continuum/adapters/powerdns/answers';
+import type { Flip } from './publish-spec.ts';
 
 export type FlipWatch = {
   readonly authority: Authority;
-  /** The name that is asked for, and this region's own addresses. */
-  readonly asked: () => { readonly name: string; readonly addresses: readonly string[] };
+  /** The name that is asked for, and this region's own addresses; null while there is nothing to time. */
+  readonly asked: () => Flip | null;
   /** Epoch under which this region holds the lease, 0 when it does not, null while nobody says. */
   readonly heldEpoch: () => number | null;
   readonly nowMs: () => number;
@@ -25,14 +26,16 @@ export async function watchFlips({ authority, asked, heldEpoch, nowMs, onFlip }:
   let before: number | null = null;
   let sinceMs: number | null = null;
   while (!signal.aborted) {
-    const epoch = heldEpoch();
+    const flip = asked();
+    const epoch = flip === null ? null : heldEpoch();
+    if (flip === null) sinceMs = null;
     if (sinceMs !== null && epoch === 0) {
       onFlip(null);
       sinceMs = null;
     }
     if (before === 0 && epoch !== null && epoch > 0) sinceMs = nowMs();
     before = epoch;
-    if (sinceMs !== null && (await isNamedAlone(authority, asked()))) {
+    if (sinceMs !== null && flip !== null && (await isNamedAlone(authority, flip))) {
       onFlip((nowMs() - sinceMs) / 1_000);
       sinceMs = null;
     }
@@ -42,7 +45,7 @@ export async function watchFlips({ authority, asked, heldEpoch, nowMs, onFlip }:
   }
 }
 
-async function isNamedAlone(authority: Authority, { name, addresses }: ReturnType<FlipWatch['asked']>): Promise<boolean> {
+async function isNamedAlone(authority: Authority, { name, addresses }: Flip): Promise<boolean> {
   const type = addresses.some((one) => parseIpAddress(one)?.family === 4) ? 'A' : 'AAAA';
   return (await whyUnanswered(authority, { name, type, ttlSeconds: 0, records: [] }, addresses, ASK_MS_MAX)) === null;
 }

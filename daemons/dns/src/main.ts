@@ -116,15 +116,15 @@ function startPublisher({ config, log, registry, watches, openKey }: Daemon, pub
     return fail(EXIT_CONFIG, 'CTM_CONFIG_INVALID', `publish.stateDir ${stateDir}: ${(error as Error).message}; use a folder that this user may write`);
   }
   const memory = openPublishMemory(stateDir, (problem) => log.error({ event: 'dns-memory-lost' }, `${problem}: what is on the servers decides`));
-  const targets = openTargets(publish, { who: config.region, memory, secret: (field, file) => openKey(field, () => readSecret(field, file), Object.is), nowMs: () => systemClock.now().monoMs });
+  const targets = openTargets(publish, { who: config.region, memory, secret: (field, file) => openKey(field, () => readSecret(field, file), Object.is), nowMs: () => systemClock.now().wallMs });
   const publishing = startPublishing({ targets, specFile, compareIntervalMs, log, metrics, random: Math.random }, first.spec, text);
-  log.info({ publisher: publish.publisher, targets: targets.map((one) => one.name), spec: first.spec.name }, 'publishing');
+  log.info({ publisher: publish.publisher, targets: targets.map((one) => one.name), spec: first.spec.name, timed: config.leases.map((one) => one.name).filter((lease) => first.spec.flipTo(lease, config.region) !== null) }, 'publishing');
   const [authority] = publish.publisher === 'powerdns' ? publish.servers.map((one) => one.authority) : publish.manager.authorities;
   const ending = new AbortController();
   const timing = config.leases.map(async ({ name: lease }) => {
     const watch = watches.get(lease);
     if (authority === undefined || watch === undefined) return;
-    const asked = () => ({ name: publishing.spec().firstName, addresses: publishing.spec().ofRegion(config.region) });
+    const asked = () => publishing.spec().flipTo(lease, config.region);
     const heldEpoch = (): number | null => (watch.connected() ? (watch.held()?.epoch ?? 0) : null);
     const at = { address: authority.host, port: authority.port };
     await watchFlips({ authority: at, asked, heldEpoch, nowMs: () => systemClock.now().monoMs, onFlip: (seconds) => metrics.flipped(lease, seconds) }, ending.signal);

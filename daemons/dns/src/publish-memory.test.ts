@@ -6,17 +6,17 @@ import { test } from 'tap';
 import { runFolder } from '../../../test/rig/process.ts';
 import { openPublishMemory } from './publish-memory.ts';
 
-const published = { agreed: { generation: 2, digest: 'd' }, names: ['shop.app.test.'], change: null };
-const nothing = { agreed: null, names: [], change: null };
+const published = { places: [{ zone: 'app.test', specification: 'shop', agreed: { generation: 2, digest: 'd' }, names: ['shop.app.test.'] }], change: { digest: 'd', key: 'k', answeredAtMs: 7 } };
+const nothing = { places: [], change: null };
 const open = (folder: string, problems: string[] = []) => openPublishMemory(folder, (problem) => problems.push(problem));
 
 test('what was saved is there after a restart, each target for itself', async (t) => {
   const folder = runFolder('publish-memory');
   open(folder).save('ns1', published);
-  open(folder).save('ns2', { ...published, names: [] });
+  open(folder).save('ns2', { ...published, places: [] });
   const memory = open(folder);
   t.same(memory.of('ns1'), published);
-  t.same(memory.of('ns2'), { ...published, names: [] });
+  t.same(memory.of('ns2'), { ...published, places: [] });
   t.same(memory.of('ns3'), nothing);
 });
 
@@ -29,7 +29,7 @@ test('a server may be called as it pleases', async (t) => {
 
 test('a file that cannot be used is told, and taken for none', async (t) => {
   const folder = runFolder('publish-memory-damaged');
-  for (const text of ['{', '{"ns1":{"agreed":1}}', '[]']) {
+  for (const text of ['{', '{"ns1":{"places":1}}', '[]']) {
     writeFileSync(join(folder, 'publication.json'), text);
     const problems: string[] = [];
     t.same(open(folder, problems).of('ns1'), nothing, text);

@@ -6,13 +6,25 @@ import type { Mark } from '@continuum/core';
 import { readStateFile, StateFileError, writeStateFile } from '@continuum/runtime';
 import { z } from 'zod';
 
-export type Published = {
-  /** What this daemon published or found to be its own last; null when it does not know. */
+/** What this daemon has published in one zone. */
+export type Place = {
+  readonly zone: string;
+  /** What its specification was called then. */
+  readonly specification: string;
+  /** What it published or found to be its own last; null when it does not know. */
   readonly agreed: Mark | null;
-  /** Names that it has made answer. */
+  /** Names that it has made answer, and those of its marks. */
   readonly names: readonly string[];
-  /** Of the last change that was sent to a manager. */
-  readonly change: { readonly digest: string; readonly key: string } | null;
+};
+
+/** `answeredAtMs`: by the wall clock, when the manager first said that it has it; null before. */
+export type Sent = { readonly digest: string; readonly key: string; readonly answeredAtMs: number | null };
+
+export type Published = {
+  /** One but for the time that a specification takes to move to another zone. */
+  readonly places: readonly Place[];
+  /** The last change that was sent to a manager. */
+  readonly change: Sent | null;
 };
 
 export type PublishMemory = {
@@ -22,15 +34,15 @@ export type PublishMemory = {
 };
 
 const FILE = 'publication.json';
-const NOTHING: Published = { agreed: null, names: [], change: null };
+const NOTHING: Published = { places: [], change: null };
 
 const mark = z.strictObject({ generation: z.number().int().nonnegative(), digest: z.string().max(64) });
+const place = z.strictObject({ zone: z.string().max(255), specification: z.string().max(64), agreed: mark.nullable(), names: z.array(z.string().max(255)).max(4_096) });
 const stored = z.record(
   z.string(),
   z.strictObject({
-    agreed: mark.nullable(),
-    names: z.array(z.string().max(255)).max(4_096),
-    change: z.strictObject({ digest: z.string().max(64), key: z.string().max(64) }).nullable(),
+    places: z.array(place).max(64),
+    change: z.strictObject({ digest: z.string().max(64), key: z.string().max(64), answeredAtMs: z.number().nullable() }).nullable(),
   }),
 );
 

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { renderPlacement } from '@continuum/core';
-import type { DnsProblem, Mark, Note, PdnsVersion, Rrset } from '@continuum/core';
+import type { DnsProblem, Mark, Note, PdnsVersion, PlacementInput, Rrset } from '@continuum/core';
 import { parseNames } from '@continuum/wire/dns-spec';
 
 export type SpecProblem = { readonly path: string; readonly value: string; readonly fix: string };
@@ -18,6 +18,9 @@ export type Records = {
   readonly notes: readonly Note[];
 };
 
+/** A name, and the addresses that it has while the lease is there. */
+export type Flip = { readonly name: string; readonly addresses: readonly string[] };
+
 export type NamesSpec = {
   readonly name: string;
   readonly generation: number;
@@ -25,9 +28,8 @@ export type NamesSpec = {
   readonly zone: string;
   /** Of every region: nothing else may be answered. */
   readonly addresses: readonly string[];
-  readonly ofRegion: (region: string) => readonly string[];
-  /** The first one that is no wildcard, or the first. */
-  readonly firstName: string;
+  /** What shows that DNS followed a lease to a region; null when no name follows that lease, or none names that region. */
+  readonly flipTo: (lease: string, region: string) => Flip | null;
   readonly render: (version: PdnsVersion) => { readonly ok: true; readonly records: Records } | { readonly ok: false; readonly problems: readonly DnsProblem[] };
 };
 
@@ -45,7 +47,6 @@ export function readSpec(text: string, onRendered: (seconds: number) => void): R
   const { name, generation, input } = parsed;
   const made = renderPlacement(input);
   if (!made.ok) return { ok: false, problems: made.problems.map(({ field, value, fix }) => ({ path: field, value, fix })) };
-  const ofRegion = (region: string): readonly string[] => input.regions.find((one) => one.region === region)?.addresses ?? [];
   return {
     ok: true,
     spec: {
@@ -53,8 +54,7 @@ export function readSpec(text: string, onRendered: (seconds: number) => void): R
       generation,
       zone: input.zone.replace(/\.$/, ''),
       addresses: input.regions.flatMap(({ addresses }) => addresses),
-      ofRegion,
-      firstName: input.names.find((one) => !one.startsWith('*.')) ?? input.names[0] ?? input.zone,
+      flipTo: (lease, region) => flipTo(input, lease, region),
       render: (version) => {
         const startMs = performance.now();
         const rendered = renderPlacement({ ...input, version });
@@ -66,6 +66,13 @@ export function readSpec(text: string, onRendered: (seconds: number) => void): R
       },
     },
   };
+}
+
+function flipTo({ placement, lease: followed, names, regions }: PlacementInput, lease: string, region: string): Flip | null {
+  if (placement !== 'active-hotstandby' || followed?.name !== lease) return null;
+  const name = names.find((one) => !one.startsWith('*.'));
+  const addresses = regions.find((one) => one.region === region)?.addresses;
+  return name === undefined || addresses === undefined ? null : { name, addresses };
 }
 
 /** Tells of every new text of the file until the signal ends. */

@@ -14,6 +14,7 @@ export type OpenTargets = {
   readonly memory: PublishMemory;
   /** The key in a file, asked for at every use. Ends the process when there is none at the start. */
   readonly secret: (field: string, file: string) => () => string;
+  /** By the wall clock. */
   readonly nowMs: () => number;
 };
 

@@ -3,6 +3,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Resolver } from 'node:dns/promises';
 import { join } from 'node:path';
+import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
+import { monoMs } from '@continuum/core';
+import { systemClock } from '@continuum/runtime';
 import { test } from 'tap';
 import { dnsMetric, startDnsDaemon } from '../../../test/rig/dns-daemon.ts';
 import { startAuthoritative } from '../../../test/rig/dns.ts';
@@ -25,12 +28,12 @@ const soon = (): AbortSignal => AbortSignal.timeout(10_000);
 const resolver = new Resolver({ timeout: 2_000, tries: 1 });
 resolver.setServers([`${ADDRESS}:${dnsPort}`]);
 
-type Spec = { readonly names?: readonly string[]; readonly ttlSeconds?: number; readonly generation?: number; readonly probe?: object };
-const specText = ({ names = [`shop.${ZONE}`], ttlSeconds = 5, generation, probe }: Spec = {}): string =>
+type Spec = { readonly name?: string; readonly names?: readonly string[]; readonly ttlSeconds?: number; readonly generation?: number; readonly probe?: object };
+const specText = ({ name = 'shop', names = [`shop.${ZONE}`], ttlSeconds = 5, generation, probe }: Spec = {}): string =>
   JSON.stringify({
     apiVersion: 'continuum.dev/v1alpha1',
     kind: 'ContinuumNames',
-    metadata: { name: 'shop', ...(generation === undefined ? {} : { generation }) },
+    metadata: { name, ...(generation === undefined ? {} : { generation }) },
     spec: {
       placement: 'active-hotstandby',
       zone: ZONE,
@@ -45,11 +48,11 @@ type Daemon = { readonly started: Started; readonly specFile: string; readonly m
 const ns1 = { name: 'ns1', apiUrl: `http://${ADDRESS}:${apiPort}`, apiKeyFile, authority: `${ADDRESS}:${dnsPort}` };
 const ns2 = { name: 'ns2', apiUrl: `http://${ADDRESS}:${otherApiPort}`, apiKeyFile, authority: `${ADDRESS}:${otherDnsPort}` };
 
-async function startDaemon(name: string, text: string, publish: object = { publisher: 'powerdns', servers: [ns1] }): Promise<Daemon> {
+async function startDaemon(name: string, text: string, publish: object = { publisher: 'powerdns', servers: [ns1] }, leases: readonly object[] = []): Promise<Daemon> {
   const [specFile, home] = [join(folder, `${name}.spec.yaml`), join(folder, name)];
   writeFileSync(specFile, text);
   const at = { address: ADDRESS, metricsPort: await freePort(ADDRESS) };
-  const started = await startDnsDaemon({ folder: home, region: 'r1', ...at, config: { publish: { specFile, stateDir: join(home, 'state'), compareIntervalMs: 200, ...publish } } });
+  const started = await startDnsDaemon({ folder: home, region: 'r1', ...at, config: { leases, publish: { specFile, stateDir: join(home, 'state'), compareIntervalMs: 200, ...publish } } });
   const events = () => readFileSync(started.logFile, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as ReturnType<Daemon['events']>[number]);
   return { started, specFile, metric: (sample) => dnsMetric(at, sample), events };
 }
@@ -154,6 +157,43 @@ test('two daemons: with one specification they agree; with two nobody writes in 
   await inPlace(one);
   t.equal(await serial(), last, 'agreeing is no write');
   await Promise.all([one.started.stop(), two.started.stop()]);
+});
+
+test('two specifications that claim one name: the second one is told, nobody writes, and it follows when the name is free', async (t) => {
+  const one = await startDaemon('first', specText({ name: 'first', names: [`both.${ZONE}`, `mine.${ZONE}`] }));
+  await inPlace(one);
+  const two = await startDaemon('second', specText({ name: 'second', names: [`both.${ZONE}`] }));
+  t.match(await told(two, 'dns-publish-failed'), { code: 'CTM_DNS_NAME_CLAIMED', msg: /both\.app\.test\. belongs to the specification first/ });
+  const before = await serial();
+  await Promise.all([looked(one, 'unchanged'), looked(two, 'CTM_DNS_NAME_CLAIMED', 1)]);
+  t.equal(await serial(), before, 'neither writes');
+  writeFileSync(one.specFile, specText({ name: 'first', names: [`mine.${ZONE}`] }));
+  await inPlace(two);
+  await Promise.all([one.started.stop(), two.started.stop()]);
+});
+
+test('only the lease that the names follow is timed', async (t) => {
+  const links = await Promise.all(['shop', 'other'].map(async (name) => {
+    const controllerSocket = join(folder, `${name}.sock`);
+    const made = await createGateLink({ socketPath: controllerSocket, clock: systemClock.now });
+    if (!made.ok) throw new Error(made.failure.message);
+    return { ...made.value, lease: { name, controllerSocket } };
+  }));
+  const daemon = await startDaemon('timed', specText({ name: 'timed', names: [`timed.${ZONE}`] }), undefined, links.map(({ lease }) => lease));
+  await inPlace(daemon);
+  const missed = (lease: string) => daemon.metric(`continuum_dns_flips_missed_total{lease="${lease}"}`);
+  // No gateway answers the probes, so both regions are named throughout. Both leases come and go together.
+  let grants = 0;
+  const comesAndGoes = setInterval(() => {
+    grants += 1;
+    const mode = grants % 2 === 0 ? 'open' : 'closed';
+    for (const link of links) link.set({ epoch: grants, mode, activeRegion: 'r1', holdForwarded: false, holdMsMax: 1_000 }, monoMs(systemClock.now().monoMs + 60_000));
+  }, 500);
+  t.teardown(() => clearInterval(comesAndGoes));
+  await waitFor('grants that were missed', async () => ((await missed('shop')) ?? 0) >= 2);
+  t.equal(await missed('other'), null);
+  await daemon.started.stop();
+  await Promise.all(links.map((link) => link.close()));
 });
 
 test('a server that is down stops no other one; it gets what it lacks when it is back', async (t) => {

@@ -6,7 +6,7 @@ import { createSocket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { test } from 'tap';
 import type { Rrset } from '@continuum/core';
-import { renderPlacement } from '@continuum/core';
+import { markKey, markRrset, ownerRrset, renderPlacement } from '@continuum/core';
 import type { PlacementInput } from '@continuum/core';
 import { locate } from '../../../../scripts/parts.mjs';
 import { startAuthoritative } from '../../../../test/rig/dns.ts';
@@ -22,6 +22,8 @@ const server = await startAuthoritative({ folder, region: 'r1', address: ADDRESS
 const authority = { address: ADDRESS, port: dnsPort };
 const guarded = createGuardedPublisher({ publisher: server.publisher, authority });
 const soon = (): AbortSignal => AbortSignal.timeout(20_000);
+const second = await server.publisher.ensureZone('second.test', [{ name: 'second.test.', type: 'SOA', ttlSeconds: 60, records: ['ns.second.test. hostmaster.second.test. 1 3600 600 86400 60'] }], soon());
+if (!second.ok) throw new Error(second.failure.message);
 const resolver = new Resolver({ timeout: 2_000, tries: 1 });
 resolver.setServers([`${ADDRESS}:${dnsPort}`]);
 
@@ -127,6 +129,27 @@ test('on a server of 5.1 a changed LUA record is refused before anything is writ
   t.equal(server.publisher.writes(), writes);
 });
 
+test('on a server of 5.1 a retired LUA record is told before anything is written: the plain records with it would be refused too', async (t) => {
+  const [name, plain] = [`going.${ZONE}.`, { name: `plain.${ZONE}.`, type: 'A' as const, ttlSeconds: 1, records: ['127.43.3.1'] }];
+  t.match(await guarded.publish(ZONE, wanted([...standby, ...standby.slice(0, 1).map((rrset) => ({ ...rrset, name }))]), soon()), { ok: true });
+  const writes = server.publisher.writes();
+  const static51 = createGuardedPublisher({ publisher: { ...server.publisher, version: async () => ({ ok: true, value: '5.1.4' }) }, authority });
+  const next = { ...wanted([...standby, plain]), retired: [name] };
+  t.match(await static51.publish(ZONE, next, soon()), { ok: false, failure: { code: 'CTM_DNS_LUA_STATIC', message: /going\.app\.test\..*remove them with pdnsutil/ } });
+  t.equal(server.publisher.writes(), writes);
+  t.match(await server.publisher.remove(ZONE, name, 'LUA', soon()), { ok: true });
+  t.match(await static51.publish(ZONE, next, soon()), { ok: true, value: { written: true } }, 'once it was removed by hand');
+});
+
+test('a mark goes with a retired name; another text there stays', async (t) => {
+  const marks = [ownerRrset(`marked.${ZONE}.`, 'shop'), markRrset(markKey('shop', ZONE), { generation: 1, digest: 'a' })];
+  const own = { name: `own.${ZONE}.`, type: 'TXT' as const, ttlSeconds: 1, records: ['"continuum of mine"'] };
+  t.match(await guarded.publish(ZONE, wanted([...marks, own]), soon()), { ok: true });
+  t.match(await guarded.publish(ZONE, { ...wanted([]), retired: [...marks, own].map(({ name }) => name) }, soon()), { ok: true, value: { written: true } });
+  const left = await server.publisher.compare(ZONE, [...marks, own], soon());
+  t.same(left.ok && left.value.lacking.map(({ name }) => name), marks.map(({ name }) => name));
+});
+
 test('what answers beside the wanted records goes with the next publication, and retired names answer no more', async (t) => {
   const [name, other] = [`standby.${ZONE}.`, `retired.${ZONE}.`];
   t.match(await guarded.publish(ZONE, wanted([{ name: other, type: 'A', ttlSeconds: 1, records: ['127.43.3.1'] }]), soon()), { ok: true });
@@ -161,6 +184,13 @@ test('other servers are told to forget, and one that cannot be told is a failure
   t.match(await half.publish(ZONE, late, soon()), { ok: true, value: { written: false } });
   t.same(told, [ZONE], 'told at the next call');
   t.equal(flushed.length, 2);
+  hears = false;
+  const later = wanted(rrsets('deaf-again', { placement: 'single-region', regions: regions.slice(0, 1) }));
+  t.match(await half.publish(ZONE, later, soon()), { ok: false, failure: { code: 'CTM_DNS_NOT_FLUSHED' } });
+  hears = true;
+  t.match(await half.publish('second.test', wanted([]), soon()), { ok: true });
+  t.match(await half.publish(ZONE, later, soon()), { ok: true, value: { written: false } });
+  t.same(told, [ZONE, ZONE], 'a call for another zone does not stand for it');
 });
 
 test('a zone that is signed live still answers, each answer with its signature', async (t) => {

@@ -3,7 +3,7 @@
 // with addresses lets it reach the real name. Then the other servers forget what they had cached, and the real names are
 // asked for at the authority.
 
-import type { Rrset } from '@continuum/core';
+import type { RecordKey, Rrset } from '@continuum/core';
 import { luaIsStatic, pdnsVersion } from '@continuum/core';
 import type { Failure, Publication, Result } from '@continuum/ports';
 import { failure } from '@continuum/ports';
@@ -51,26 +51,31 @@ type Refusal = { readonly ok: false; readonly failure: Failure };
 export function createGuardedPublisher(options: GuardedOptions): GuardedPublisher {
   const { publisher, authority, queryTimeoutMs = QUERY_TIMEOUT_MS } = options;
   const why = (rrset: Rrset, addresses: readonly string[]): Promise<string | null> => whyUnanswered(authority, rrset, addresses, queryTimeoutMs);
-  /** Those who have not been told of the last write: told at the next call, whatever that writes. */
-  let stale = new Set<PowerdnsPublisher>();
+  /** By zone, those who have not been told of the last write: told at its next call, whatever that writes. */
+  const stale = new Map<string, Set<PowerdnsPublisher>>();
 
   async function publish(zone: string, { rrsets, retired, addresses }: Wanted, signal: AbortSignal): Promise<Result<Publication>> {
     const compared = await publisher.compare(zone, rrsets, signal, retired);
     if (!compared.ok) return compared;
-    const { lacking } = compared.value;
-    const lua = lacking.filter(({ type }) => type === 'LUA');
+    const { lacking, stray } = compared.value;
+    const isLua = ({ type }: RecordKey): boolean => type === 'LUA';
+    const lua = lacking.filter(isLua);
+    const changed = [...lua, ...stray.filter(isLua)];
+    const refused = changed.length === 0 ? null : await mayWriteLua(publisher, changed, signal);
+    if (refused !== null) return refused;
     if (lua.length > 0) {
       const name = `${CANARY_LABEL}${options.canary === undefined ? '' : `-${options.canary}`}.${zone.replace(/\.$/, '')}.`;
-      const tried = (await mayWriteLua(publisher, lua, signal)) ?? (await tryCanary(publisher, zone, name, lua, (one) => why(one, addresses), signal));
+      const tried = await tryCanary(publisher, zone, name, lua, (one) => why(one, addresses), signal);
       if (tried !== null) return tried;
     }
     const published = await publisher.publish(zone, rrsets, signal, retired);
     if (!published.ok) return published;
-    if (published.value.written) stale = new Set(options.others);
+    const untold = published.value.written ? new Set(options.others) : (stale.get(zone) ?? new Set());
+    stale.set(zone, untold);
     const deaf: string[] = [];
-    for (const other of stale) {
+    for (const other of untold) {
       const flushed = await other.flush(zone, signal);
-      if (flushed.ok) stale.delete(other);
+      if (flushed.ok) untold.delete(other);
       else deaf.push(`${flushed.failure.code}: ${flushed.failure.message}`);
     }
     if (deaf.length > 0) return failure('CTM_DNS_NOT_FLUSHED', `zone ${zone} was written, and ${deaf.length} of its other servers may answer from their caches until those end: ${deaf.join('; ')}`);
@@ -94,14 +99,14 @@ export function createGuardedPublisher(options: GuardedOptions): GuardedPublishe
 }
 
 /** Null when it may. */
-async function mayWriteLua(publisher: PowerdnsPublisher, lua: readonly Rrset[], signal: AbortSignal): Promise<Refusal | null> {
+async function mayWriteLua(publisher: PowerdnsPublisher, lua: readonly RecordKey[], signal: AbortSignal): Promise<Refusal | null> {
   const running = await publisher.version(signal);
   if (!running.ok) return running;
   const version = pdnsVersion(running.value);
   if (version === null) return failure('CTM_DNS_VERSION_UNKNOWN', `PowerDNS ${running.value} was not looked at: it might ignore what it is told without a word`);
   if (!luaIsStatic(version)) return null;
   const names = lua.map(({ name }) => name).join(', ');
-  return failure('CTM_DNS_LUA_STATIC', `PowerDNS ${running.value} refuses changes of LUA records (${names}): load the zone with pdnsutil, and leave enable-lua-record-updates off`);
+  return failure('CTM_DNS_LUA_STATIC', `PowerDNS ${running.value} refuses changes of LUA records (${names}): load or remove them with pdnsutil, and leave enable-lua-record-updates off`);
 }
 
 /** Null when every expression answered with addresses. The canary is removed whatever came of it. */

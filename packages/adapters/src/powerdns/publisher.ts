@@ -7,7 +7,7 @@
 
 import { z } from 'zod';
 import type { RecordKey, Rrset } from '@continuum/core';
-import { formatIpAddress, parseIpAddress } from '@continuum/core';
+import { formatIpAddress, isMark, parseIpAddress } from '@continuum/core';
 import type { DnsPublisherPort, Publication, Result } from '@continuum/ports';
 import { failure, success } from '@continuum/ports';
 import type { Api, PowerdnsOptions } from './api.ts';
@@ -19,7 +19,7 @@ export type { PowerdnsOptions } from './api.ts';
 export type PowerdnsPublisher = DnsPublisherPort & {
   /** Version of the server, for example `4.7.3`. */
   readonly version: (signal: AbortSignal) => Promise<Result<string>>;
-  /** As the port's, and what answers with addresses at a retired name goes in the same transaction. */
+  /** As the port's, and what answers with addresses at a retired name goes in the same transaction, and so do our marks there. */
   readonly publish: (zone: string, rrsets: readonly Rrset[], signal: AbortSignal, retired?: readonly string[]) => Promise<Result<Publication>>;
   /** What the zone holds beside what it should hold. */
   readonly compare: (zone: string, rrsets: readonly Rrset[], signal: AbortSignal, retired?: readonly string[]) => Promise<Result<Comparison>>;
@@ -52,6 +52,7 @@ const storedZone = z.object({ serial: z.number().int(), rrsets: z.array(storedRr
 const server = z.object({ version: z.string() });
 const statistics = z.array(z.object({ name: z.string(), value: z.unknown() }));
 
+type StoredRrset = z.infer<typeof storedRrset>;
 type StoredZone = z.infer<typeof storedZone>;
 
 export function createPowerdnsPublisher(options: PowerdnsOptions): PowerdnsPublisher {
@@ -138,7 +139,8 @@ function compared(zone: StoredZone, rrsets: readonly Rrset[], retired: readonly 
   const key = ({ name, type }: RecordKey): string => `${name.toLowerCase()} ${type}`;
   const wanted = new Set(rrsets.map(key));
   const owned = new Set([...retired, ...rrsets.filter(({ type }) => ANSWERING_TYPES.includes(type)).map(({ name }) => name)]);
-  const stray = zone.rrsets.filter((one) => owned.has(one.name.toLowerCase()) && ANSWERING_TYPES.includes(one.type) && !wanted.has(key(one)));
+  const isRetiredMark = ({ name, type, records }: StoredRrset): boolean => type === 'TXT' && retired.includes(name.toLowerCase()) && isMark(records.map(({ content }) => content));
+  const stray = zone.rrsets.filter((one) => owned.has(one.name.toLowerCase()) && (ANSWERING_TYPES.includes(one.type) || isRetiredMark(one)) && !wanted.has(key(one)));
   return {
     lacking: rrsets.filter((rrset) => !holds(zone, rrset)),
     stray: stray.map(({ name, type }) => ({ name, type })),

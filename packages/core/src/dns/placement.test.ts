@@ -90,6 +90,8 @@ const single = { ...CASES['single-region'], version: '5.0' } as PlacementInput;
 const follows = { ...standby, version: '5.0' } as PlacementInput;
 const leased = (change: object): PlacementInput => ({ ...follows, lease: { name: 'counter', port: 443, ...change } });
 const probed = (change: object): PlacementInput => ({ ...active, probe: { port: 443, path: '/healthz', ...change } });
+/** A name of so many characters. */
+const long = (characters: number): string => `${'a'.repeat(characters - 12).replaceAll(/a{64}/g, `${'a'.repeat(63)}.`)}.app.example`;
 const many = (count: number): string[] => Array.from({ length: count }, (_, index) => `n${index}.app.example`);
 
 /** One thing wrong, and what is said of it. */
@@ -100,6 +102,8 @@ const wrong: readonly [PlacementInput, string][] = [
   [{ ...active, names: many(65) }, 'names 65: from 1 to 64 names'],
   [{ ...active, names: ['app.example', 'a b'] }, 'names[1] "a b": a host name, perhaps with "*." before it'],
   [{ ...active, names: ['app.example', 'xapp.example'] }, 'names[1] "xapp.example": a name in the zone app.example.'],
+  [{ ...active, names: ['app.example', long(243)] }, `names[1] "${'a'.repeat(63)}.${'a'.repeat(35)}: a name of at most 242 characters: one that is longer still stands beside it, and says whose it is`],
+  [{ ...active, names: ['app.example', `*.${long(234)}`] }, `names[1] "*.${'a'.repeat(63)}.${'a'.repeat(33)}: a name of at most 235 characters: one that is longer still stands beside it, and says whose it is`],
   [{ ...active, names: ['app.example', 'App.Example.'] }, 'names "app.example App.Example.": each name once'],
   [{ ...active, names: ['*.app.example', '*.x.app.example'] }, 'names "*.app.example *.x.app.example": at least one name that is no wildcard: the probes ask for it'],
   [{ ...follows, names: ['*.app.example'] }, 'names "*.app.example": at least one name that is no wildcard: the probes ask for it'],
@@ -136,6 +140,7 @@ test('each problem alone, with where, what and what to write instead', async (t)
 test('what is just within each limit is taken', async (t) => {
   const fine: readonly PlacementInput[] = [
     { ...active, names: many(64) },
+    { ...active, names: ['app.example', long(242), `*.${long(233)}`] },
     { ...active, regions: [r1, { ...r2, weight: 100 }] },
     { ...active, names: ['*.app.example'], probe: null },
     { ...single, names: ['*.app.example'] },

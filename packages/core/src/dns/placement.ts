@@ -23,6 +23,7 @@ import type { IpAddress } from './address.ts';
 import { formatIpAddress, parseIpAddress } from './address.ts';
 import type { LuaExpression, LuaOption } from './lua.ts';
 import { isLuaText, LUA_TEXT_LENGTH_MAX, luaRecordContent } from './lua.ts';
+import { ownerKey } from './publication.ts';
 import type { DnsProblem, Rrset, Synthesis } from './records.ts';
 import { addressRrsets, canonicalName, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WAITING_PROBE_TIMEOUT_SECONDS, WELL_KNOWN_PATH } from './records.ts';
 import type { Note, PdnsVersion, ProbeWish } from './version-gate.ts';
@@ -57,6 +58,8 @@ export type Rendered = {
 };
 
 const NAMES_MAX = 64;
+/** With the final dot. */
+const OWNER_LENGTH_MAX = 254;
 const WEIGHT_MAX = 100;
 /** Entries of one address list. */
 const REPEATS_MAX = 64;
@@ -207,6 +210,8 @@ function inputProblems(input: PlacementInput): DnsProblem[] {
 function nameProblems(field: string, name: string, zone: string | null): DnsProblem[] {
   const owner = ownerName(name);
   if (owner === null) return [problem(field, name, 'a host name, perhaps with "*." before it')];
+  const excess = ownerKey(owner).name.length - OWNER_LENGTH_MAX;
+  if (excess > 0) return [problem(field, name, `a name of at most ${owner.length - 1 - excess} characters: one that is longer still stands beside it, and says whose it is`)];
   return zone === null || owner === zone || owner.endsWith(`.${zone}`) ? [] : [problem(field, name, `a name in the zone ${zone}`)];
 }
 
