@@ -7,6 +7,7 @@ export * from './lease/lease.ts';
 export * from './dns/address.ts';
 export * from './dns/lua.ts';
 export * from './dns/records.ts';
+export * from './dns/names.ts';
 export * from './dns/version-gate.ts';
 export * from './dns/placement.ts';
 export * from './dns/publication.ts';

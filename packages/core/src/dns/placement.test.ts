@@ -72,7 +72,7 @@ test('all names follow one probe, whose name is no wildcard and lies in the zone
   t.same([...new Set(urls)], ['http://app.example:443/.well-known/continuum/counter?wait=1200']);
   t.match(render({ names: ['*.app.example'] }), { ok: false, problems: [{ field: 'names', fix: /no wildcard/ }] });
   t.match(render({ names: ['counter.other.example'] }), { ok: false, problems: [{ field: 'names[0]', fix: /in the zone/ }] });
-  t.match(render({ names: ['app.example', 'APP.example.'] }), { ok: false, problems: [{ field: 'names', fix: /once/ }] });
+  t.match(render({ names: ['app.example', 'APP.example.'] }), { ok: false, problems: [{ field: 'names[1]', fix: /once/ }] });
 });
 
 test('every problem at once', async (t) => {
@@ -100,7 +100,7 @@ const wrong: readonly [PlacementInput, string][] = [
   [{ ...active, names: many(65) }, 'names 65: from 1 to 64 names'],
   [{ ...active, names: ['app.example', 'a b'] }, 'names[1] "a b": a host name, perhaps with "*." before it'],
   [{ ...active, names: ['app.example', 'xapp.example'] }, 'names[1] "xapp.example": a name in the zone app.example.'],
-  [{ ...active, names: ['app.example', 'App.Example.'] }, 'names "app.example App.Example.": each name once'],
+  [{ ...active, names: ['app.example', 'App.Example.'] }, 'names[1] "App.Example.": each name once: names[0] is the same'],
   [{ ...active, names: ['*.app.example', '*.x.app.example'] }, 'names "*.app.example *.x.app.example": at least one name that is no wildcard: the probes ask for it'],
   [{ ...follows, names: ['*.app.example'] }, 'names "*.app.example": at least one name that is no wildcard: the probes ask for it'],
   [{ ...active, ttlSeconds: -1 }, 'ttlSeconds -1: a whole number of seconds from 0 to 3600'],

@@ -23,8 +23,9 @@ import type { IpAddress } from './address.ts';
 import { formatIpAddress, parseIpAddress } from './address.ts';
 import type { LuaExpression, LuaOption } from './lua.ts';
 import { isLuaText, LUA_TEXT_LENGTH_MAX, luaRecordContent } from './lua.ts';
+import { namesProblems, ownerName } from './names.ts';
 import type { DnsProblem, Rrset, Synthesis } from './records.ts';
-import { addressRrsets, canonicalName, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WAITING_PROBE_TIMEOUT_SECONDS, WELL_KNOWN_PATH } from './records.ts';
+import { addressRrsets, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WAITING_PROBE_TIMEOUT_SECONDS, WELL_KNOWN_PATH } from './records.ts';
 import type { Note, PdnsVersion, ProbeWish } from './version-gate.ts';
 import { GATED, knows, luaIsStatic } from './version-gate.ts';
 
@@ -56,7 +57,6 @@ export type Rendered = {
   readonly explain: readonly string[];
 };
 
-const NAMES_MAX = 64;
 const WEIGHT_MAX = 100;
 /** Entries of one address list. */
 const REPEATS_MAX = 64;
@@ -174,18 +174,12 @@ function explain(input: PlacementInput, probe: Probe | null): string[] {
 
 function inputProblems(input: PlacementInput): DnsProblem[] {
   const { placement, lease, probe, regions } = input;
-  const zone = canonicalName(input.zone);
-  const concrete = input.names.some((name) => canonicalName(name) !== null);
   const probed = placement === 'active-hotstandby' || (placement === 'active-active' && probe !== null && probe !== undefined);
   const wish = placement === 'active-hotstandby' ? lease?.probe : probe;
   const number = (field: string, value: number | undefined, max: number): DnsProblem[] =>
     value === undefined || (Number.isInteger(value) && value >= 1 && value <= max) ? [] : [problem(field, value, `a whole number from 1 to ${max}`)];
   return [
-    ...(zone === null ? [problem('zone', input.zone, 'a domain name such as "app.example"')] : []),
-    ...(input.names.length >= 1 && input.names.length <= NAMES_MAX ? [] : [problem('names', input.names.length, `from 1 to ${NAMES_MAX} names`)]),
-    ...input.names.flatMap((name, index) => nameProblems(`names[${index}]`, name, zone)),
-    ...(new Set(input.names.map(ownerName)).size === input.names.length ? [] : [problem('names', input.names.join(' '), 'each name once')]),
-    ...(probed && !concrete ? [problem('names', input.names.join(' '), 'at least one name that is no wildcard: the probes ask for it')] : []),
+    ...namesProblems(input.zone, input.names, probed),
     ...ttlProblems(input.ttlSeconds),
     ...(placement === 'single-region' && regions.length !== 1 ? [problem('regions', regions.length, 'one region')] : []),
     ...regionProblems(regions, placement === 'single-region' ? 1 : 2),
@@ -200,12 +194,6 @@ function inputProblems(input: PlacementInput): DnsProblem[] {
     ...(wish?.match === undefined || (isLuaText(wish.match) && !/^\d+$/.test(wish.match)) ? [] : [problem('probe.match', wish.match, 'letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight)')]),
     ...(input.select === 'weighted' && probed ? weightProblems(regions) : []),
   ];
-}
-
-function nameProblems(field: string, name: string, zone: string | null): DnsProblem[] {
-  const owner = ownerName(name);
-  if (owner === null) return [problem(field, name, 'a host name, perhaps with "*." before it')];
-  return zone === null || owner === zone || owner.endsWith(`.${zone}`) ? [] : [problem(field, name, `a name in the zone ${zone}`)];
 }
 
 function leaseProblems({ name, port, path }: NonNullable<PlacementInput['lease']>): DnsProblem[] {
@@ -237,13 +225,6 @@ function familiesOf(input: PlacementInput): Family[] {
 
 function withWeight(textual: string, weight: number): IpAddress & { readonly weight: number } {
   return { ...(parseIpAddress(textual) as IpAddress), weight };
-}
-
-/** The canonical owner name, wildcards included; null when it is none. */
-function ownerName(name: string): string | null {
-  const wildcard = name.startsWith('*.');
-  const rest = canonicalName(wildcard ? name.slice(2) : name);
-  return rest === null ? null : `${wildcard ? '*.' : ''}${rest}`;
 }
 
 const defaultTimeoutSeconds = (placement: Placement): number => (placement === 'active-hotstandby' ? WAITING_PROBE_TIMEOUT_SECONDS : PROBE_TIMEOUT_SECONDS);
