@@ -113,5 +113,10 @@ local:
   });
   const several = controller(80).replace('gateway: { address: 192.0.2.2', 'addresses: [198.51.100.2, "2001:db8::2"]\n      gateway: { address: 192.0.2.2');
   t.match(parseNames(several, '5.0'), { ok: true, input: { regions: [{ region: 'r1', addresses: ['192.0.2.1'] }, { region: 'r2', addresses: ['198.51.100.2', '2001:db8::2'] }] } });
+  const named = (dns: string) => parseNames(controller(80).replace('name: counter.example.net', dns), '5.0');
+  const names = ['*.example.net', 'example.net', 'a.b.example.net'];
+  t.match(named(`zone: example.net\n    names: ${JSON.stringify(names)}`), { ok: true, input: { zone: 'example.net', names } }, 'the zone’s own name, a deep one and a wildcard');
+  t.match(named('name: a.b.example.net\n    zone: example.net'), { ok: true, input: { zone: 'example.net', names: ['a.b.example.net'] } }, 'one name deep in its zone');
+  t.match(named('name: example.net\n    zone: example.net'), { ok: true, input: { zone: 'example.net', names: ['example.net'] } }, 'the zone’s own name alone');
   t.match(problems(controller(81)), [{ path: 'spec.regions[1].gateway.port', value: '81', fix: /same port/, line: 13 }]);
 });

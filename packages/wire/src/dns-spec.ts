@@ -4,6 +4,7 @@
 import type { PdnsVersion, PlacementInput } from '@continuum/core';
 import { z } from 'zod';
 import { parseConfigFile, problemAt } from './config-file.ts';
+import { namesOf } from './names-spec.ts';
 import { addressesOf, API_VERSION, generation, leaseOf, parseConfig, timingsOf } from './spec.ts';
 import type { ConfigProblem } from './spec.ts';
 
@@ -69,7 +70,6 @@ export function parseNames(text: string, version: PdnsVersion): ParsedNames {
   return { ok: true, name: metadata.name, generation: metadata.generation ?? 0, input: present(input) as PlacementInput };
 }
 
-/** The name's own parent is taken for its zone. */
 function fromController(text: string, version: PdnsVersion): ParsedNames {
   const parsed = parseConfig(text);
   if (!parsed.ok) return parsed;
@@ -89,8 +89,7 @@ function fromController(text: string, version: PdnsVersion): ParsedNames {
     input: {
       placement: 'active-hotstandby',
       version,
-      zone: dns.name.slice(dns.name.indexOf('.') + 1),
-      names: [dns.name],
+      ...namesOf(dns),
       ttlSeconds: timingsOf(config).dnsTtlSeconds,
       regions: regions.map((one) => ({ region: one.name, addresses: addressesOf(one) })),
       lease: { name: leaseOf(config), port },
