@@ -9,6 +9,7 @@ export * from './dns/lua.ts';
 export * from './dns/records.ts';
 export * from './dns/names.ts';
 export * from './dns/version-gate.ts';
+export * from './dns/locations.ts';
 export * from './dns/placement.ts';
 export * from './dns/publication.ts';
 export * from './dns/attestation.ts';

@@ -42,6 +42,13 @@ t.test('names are read as they are written, without the keys that are not there'
   });
 });
 
+t.test('the locations of a region are read', async (t) => {
+  const located = NAMES.replace('[198.51.100.1] }', '[198.51.100.1], locations: { continents: [EU], countries: [US, CA] } }');
+  t.match(parseNames(located, '5.0'), { ok: true, input: { regions: [{}, { locations: { continents: ['EU'], countries: ['US', 'CA'] } }] } });
+  t.match(problems(located.replace('countries', 'towns')), [{ path: 'spec.regions[1].locations.towns', fix: /^unknown key/, line: 12 }]);
+  t.match(problems(located.replace('US', 'USA')), [{ path: 'spec.regions[1].locations.countries[0]', value: '"USA"', fix: 'use at most 2 characters' }]);
+});
+
 t.test('every problem at once, each with its line, its value and its fix', async (t) => {
   const wrong = NAMES.replace('active-active', 'everywhere').replace('port: 80', 'port: 0').replace('ttlSeconds: 5', 'ttlSeconds: soon').replace('select:', 'selekt:');
   t.same(problems(wrong), [

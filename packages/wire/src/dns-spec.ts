@@ -22,6 +22,14 @@ const port = z.number().int().min(1, 'use 1 to 65535').max(65_535, 'use 1 to 655
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
+const codes = z.array(atMost(2)).max(300, 'give at most 300 codes').optional();
+const region = z.strictObject({
+  name: atMost(31),
+  addresses: z.array(atMost(45)).max(16, 'give at most 16 addresses'),
+  weight: z.number().int().optional(),
+  locations: z.strictObject({ continents: codes, countries: codes }).optional(),
+});
+
 const document = z.strictObject({
   apiVersion: z.literal(API_VERSION, `use ${API_VERSION}`),
   kind: z.literal('ContinuumNames', 'use ContinuumNames, or the Continuum of a controller'),
@@ -31,7 +39,7 @@ const document = z.strictObject({
     zone: atMost(255),
     names: z.array(atMost(255)).min(1, 'give at least one name').max(64, 'give at most 64 names'),
     ttlSeconds: z.number().int(),
-    regions: z.array(z.strictObject({ name: atMost(31), addresses: z.array(atMost(45)).max(16, 'give at most 16 addresses'), weight: z.number().int().optional() })).max(16, 'give at most 16 regions'),
+    regions: z.array(region).max(16, 'give at most 16 regions'),
     select: z.enum(['nearest', 'weighted'], 'use nearest or weighted').optional(),
     probe: z.strictObject({ port, path: atMost(200), ...probeWish }).optional(),
     lease: z.strictObject({ name: atMost(63), port, path: atMost(200).optional(), probe: z.strictObject(probeWish).optional() }).optional(),

@@ -21,8 +21,10 @@ import { assert } from '../assert.ts';
 import { probeQuery } from '../gate/probe.ts';
 import type { IpAddress } from './address.ts';
 import { formatIpAddress, parseIpAddress } from './address.ts';
+import { byLocation, hasLocations, locationProblems } from './locations.ts';
+import type { Locations } from './locations.ts';
 import type { LuaExpression, LuaOption } from './lua.ts';
-import { isLuaText, LUA_TEXT_LENGTH_MAX, luaRecordContent } from './lua.ts';
+import { isLuaText, LUA_CONTENT_LENGTH_MAX, LUA_TEXT_LENGTH_MAX, luaRecordContent } from './lua.ts';
 import { namesProblems, ownerName } from './names.ts';
 import type { DnsProblem, Rrset, Synthesis } from './records.ts';
 import { addressRrsets, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WAITING_PROBE_TIMEOUT_SECONDS, WELL_KNOWN_PATH } from './records.ts';
@@ -37,7 +39,13 @@ export type PlacementInput = {
   readonly zone: string;
   /** The first concrete one is what the probes ask for. The zone's own name and `*.` wildcards are names too. */
   readonly names: readonly string[];
-  readonly regions: readonly { readonly region: string; readonly addresses: readonly string[]; readonly weight?: number }[];
+  readonly regions: readonly {
+    readonly region: string;
+    readonly addresses: readonly string[];
+    readonly weight?: number;
+    /** Of active-active with the nearest chosen: whom this region is the first choice for, while it is up. */
+    readonly locations?: Locations;
+  }[];
   readonly ttlSeconds: number;
   /** Of active-active. */
   readonly select?: 'nearest' | 'weighted';
@@ -62,7 +70,7 @@ const WEIGHT_MAX = 100;
 const REPEATS_MAX = 64;
 const SECONDS_MAX = 3_600;
 
-type Family = { readonly type: 'A' | 'AAAA'; readonly addresses: readonly (IpAddress & { readonly weight: number })[] };
+type Family = { readonly type: 'A' | 'AAAA'; readonly addresses: readonly (IpAddress & { readonly region: string; readonly weight: number })[] };
 type Probe = { readonly url: string; readonly options: readonly (readonly [LuaOption, LuaExpression])[]; readonly notes: readonly Note[] };
 
 /** Record sets for a placement; every problem of the input at once otherwise. */
@@ -75,6 +83,8 @@ export function renderPlacement(input: PlacementInput): Synthesis<Rendered> {
   const probe = probeOf(input, names);
   if (probe !== null && 'problems' in probe) return { ok: false, problems: probe.problems };
   const contents = families.map((family) => luaRecordContent(family.type, choose(input, probe, family)));
+  const longest = Math.max(...contents.map(({ length }) => length));
+  if (longest > LUA_CONTENT_LENGTH_MAX) return { ok: false, problems: [problem('regions', longest, `fewer regions with locations, or fewer addresses: the record may have ${LUA_CONTENT_LENGTH_MAX} characters`)] };
   const lua = names.map((name) => ({ name, type: 'LUA' as const, ttlSeconds: input.ttlSeconds, records: contents }));
   const notes = [...(probe?.notes ?? []), ...serverNotes(input)];
   return { ok: true, value: { rrsets: [], lua, notes, explain: explain(input, probe) } };
@@ -96,16 +106,22 @@ function renderPlain(input: PlacementInput, names: readonly string[]): Rendered 
 
 function choose(input: PlacementInput, probe: Probe | null, family: Family): LuaExpression {
   const weighted = input.select === 'weighted';
-  if (probe !== null && input.placement === 'active-hotstandby') return follow(probe, family, 'all', 1);
-  if (probe !== null) return follow(probe, family, weighted ? 'hashed' : 'pickclosest', weighted ? divisor(family) : 0);
-  if (!weighted) return call('pickclosest', [list(family.addresses.map(address))]);
-  return call('pickwhashed', [list(family.addresses.map((one) => list([{ kind: 'number', value: one.weight }, address(one)])))]);
+  if (probe !== null && input.placement === 'active-hotstandby') return follow(probe, family.addresses.map(address), 'all');
+  if (!weighted) return byLocation(input.regions, (region) => nearest(probe, family, region), nearest(probe, family, null));
+  if (probe === null) return call('pickwhashed', [list(family.addresses.map((one) => list([{ kind: 'number', value: one.weight }, address(one)])))]);
+  const repeated = family.addresses.flatMap((one) => Array.from({ length: one.weight / divisor(family) }, () => address(one)));
+  return follow(probe, repeated, 'hashed');
 }
 
-/** `divide` 0 and, for `all`, 1 with equal weights: each address once. */
-function follow(probe: Probe, family: Family, selector: 'all' | 'hashed' | 'pickclosest', divide: number): LuaExpression {
-  const repeats = (weight: number): number => (selector === 'hashed' ? weight / divide : 1);
-  const addresses = family.addresses.flatMap((one) => Array.from({ length: repeats(one.weight) }, () => address(one)));
+/** The nearest of all, or, with `first`, that region's as long as one of its addresses is up. */
+function nearest(probe: Probe | null, { addresses }: Family, first: string | null): LuaExpression {
+  const own = addresses.filter(({ region }) => first === null || region === first).map(address);
+  if (probe === null) return call('pickclosest', [list(own)]);
+  if (first === null) return follow(probe, own, 'pickclosest');
+  return follow(probe, [list(own), list(addresses.filter(({ region }) => region !== first).map(address))], 'pickclosest');
+}
+
+function follow(probe: Probe, addresses: readonly LuaExpression[], selector: 'all' | 'hashed' | 'pickclosest'): LuaExpression {
   const options = [['selector', text(selector)], ['backupSelector', text(selector)], ...probe.options] as const;
   return call('ifurlup', [text(probe.url), list(addresses), { kind: 'options', entries: options }]);
 }
@@ -167,9 +183,17 @@ function explain(input: PlacementInput, probe: Probe | null): string[] {
     'active-active':
       input.select === 'weighted'
         ? [probe === null ? 'pickwhashed: by weight, the same client stays at the same region; nothing is probed' : "'hashed' over a list that repeats each address by its weight: by weight among those that are up"]
-        : [probe === null ? 'pickclosest: the nearest by address; nothing is probed' : "'pickclosest' among those that are up; among all with none up"],
+        : [
+            ...(hasLocations(input.regions) ? locationWords(probe) : []),
+            probe === null ? 'pickclosest: the nearest by address; nothing is probed' : "'pickclosest' among those that are up; among all with none up",
+          ],
   }[input.placement];
   return [`${input.placement} for PowerDNS ${input.version}, TTL ${input.ttlSeconds} s`, ...chosen, ...every, 'see also:'];
+}
+
+function locationWords(probe: Probe | null): string[] {
+  const up = "'country', then 'continent': a client from there is answered by that region while one of its addresses is up, else by the others; with none up by any, from 5.1 on by that region";
+  return [probe === null ? "'country', then 'continent': a client from there is answered by that region, up or not: nothing is probed" : up, 'a client from elsewhere, or whose place is not known:'];
 }
 
 function inputProblems(input: PlacementInput): DnsProblem[] {
@@ -192,6 +216,7 @@ function inputProblems(input: PlacementInput): DnsProblem[] {
     ...number('probe.failures', wish?.failures, 100),
     ...(wish?.httpCode === undefined || (wish.httpCode >= 100 && wish.httpCode <= 599 && Number.isInteger(wish.httpCode)) ? [] : [problem('probe.httpCode', wish.httpCode, 'from 100 to 599')]),
     ...(wish?.match === undefined || (isLuaText(wish.match) && !/^\d+$/.test(wish.match)) ? [] : [problem('probe.match', wish.match, 'letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight)')]),
+    ...locationProblems(regions, placement === 'active-active' && input.select !== 'weighted'),
     ...(input.select === 'weighted' && probed ? weightProblems(regions) : []),
   ];
 }
@@ -218,13 +243,9 @@ function weightProblems(regions: PlacementInput['regions']): DnsProblem[] {
 }
 
 function familiesOf(input: PlacementInput): Family[] {
-  const addresses = input.regions.flatMap(({ addresses: texts, weight = 1 }) => texts.map((one) => withWeight(one, weight)));
+  const addresses = input.regions.flatMap(({ region, addresses: texts, weight = 1 }) => texts.map((one) => ({ ...(parseIpAddress(one) as IpAddress), region, weight })));
   const families = ([['A', 4], ['AAAA', 6]] as const).map(([type, family]) => ({ type, addresses: addresses.filter((one) => one.family === family) }));
   return families.filter((family) => family.addresses.length > 0);
-}
-
-function withWeight(textual: string, weight: number): IpAddress & { readonly weight: number } {
-  return { ...(parseIpAddress(textual) as IpAddress), weight };
 }
 
 const defaultTimeoutSeconds = (placement: Placement): number => (placement === 'active-hotstandby' ? WAITING_PROBE_TIMEOUT_SECONDS : PROBE_TIMEOUT_SECONDS);
