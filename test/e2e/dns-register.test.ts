@@ -31,6 +31,10 @@ t.test('the holder is killed and the other region takes over within the objectiv
   t.comment(`${Math.round(tookMs)} ms from the kill to an acknowledged write, objective ${RTO_MS} ms`);
   t.match(await r2.status(), { lease: { holder: 'r2', epoch: epochBefore + 1 } });
   t.equal(since(site, killMs).filter((entry) => entry.event === 'granted').length, 1, 'granted once');
+  const confirmed = await waitFor('the name to be seen to lead to r2', async () => since(site, killMs).find((entry) => entry.event === 'dns-confirmed') ?? null);
+  const { epoch, answers } = confirmed.detail as { epoch: number; answers: { name: string; type: string; resolver: string }[] };
+  t.equal(epoch, epochBefore + 1);
+  t.same(answers.map(({ name, type, resolver }) => `${name} ${type} ${resolver}`).sort(), site.resolvers.map(({ server }) => `${site.dnsName} A ${server.name}`).sort(), 'every resolver, by the name and its type');
   await r1.start();
   await site.settled('r2');
 });

@@ -4,6 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { vendorOf } from '@continuum/wire/attestation-spec';
+import { namesOf } from '@continuum/wire/names-spec';
 import { formatProblems, parseConfig } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 import { callApi, checkApi, followEvents } from './api-client.ts';
@@ -35,13 +37,13 @@ const USAGE = `continuum: keeps one of two regions active
   continuum lag [CLUSTER] [--watch]    what each standby misses, how sure that is, and since when (asks a lag prober)
   continuum dns render -f FILE --pdns VERSION [--explain]
                                        the records for a name server of that version, as a zone file has them
-  continuum dns check --config FILE    what each resolver says for the name, how old, which region, and whether that is the
+  continuum dns check --config FILE    what each resolver says for each name, how old, which region, and whether that is the
                                        holder of the lease: 0 when all are right
   continuum dns check-server --api URL --api-key-file FILE --zone ZONE
                                        whether a PowerDNS is fit to keep leases (spec.register: dns)
   continuum dns create-lease --config FILE [--epoch N --in-sync REGION,...]
                                        makes the record of a lease, once; with --epoch in place of one that was lost
-  continuum check --config FILE        every problem of a configuration, and the timings that follow from it
+  continuum check --config FILE        every problem of a configuration; the timings that follow from it, its names and resolvers
   continuum simulate --config FILE     how long clients wait when a region dies, under simulated faults, and whether anything
                                        breaks: 0 within the objective, 1 not, 2 wrong use or a configuration with problems
     --seeds N --hours H                how many runs (100), and simulated hours for each (1)
@@ -131,7 +133,14 @@ function check(values: Values): void {
     quit(EXIT.usage, formatProblems(values.config, parsed.problems));
   }
   const { timings, region, name, mode, hash } = parsed.policy;
-  show(values, { ok: true, name, region, mode, hash, timings }, (one) => `${name} for region ${region}, ${mode}\n${table(Object.entries(one.timings).map(([key, value]) => [key, String(value)]))}`);
+  const given = parsed.config.spec.dns;
+  const dns = { ...namesOf(given), resolvers: given.resolvers.map((one) => ({ ...one, vendor: vendorOf(one) })) };
+  const rows = [
+    ...Object.entries(timings).map(([key, value]): [string, string] => [key, String(value)]),
+    ['names', `${dns.names.join(', ')} in zone ${dns.zone}`],
+    ['resolvers', dns.resolvers.map((one) => `${one.name} (${one.vendor ?? 'vendor not said'})`).join(', ')],
+  ] as const;
+  show(values, { ok: true, name, region, mode, hash, timings, dns }, () => `${name} for region ${region}, ${mode}\n${table(rows)}`);
 }
 
 /** Only whoever asks for it loads the simulator. */

@@ -1,8 +1,10 @@
-// What a resolver's answer says of the regions: whose addresses a client is led to.
+// What the names are asked for, and what a resolver's answer says of the regions: whose addresses a client is led to.
 
-import { isIPv6 } from 'node:net';
-import { canonicalIpAddress } from '@continuum/core';
+import { isIP } from 'node:net';
+import { createResolvers } from '@continuum/adapters/resolver/resolvers';
+import { canonicalIpAddress, lookedUpName } from '@continuum/core';
 import type { ResolverAnswer } from '@continuum/ports';
+import { namesOf } from '@continuum/wire/names-spec';
 import { addressesOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 
@@ -28,7 +30,26 @@ export function isOnly(region: string, regions: readonly (string | null)[]): boo
   return regions.length > 0 && regions.every((one) => one === region);
 }
 
-/** Whether a name with these addresses is asked for by A or, when none of them is IPv4, by AAAA. */
-export function familyOf(addresses: readonly string[]): 4 | 6 {
-  return addresses.every((address) => isIPv6(address)) ? 6 : 4;
+/** One name by one type, asked through every resolver. */
+export type DnsQuestion = {
+  /** As it stands in the specification. */
+  readonly name: string;
+  readonly type: 'A' | 'AAAA';
+  readonly ask: (signal: AbortSignal) => Promise<readonly ResolverAnswer[]>;
+};
+
+/** Every name by every type that these addresses are answered with: a client may ask for any of them. */
+export function dnsQuestions(dns: ContinuumConfig['spec']['dns'], addresses: readonly string[], timeoutMs: number): DnsQuestion[] {
+  return familiesOf(addresses).flatMap((family) => {
+    const resolvers = createResolvers({ servers: dns.resolvers, timeoutMs, family });
+    return namesOf(dns).names.map((name) => ({ name, type: TYPE_OF[family], ask: (signal) => resolvers.resolve(lookedUpName(name), signal) }));
+  });
 }
+
+export function familiesOf(addresses: readonly string[]): readonly (4 | 6)[] {
+  return ([4, 6] as const).filter((family) => addresses.some((address) => isIP(address) === family));
+}
+
+/** A burst of 64 names would make a public resolver fall silent; one after the other, a dead one would cost its time-out for each. */
+export const QUESTIONS_AT_ONCE = 8;
+const TYPE_OF = { 4: 'A', 6: 'AAAA' } as const;

@@ -2,17 +2,17 @@
 
 import { checkAuthority } from '@continuum/adapters/dns-register/authority';
 import { createDnsRegister } from '@continuum/adapters/dns-register/index';
-import { createResolvers } from '@continuum/adapters/resolver/resolvers';
 import { pdnsVersion, PDNS_VERSIONS, renderPlacement, renderText } from '@continuum/core';
 import type { Rendered } from '@continuum/core';
 import type { ResolverAnswer } from '@continuum/ports';
 import { readSecret } from '@continuum/runtime';
 import { apiUrl } from '@continuum/wire/config-file';
 import { parseNames } from '@continuum/wire/dns-spec';
+import { namesOf } from '@continuum/wire/names-spec';
 import { formatProblems, timingsOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
-import { familyOf, isOnly, regionAddresses, regionsOf } from './dns-answers.ts';
-import type { RegionAddresses } from './dns-answers.ts';
+import { dnsQuestions, isOnly, QUESTIONS_AT_ONCE, regionAddresses, regionsOf } from './dns-answers.ts';
+import type { DnsQuestion, RegionAddresses } from './dns-answers.ts';
 
 export type Outcome = { readonly exitCode: 0 | 1 | 2; readonly text: string; readonly value: unknown };
 
@@ -76,23 +76,33 @@ export type Row = {
   readonly detail: string;
 };
 
-/** What each resolver says from here, beside who holds the lease (null: nobody, undefined: not known). */
+/** What each resolver says from here of every name, beside who holds the lease (null: nobody, undefined: not known). */
 export async function checkNames(config: ContinuumConfig, holder: string | null | undefined): Promise<Outcome> {
-  const { dns } = config.spec;
   const addresses = regionAddresses(config);
-  const resolvers = createResolvers({ servers: dns.resolvers, timeoutMs: CHECK_TIMEOUT_MS, family: familyOf(Object.values(addresses).flat()) });
-  const answers = await resolvers.resolve(dns.name, AbortSignal.timeout(CHECK_TIMEOUT_MS + 1_000));
   const published = timingsOf(config).dnsTtlSeconds;
-  const rows = answers.map((answer) => judge(answer, addresses, holder, published));
+  const questions = dnsQuestions(config.spec.dns, Object.values(addresses).flat(), CHECK_TIMEOUT_MS);
+  const rows: AskedRow[] = [];
+  const look = async ({ name, type, ask }: DnsQuestion): Promise<AskedRow[]> => {
+    const answers = await ask(AbortSignal.timeout(CHECK_TIMEOUT_MS + 1_000));
+    return answers.map((answer) => ({ name, type, ...judge(answer, addresses, holder, published) }));
+  };
+  for (let at = 0; at < questions.length; at += QUESTIONS_AT_ONCE) {
+    rows.push(...(await Promise.all(questions.slice(at, at + QUESTIONS_AT_ONCE).map(look))).flat());
+  }
   const matching = rows.every(({ verdict }) => verdict === 'match');
   const lease = holder === undefined ? 'not known (name the controller with --config and let it run)' : (holder ?? 'nobody');
-  const lines = rows.map((row) => `${row.resolver.padEnd(16)} ${row.verdict.padEnd(10)} ${row.detail}`);
+  const { names } = namesOf(config.spec.dns);
+  const lines = questions.flatMap(({ name, type }) => [`${name} ${type}:`, ...rows.filter((row) => row.name === name && row.type === type).map(rowText)]);
   return {
     exitCode: matching ? 0 : 1,
-    text: [`${dns.name}: lease held by ${lease}`, ...lines].join('\n'),
-    value: { ok: matching, name: dns.name, holder: holder ?? null, holderKnown: holder !== undefined, resolvers: rows },
+    text: [`lease held by ${lease}`, ...lines].join('\n'),
+    value: { ok: matching, name: names[0], names, holder: holder ?? null, holderKnown: holder !== undefined, resolvers: rows },
   };
 }
+
+type AskedRow = Row & { readonly name: string; readonly type: string };
+
+const rowText = (row: AskedRow): string => `  ${row.resolver.padEnd(16)} ${row.verdict.padEnd(10)} ${row.detail}`;
 
 export function judge(answer: ResolverAnswer, addresses: RegionAddresses, holder: string | null | undefined, publishedTtlSeconds: number): Row {
   const { resolver } = answer;

@@ -3,17 +3,16 @@
 
 import type { Action, CastVote, ControllerEvent, DatabaseAction, DemotionToken, MonoMs, QuorumOutcome, RegionId } from '@continuum/core';
 import { tally } from '@continuum/core';
-import type { DatabasePort, Failure, QuorumPort, RegisterPort, ResolversPort, Result, TrafficPort } from '@continuum/ports';
+import type { DatabasePort, Failure, QuorumPort, RegisterPort, Result, TrafficPort } from '@continuum/ports';
 import type { Clock } from '@continuum/runtime';
 import { setTimeout as delay } from 'node:timers/promises';
-import { leadsTo } from './dns-answers.ts';
-import type { RegionAddresses } from './dns-answers.ts';
+import type { DnsQuestion, RegionAddresses } from './dns-answers.ts';
+import { confirmNames } from './dns-confirm.ts';
 
 /** Between two looks at the requests in flight; two empty looks in a row mean drained. */
 const DRAIN_POLL_MS = 10;
 /** How long the DNS answer is looked at after a takeover. Nothing waits for it. */
 const DNS_CONFIRM_MS = 30_000;
-const DNS_POLL_MS = 250;
 
 export type Effects = {
   readonly perform: (action: Exclude<Action, { kind: 'persist' | 'gate' | 'record' }>) => void;
@@ -23,11 +22,10 @@ export type EffectOptions = {
   readonly region: RegionId;
   readonly databases: Readonly<Record<string, { host: string; port: number }>>;
   readonly addresses: RegionAddresses;
-  readonly dnsName: string;
   readonly register: RegisterPort;
   readonly database: DatabasePort;
   readonly traffic: TrafficPort;
-  readonly resolvers: ResolversPort;
+  readonly questions: readonly DnsQuestion[];
   /** Null when the specification has no attestation: then no round is ever asked for. */
   readonly quorum: QuorumPort | null;
   /** Every round, for the metrics. */
@@ -83,16 +81,10 @@ export function createEffects(options: EffectOptions): Effects {
 
   const confirm = async (epoch: number): Promise<void> => {
     const startedMs = options.clock.now().monoMs;
-    const deadline = within(DNS_CONFIRM_MS);
-    while (!deadline.aborted) {
-      const answers = await options.resolvers.resolve(options.dnsName, deadline);
-      const here = answers.filter((one) => leadsTo(options.region, one, options.addresses));
-      if (here.length * 2 > answers.length) {
-        return options.record('dns-confirmed', { epoch, afterMs: elapsed(startedMs), answers });
-      }
-      await delay(DNS_POLL_MS);
-    }
-    options.record('dns-unconfirmed', { epoch, afterMs: elapsed(startedMs) });
+    const { confirmed, waitingFor } = await confirmNames(options.questions, options.region, options.addresses, within(DNS_CONFIRM_MS));
+    const afterMs = elapsed(startedMs);
+    if (waitingFor.length === 0) options.record('dns-confirmed', { epoch, afterMs, answers: confirmed });
+    else options.record('dns-unconfirmed', { epoch, afterMs, waitingFor });
   };
   const elapsed = (sinceMs: MonoMs): number => Math.round(options.clock.now().monoMs - sinceMs);
 

@@ -89,7 +89,6 @@ async function main(): Promise<void> {
     region: policy.region,
     databases: Object.fromEntries(config.spec.regions.map((one) => [one.name, one.database])),
     addresses: regionAddresses(config),
-    dnsName: config.spec.dns.name,
     ...ports,
     onVotes: metrics.voted,
     clock,

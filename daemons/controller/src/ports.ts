@@ -12,15 +12,15 @@ import { createEnvoyTraffic } from '@continuum/adapters/envoy-rds/envoy-traffic'
 import { createPostgresDatabase } from '@continuum/adapters/postgres/index';
 import { createQuorum } from '@continuum/adapters/quorum/index';
 import type { Quorum } from '@continuum/adapters/quorum/index';
-import { createResolvers } from '@continuum/adapters/resolver/resolvers';
 import { createWitnessRegister } from '@continuum/adapters/witness-http/index';
-import type { DatabasePort, Failure, QuorumPort, RegisterPort, ResolversPort, TrafficPort } from '@continuum/ports';
+import type { DatabasePort, Failure, QuorumPort, RegisterPort, TrafficPort } from '@continuum/ports';
 import { vendorOf } from '@continuum/wire/attestation-spec';
 import { readStateFile, StateFileError, writeStateFile } from '@continuum/runtime';
 import { addressesOf, leaseOf } from '@continuum/wire/spec';
 import type { ContinuumConfig } from '@continuum/wire/spec';
 import { z } from 'zod';
-import { familyOf } from './dns-answers.ts';
+import { dnsQuestions } from './dns-answers.ts';
+import type { DnsQuestion } from './dns-answers.ts';
 import type { Metrics } from './metrics.ts';
 import { registerKey } from './register-key.ts';
 
@@ -30,7 +30,8 @@ export type OpenPorts = {
   readonly register: RegisterPort;
   readonly database: DatabasePort;
   readonly traffic: TrafficPort;
-  readonly resolvers: ResolversPort;
+  /** What a client may ask for while this region is active. */
+  readonly questions: readonly DnsQuestion[];
   readonly quorum: QuorumPort | null;
   readonly close: () => Promise<void>;
 };
@@ -63,13 +64,13 @@ export async function openPorts(config: ContinuumConfig, log: Logger, tell: Pick
     routeFile: local.gateway.routeFile,
     admin: local.gateway.admin,
   });
-  const resolvers = createResolvers({ servers: spec.dns.resolvers, timeoutMs: RESOLVER_TIMEOUT_MS, family: familyOf(addressesOf(at)) });
+  const questions = dnsQuestions(spec.dns, addressesOf(at), RESOLVER_TIMEOUT_MS);
   const quorum = await openQuorum(config, tell.strayed);
   return {
     register,
     database,
     traffic,
-    resolvers,
+    questions,
     quorum,
     close: async () => {
       await quorum?.close();

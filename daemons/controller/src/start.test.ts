@@ -257,6 +257,9 @@ t.test('the command line checks a configuration without a controller', async (t)
   t.equal(good.code, 0);
   t.match(JSON.parse(good.stdout), { ok: true, region: 'r1', mode: 'automatic', timings: { ttlMs: 5_000, renewMs: 1_666 } });
   const wrong = configure('cli-wrong', {}, { mode: 'sometimes', timings: { ttl: '9s' } });
+  const brief = configure('cli-names', {}, { dns: { zone: 'app.test', names: ['app.test', '*.app.test'] } });
+  t.match((await run(CLI, 'check', '--config', brief)).stdout, /\nnames +app\.test, \*\.app\.test in zone app\.test\nresolvers +8\.8\.8\.8 \(google\), 1\.1\.1\.1 \(cloudflare\), 9\.9\.9\.9 \(quad9\)\n$/);
+  t.match(JSON.parse((await run(CLI, 'check', '--config', brief, '--output', 'json')).stdout), { dns: { resolvers: [{ address: '8.8.8.8', port: 53, vendor: 'google' }, {}, {}] } });
   t.match(await run(CLI, 'check', '--config', wrong), { code: 2, stderr: /2 problems in .*\n.*spec\.mode = "sometimes"[\s\S]*the worst case is lease ttl 9000 ms/ });
   const listed = await run(CLI, 'check', '--config', wrong, '--output', 'json');
   t.equal(listed.code, 2);

@@ -21,6 +21,13 @@ const VENDORS: Readonly<Partial<Record<string, string>>> = {
   '2620:fe::fe': 'quad9',
 };
 
+/** Who is asked when a specification names no resolvers: three vendors, each over DNS and, should that fail, over HTTPS. */
+export const DEFAULT_RESOLVERS = [
+  { name: '8.8.8.8', vendor: 'google', address: '8.8.8.8', port: 53, https: 'https://8.8.8.8/dns-query' },
+  { name: '1.1.1.1', vendor: 'cloudflare', address: '1.1.1.1', port: 53, https: 'https://1.1.1.1/dns-query' },
+  { name: '9.9.9.9', vendor: 'quad9', address: '9.9.9.9', port: 53, https: 'https://9.9.9.9/dns-query' },
+] as const;
+
 const VENDOR_OF_REGISTER = { witness: 'cloudflare', dns: null } as const;
 
 export const attestation = z.strictObject({

@@ -42,6 +42,13 @@ t.test('names are read as they are written, without the keys that are not there'
   });
 });
 
+t.test('the locations of a region are read', async (t) => {
+  const located = NAMES.replace('[198.51.100.1] }', '[198.51.100.1], locations: { continents: [EU], countries: [US, CA] } }');
+  t.match(parseNames(located, '5.0'), { ok: true, input: { regions: [{}, { locations: { continents: ['EU'], countries: ['US', 'CA'] } }] } });
+  t.match(problems(located.replace('countries', 'towns')), [{ path: 'spec.regions[1].locations.towns', fix: /^unknown key/, line: 12 }]);
+  t.match(problems(located.replace('US', 'USA')), [{ path: 'spec.regions[1].locations.countries[0]', value: '"USA"', fix: 'use at most 2 characters' }]);
+});
+
 t.test('every problem at once, each with its line, its value and its fix', async (t) => {
   const wrong = NAMES.replace('active-active', 'everywhere').replace('port: 80', 'port: 0').replace('ttlSeconds: 5', 'ttlSeconds: soon').replace('select:', 'selekt:');
   t.same(problems(wrong), [
@@ -113,5 +120,10 @@ local:
   });
   const several = controller(80).replace('gateway: { address: 192.0.2.2', 'addresses: [198.51.100.2, "2001:db8::2"]\n      gateway: { address: 192.0.2.2');
   t.match(parseNames(several, '5.0'), { ok: true, input: { regions: [{ region: 'r1', addresses: ['192.0.2.1'] }, { region: 'r2', addresses: ['198.51.100.2', '2001:db8::2'] }] } });
+  const named = (dns: string) => parseNames(controller(80).replace('name: counter.example.net', dns), '5.0');
+  const names = ['*.example.net', 'example.net', 'a.b.example.net'];
+  t.match(named(`zone: example.net\n    names: ${JSON.stringify(names)}`), { ok: true, input: { zone: 'example.net', names } }, 'the zone’s own name, a deep one and a wildcard');
+  t.match(named('name: a.b.example.net\n    zone: example.net'), { ok: true, input: { zone: 'example.net', names: ['a.b.example.net'] } }, 'one name deep in its zone');
+  t.match(named('name: example.net\n    zone: example.net'), { ok: true, input: { zone: 'example.net', names: ['example.net'] } }, 'the zone’s own name alone');
   t.match(problems(controller(81)), [{ path: 'spec.regions[1].gateway.port', value: '81', fix: /same port/, line: 13 }]);
 });

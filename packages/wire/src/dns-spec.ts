@@ -4,6 +4,7 @@
 import type { PdnsVersion, PlacementInput } from '@continuum/core';
 import { z } from 'zod';
 import { parseConfigFile, problemAt } from './config-file.ts';
+import { namesOf } from './names-spec.ts';
 import { addressesOf, API_VERSION, generation, leaseOf, parseConfig, timingsOf } from './spec.ts';
 import type { ConfigProblem } from './spec.ts';
 
@@ -21,6 +22,14 @@ const port = z.number().int().min(1, 'use 1 to 65535').max(65_535, 'use 1 to 655
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
+const codes = z.array(atMost(2)).max(300, 'give at most 300 codes').optional();
+const region = z.strictObject({
+  name: atMost(31),
+  addresses: z.array(atMost(45)).max(16, 'give at most 16 addresses'),
+  weight: z.number().int().optional(),
+  locations: z.strictObject({ continents: codes, countries: codes }).optional(),
+});
+
 const document = z.strictObject({
   apiVersion: z.literal(API_VERSION, `use ${API_VERSION}`),
   kind: z.literal('ContinuumNames', 'use ContinuumNames, or the Continuum of a controller'),
@@ -30,7 +39,7 @@ const document = z.strictObject({
     zone: atMost(255),
     names: z.array(atMost(255)).min(1, 'give at least one name').max(64, 'give at most 64 names'),
     ttlSeconds: z.number().int(),
-    regions: z.array(z.strictObject({ name: atMost(31), addresses: z.array(atMost(45)).max(16, 'give at most 16 addresses'), weight: z.number().int().optional() })).max(16, 'give at most 16 regions'),
+    regions: z.array(region).max(16, 'give at most 16 regions'),
     select: z.enum(['nearest', 'weighted'], 'use nearest or weighted').optional(),
     probe: z.strictObject({ port, path: atMost(200), ...probeWish }).optional(),
     lease: z.strictObject({ name: atMost(63), port, path: atMost(200).optional(), probe: z.strictObject(probeWish).optional() }).optional(),
@@ -69,7 +78,6 @@ export function parseNames(text: string, version: PdnsVersion): ParsedNames {
   return { ok: true, name: metadata.name, generation: metadata.generation ?? 0, input: present(input) as PlacementInput };
 }
 
-/** The name's own parent is taken for its zone. */
 function fromController(text: string, version: PdnsVersion): ParsedNames {
   const parsed = parseConfig(text);
   if (!parsed.ok) return parsed;
@@ -89,8 +97,7 @@ function fromController(text: string, version: PdnsVersion): ParsedNames {
     input: {
       placement: 'active-hotstandby',
       version,
-      zone: dns.name.slice(dns.name.indexOf('.') + 1),
-      names: [dns.name],
+      ...namesOf(dns),
       ttlSeconds: timingsOf(config).dnsTtlSeconds,
       regions: regions.map((one) => ({ region: one.name, addresses: addressesOf(one) })),
       lease: { name: leaseOf(config), port },

@@ -267,6 +267,28 @@ t.test('the register is one of two, with its own sections and without those of t
   t.match(after(word), [{ path: 'spec.register', fix: 'use witness or dns' }]);
 });
 
+t.test('without a list of resolvers three well-known ones of three vendors are asked; they are enough for an attestation', async (t) => {
+  const without = (text: string): string => {
+    const tree = parse(text) as Tree;
+    delete tree['spec']?.['dns']?.['resolvers'];
+    return stringify(tree);
+  };
+  const parsed = parseConfig(without(GOOD));
+  t.same(parsed.ok ? parsed.config.spec.dns.resolvers : parsed.problems, [
+    { name: '8.8.8.8', address: '8.8.8.8', port: 53, vendor: 'google', https: 'https://8.8.8.8/dns-query' },
+    { name: '1.1.1.1', address: '1.1.1.1', port: 53, vendor: 'cloudflare', https: 'https://1.1.1.1/dns-query' },
+    { name: '9.9.9.9', address: '9.9.9.9', port: 53, vendor: 'quad9', https: 'https://9.9.9.9/dns-query' },
+  ]);
+  const attesting = parseConfig(without(attestingSpec()));
+  t.match(attesting.ok ? attesting.policy.fallback?.voters : attesting.problems, [
+    { name: '8.8.8.8', vendor: 'google' },
+    { name: '1.1.1.1', vendor: 'cloudflare' },
+    { name: '9.9.9.9', vendor: 'quad9' },
+  ]);
+  const keyless = attestingSpec((tree) => delete tree['spec']?.['dns']?.['attestation']?.['publicKeys']?.['r2/1']);
+  t.match(problemsOf(without(keyless)), [{ path: 'spec.dns.attestation.publicKeys', fix: /region r2/ }], 'what depends on the list is still checked');
+});
+
 t.test('attestation: off without its part, derived with it', async (t) => {
   const parsed = parseConfig(GOOD);
   t.ok(parsed.ok && parsed.policy.fallback === undefined);

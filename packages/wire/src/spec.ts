@@ -6,10 +6,11 @@ import { isIP } from 'node:net';
 import { canonicalIpAddress, checkTimings, deriveTimings, regionId, RTO_MS_MAX, RTO_MS_MIN } from '@continuum/core';
 import type { Policy, Timings } from '@continuum/core';
 import { z } from 'zod';
-import { attestation, attestationProblems, fallbackOf } from './attestation-spec.ts';
+import { attestation, attestationProblems, DEFAULT_RESOLVERS, fallbackOf } from './attestation-spec.ts';
 import { absolutePath, dotted, parseConfigFile, readable, shown, socketPath, valueAt } from './config-file.ts';
 import type { ConfigProblem, LineOf } from './config-file.ts';
 import { KeyError, sharedKeyCheck } from './keys.ts';
+import { answeredNames, hostname, namesChecks } from './names-spec.ts';
 
 export { formatProblems } from './config-file.ts';
 export type { ConfigProblem } from './config-file.ts';
@@ -39,7 +40,6 @@ const port = z.number('use a port number').int('use a whole number').min(1, 'use
 export const generation = z.number('use a whole number').int('use a whole number').min(0, 'use 0 or more').max(1e15, 'use at most 1e15');
 const HOST = 'use a host name or an address; the port stands under port';
 const host = z.string(HOST).max(253).refine((text) => /^[A-Za-z0-9._-]+$/.test(text) || isIP(text) === 6, HOST);
-const hostname = z.string().max(253).regex(/^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$/, 'use a domain name in lower case, without a dot at its end');
 const hostKey = z.string().max(253).regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'use the name of a TSIG key in lower case, without a dot at its end');
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'use an http or https URL' })
@@ -68,6 +68,8 @@ const resolver = z.strictObject({
   /** DNS over HTTPS at the same resolver. */
   https: z.url({ protocol: /^https$/, error: 'use an https URL' }).optional(),
 });
+
+const resolvers = z.array(resolver).length(3, 'name three resolvers: two of three decide').default(() => [...DEFAULT_RESOLVERS]);
 
 const timings = z.strictObject({
   ttl: someTime.optional(),
@@ -100,10 +102,8 @@ const spec = z.strictObject({
   database: z.strictObject({ kind: z.literal('postgres', 'use postgres') }),
   gateway: z.strictObject({ kind: z.literal('envoy', 'use envoy') }),
   dns: z.strictObject({
-    name: hostname,
-    resolvers: z
-      .array(resolver)
-      .length(3, 'name three resolvers: two of three decide'),
+    ...answeredNames,
+    resolvers,
     attestation: attestation.optional(),
   }),
   /** What keeps the lease. One register per lease, never two: its own section is given, the other one is not. */
@@ -244,7 +244,7 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
       add(['spec', 'regions', 1, part], shown(['spec', 'regions', 1, part], raw), `give each region a ${part} of its own`);
     }
   }
-  problems.push(...addressChecks(raw, lineOf));
+  problems.push(...addressChecks(raw, lineOf), ...namesChecks(raw, lineOf));
   const own = readable(name, raw, ['local', 'region']);
   const keyId = readable(z.string(), raw, ['local', 'witness', 'keyId']);
   if (own !== null && names !== null && !names.includes(own)) add(['local', 'region'], own, `use one of ${names.join(', ')}`);
@@ -264,11 +264,11 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   const set = readable(spec.shape.timings, raw, ['spec', 'timings']);
   if (objective === null || set === null) return problems;
   const proving = readable(attestation, raw, ['spec', 'dns', 'attestation']);
-  const resolvers = readable(z.array(resolver), raw, ['spec', 'dns', 'resolvers']);
-  if (proving !== null && resolvers !== null && names !== null) {
+  const asked = readable(resolvers, raw, ['spec', 'dns', 'resolvers']);
+  if (proving !== null && asked !== null && names !== null) {
     const { ttlMs } = deriveFrom(objective.rto, set);
     const register = readable(registerKind, raw, ['spec', 'register']) ?? 'witness';
-    for (const { path, value, fix } of attestationProblems(proving, { resolvers, regions: names, ttlMs, holdMs: set.hold, register })) add(path, value, fix);
+    for (const { path, value, fix } of attestationProblems(proving, { resolvers: asked, regions: names, ttlMs, holdMs: set.hold, register })) add(path, value, fix);
   }
   for (const problem of checkTimings(deriveFrom(objective.rto, set), objective.rto)) {
     const path = FIELD_OF[problem.field] ?? `spec.timings.${problem.field}`;
@@ -339,9 +339,9 @@ function placeChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   const add = (path: readonly PropertyKey[], fix: string): void => {
     problems.push({ path: dotted(path), value: shown(path, raw), fix, line: lineOf(path) });
   };
-  const resolvers = readable(z.array(resolver), raw, ['spec', 'dns', 'resolvers']) ?? [];
+  const asked = readable(z.array(resolver), raw, ['spec', 'dns', 'resolvers']) ?? [];
   for (const [what, of] of [['address', (one) => `${one.address} ${one.port}`], ['name', (one) => one.name]] as const satisfies [string, (one: z.infer<typeof resolver>) => string][]) {
-    const twice = resolvers.findIndex((one, index) => resolvers.slice(0, index).some((before) => of(before) === of(one)));
+    const twice = asked.findIndex((one, index) => asked.slice(0, index).some((before) => of(before) === of(one)));
     if (twice > 0) add(['spec', 'dns', 'resolvers', twice, what], `give each resolver ${what === 'name' ? 'a name' : 'an address'} of its own: two of three decide`);
   }
   const dataDir = readable(z.string(), raw, ['local', 'database', 'dataDir']);

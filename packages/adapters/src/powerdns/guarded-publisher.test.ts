@@ -96,6 +96,16 @@ test('nearest on a server without the geoip backend: one address, of any region,
   t.match(made.ok && made.value.notes.find(({ what }) => what.includes('geoip')), { kind: 'needs' });
 });
 
+test('locations are Lua that this server takes; a client whose place it does not know is answered by any region', async (t) => {
+  const located = regions.map((one, index) => ({ ...one, locations: index === 0 ? { continents: ['EU', 'AF'] } : { countries: ['US'] } }));
+  for (const label of ['located', 'located-plain']) {
+    const published = rrsets(label, { regions: located, probe: label === 'located' ? { port, path: '/healthz' } : null });
+    t.match(await guarded.publish(ZONE, wanted(published), soon()), { ok: true, value: { written: true } }, label);
+    const answers = await askAsClients(label, 30);
+    t.same([...new Set(answers.flatMap(({ first, again }) => [first, again]))].sort(), ['127.43.3.1', '127.43.3.2'], label);
+  }
+});
+
 test('an expression that does not answer never reaches the real name', async (t) => {
   const broken = standby.map((rrset) => ({ ...rrset, records: ['A "this is not lua(("'] }));
   const before = await resolver.resolve4(`standby.${ZONE}`);

@@ -21,6 +21,15 @@ test('each kind of expression has one form', async (t) => {
   for (const [expression, source] of written) t.equal(luaRecordContent('AAAA', expression), `AAAA "${source}"`);
 });
 
+test('a choice is the value of its first case that holds, and may be cut after each and, each or', async (t) => {
+  const there = (code: string): LuaExpression => ({ kind: 'call', name: 'country', parameters: [text(code)] });
+  const choice = (value: string): LuaExpression => ({ kind: 'choice', cases: [[there('DE'), text(value)], [there('FR'), text(value)]], otherwise: text('c') });
+  t.equal(luaRecordContent('A', choice('b')), `A "country('DE') and 'b' or country('FR') and 'b' or 'c'"`);
+  const long = 'b'.repeat(LUA_TEXT_LENGTH_MAX);
+  t.equal(luaRecordContent('A', choice(long)), `A "country('DE') and " "'${long}' or country(" "'FR') and " "'${long}' or 'c'"`);
+  t.equal(luaRecordContent('A', { kind: 'choice', cases: [], otherwise: text('c') }), `A "'c'"`);
+});
+
 test('a text is harmless in Lua and in DNS, and fits a segment with its quotes and a comma', async (t) => {
   t.ok(isLuaText('AZaz09._~:/?=-'));
   t.ok(isLuaText('a'.repeat(LUA_TEXT_LENGTH_MAX)));

@@ -10,9 +10,11 @@ export type LuaExpression =
   | { readonly kind: 'text'; readonly value: string }
   | { readonly kind: 'number'; readonly value: number }
   | { readonly kind: 'list'; readonly items: readonly LuaExpression[] }
+  /** The value of the first case that holds. No value may be false or nothing: the next case would be taken. */
+  | { readonly kind: 'choice'; readonly cases: readonly (readonly [condition: LuaExpression, value: LuaExpression])[]; readonly otherwise: LuaExpression }
   | { readonly kind: 'options'; readonly entries: readonly (readonly [LuaOption, LuaExpression])[] };
 
-export type LuaFunction = 'ifurlup' | 'pickclosest' | 'pickwhashed';
+export type LuaFunction = 'ifurlup' | 'pickclosest' | 'pickwhashed' | 'country' | 'continent';
 /** A server ignores options that it does not know, silently: `version-gate.ts` says which server knows which. */
 export type LuaOption =
   | 'selector'
@@ -30,6 +32,11 @@ export const SEGMENT_BYTES_MAX = 255;
 /** Largest text literal: with its two quotes and a following comma it still fits one segment. */
 export const LUA_TEXT_LENGTH_MAX = 240;
 
+const [AND, OR] = [' and ', ' or '];
+/** Of a record's content: far below the 65,535 bytes that DNS has for it. */
+export const LUA_CONTENT_LENGTH_MAX = 32_000;
+/** `and` and `or` carry their spaces with them: they are apart from what follows also where the next segment is joined without one. */
+const CUT_AFTER = new Set([',', '(', '{', AND, OR]);
 const LUA_NUMBER_MAX = 1_000_000;
 const LUA_TEXT = /^[A-Za-z0-9._~:/?=-]+$/;
 
@@ -40,7 +47,7 @@ export function isLuaText(text: string): boolean {
 
 /**
  * The content of a LUA record: the type that it answers, then quoted segments of at most 255 bytes. Segments are cut only
- * after a comma or an opening bracket: up to 5.0 PowerDNS joins segments with a space, later without, and both read the same there.
+ * after a comma, an opening bracket, `and` or `or`: up to 5.0 PowerDNS joins segments with a space, later without, and both read the same there.
  */
 export function luaRecordContent(type: 'A' | 'AAAA', expression: LuaExpression): string {
   const segments: string[] = [];
@@ -66,6 +73,8 @@ function tokens(expression: LuaExpression): string[] {
       return [String(expression.value)];
     case 'list':
       return ['{', ...separated(expression.items.map(tokens)), '}'];
+    case 'choice':
+      return [...expression.cases.flatMap(([condition, value]) => [...tokens(condition), AND, ...tokens(value), OR]), ...tokens(expression.otherwise)];
     case 'options':
       return ['{', ...separated(expression.entries.map(([name, value]) => [name, '=', ...tokens(value)])), '}'];
     case 'call':
@@ -83,7 +92,7 @@ function pieces(all: readonly string[]): string[] {
   let piece = '';
   for (const token of all) {
     piece += token;
-    if (token === ',' || token === '(' || token === '{') {
+    if (CUT_AFTER.has(token)) {
       found.push(piece);
       piece = '';
     }

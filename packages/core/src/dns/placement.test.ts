@@ -4,6 +4,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { test } from 'tap';
+import type { Locations } from './locations.ts';
 import type { PlacementInput } from './placement.ts';
 import { renderPlacement, renderText } from './placement.ts';
 import { PDNS_VERSIONS, pdnsVersion } from './version-gate.ts';
@@ -17,6 +18,8 @@ const probe = { port: 443, path: '/healthz', intervalSeconds: 2, failures: 3 };
 const CASES: Readonly<Record<string, Omit<PlacementInput, 'version'>>> = {
   'single-region': { ...base, placement: 'single-region', regions: [r1] },
   'active-active-nearest': { ...base, placement: 'active-active', select: 'nearest', regions: [r1, r2], probe },
+  'active-active-located': { ...base, placement: 'active-active', regions: [{ ...r1, locations: { continents: ['EU', 'AF'] } }, { ...r2, locations: { continents: ['NA'], countries: ['IS', 'IE'] } }], probe },
+  'active-active-located-unprobed': { ...base, placement: 'active-active', regions: [r1, { ...r2, locations: { countries: ['IS'] } }] },
   'active-active-weighted': { ...base, placement: 'active-active', select: 'weighted', regions: [r1, r2], probe },
   'active-active-weighted-unprobed': { ...base, placement: 'active-active', select: 'weighted', regions: [r1, r2], probe: null },
   'active-active-nearest-unprobed': { ...base, placement: 'active-active', select: 'nearest', regions: [r1, r2] },
@@ -72,7 +75,7 @@ test('all names follow one probe, whose name is no wildcard and lies in the zone
   t.same([...new Set(urls)], ['http://app.example:443/.well-known/continuum/counter?wait=1200']);
   t.match(render({ names: ['*.app.example'] }), { ok: false, problems: [{ field: 'names', fix: /no wildcard/ }] });
   t.match(render({ names: ['counter.other.example'] }), { ok: false, problems: [{ field: 'names[0]', fix: /in the zone/ }] });
-  t.match(render({ names: ['app.example', 'APP.example.'] }), { ok: false, problems: [{ field: 'names', fix: /once/ }] });
+  t.match(render({ names: ['app.example', 'APP.example.'] }), { ok: false, problems: [{ field: 'names[1]', fix: /once/ }] });
 });
 
 test('every problem at once', async (t) => {
@@ -94,6 +97,14 @@ const probed = (change: object): PlacementInput => ({ ...active, probe: { port: 
 const long = (characters: number): string => `${'a'.repeat(characters - 12).replaceAll(/a{64}/g, `${'a'.repeat(63)}.`)}.app.example`;
 const many = (count: number): string[] => Array.from({ length: count }, (_, index) => `n${index}.app.example`);
 
+/** So many regions of 16 addresses, each the first choice of a country. */
+const located = (count: number): PlacementInput['regions'] =>
+  Array.from({ length: count }, (_, index) => ({
+    region: `r${index}`,
+    addresses: Array.from({ length: 16 }, (__, last) => `192.0.${index}.${last}`),
+    locations: { countries: [`A${String.fromCharCode(65 + index)}`] },
+  }));
+
 /** One thing wrong, and what is said of it. */
 const wrong: readonly [PlacementInput, string][] = [
   [{ ...active, zone: 'a b' }, 'zone "a b": a domain name such as "app.example"'],
@@ -104,13 +115,19 @@ const wrong: readonly [PlacementInput, string][] = [
   [{ ...active, names: ['app.example', 'xapp.example'] }, 'names[1] "xapp.example": a name in the zone app.example.'],
   [{ ...active, names: ['app.example', long(243)] }, `names[1] "${'a'.repeat(63)}.${'a'.repeat(35)}: a name of at most 242 characters: one that is longer still stands beside it, and says whose it is`],
   [{ ...active, names: ['app.example', `*.${long(234)}`] }, `names[1] "*.${'a'.repeat(63)}.${'a'.repeat(33)}: a name of at most 235 characters: one that is longer still stands beside it, and says whose it is`],
-  [{ ...active, names: ['app.example', 'App.Example.'] }, 'names "app.example App.Example.": each name once'],
+  [{ ...active, names: ['app.example', 'App.Example.'] }, 'names[1] "App.Example.": each name once: names[0] is the same'],
   [{ ...active, names: ['*.app.example', '*.x.app.example'] }, 'names "*.app.example *.x.app.example": at least one name that is no wildcard: the probes ask for it'],
   [{ ...follows, names: ['*.app.example'] }, 'names "*.app.example": at least one name that is no wildcard: the probes ask for it'],
   [{ ...active, ttlSeconds: -1 }, 'ttlSeconds -1: a whole number of seconds from 0 to 3600'],
   [{ ...single, regions: [r1, r2] }, 'regions 2: one region'],
   [{ ...active, regions: [r1] }, 'regions 1: from 2 to 16 regions'],
   ...[0, 101, 1.5].map((weight): [PlacementInput, string] => [{ ...active, regions: [r1, { ...r2, weight }] }, `regions[1].weight ${weight}: a whole number from 1 to 100`]),
+  [{ ...active, regions: [{ ...r1, locations: { continents: ['EU', 'XX'] } }, r2] }, 'regions[0].locations.continents[1] "XX": one of AF, AN, AS, EU, NA, OC, SA'],
+  ...['de', 'DEU', ''].map((country): [PlacementInput, string] => [{ ...active, regions: [r1, { ...r2, locations: { countries: [country] } }] }, `regions[1].locations.countries[0] "${country}": a country by its two capital letters (ISO 3166-1), such as "DE"`]),
+  [{ ...active, regions: [{ ...r1, locations: { countries: ['DE'] } }, { ...r2, locations: { countries: ['FR', 'DE'] } }] }, 'regions[1].locations.countries[1] "DE": each of them once: it is regions[0].locations.countries[0] already'],
+  [{ ...active, regions: [{ ...r1, locations: {} }, r2] }, 'regions[0].locations "": at least one country or continent, or no locations'],
+  ...[weighted, follows].map((input): [PlacementInput, string] => [{ ...input, regions: [r1, { ...r2, locations: { continents: ['EU'] } }] }, 'regions[1].locations "EU": no locations: only active-active with the nearest chosen has a use for them']),
+  [{ ...active, regions: located(16) }, 'regions 59507: fewer regions with locations, or fewer addresses: the record may have 32000 characters'],
   [{ ...active, placement: 'active-hotstandby', probe: null }, 'lease "nothing": the lease that the names follow'],
   [leased({ name: '-' }), 'lease.name "-": letters, digits, ".", "_", "~", "-"; at most 63'],
   [leased({ port: 0 }), 'lease.port 0: a whole number from 1 to 65535'],
@@ -141,6 +158,8 @@ test('what is just within each limit is taken', async (t) => {
   const fine: readonly PlacementInput[] = [
     { ...active, names: many(64) },
     { ...active, names: ['app.example', long(242), `*.${long(233)}`] },
+    { ...active, regions: located(6) },
+    { ...active, regions: [{ ...r1, locations: { countries: ['SA'], continents: ['SA'] } }, { ...r2, locations: { countries: ['NA'], continents: ['NA'] } }] },
     { ...active, regions: [r1, { ...r2, weight: 100 }] },
     { ...active, names: ['*.app.example'], probe: null },
     { ...single, names: ['*.app.example'] },
@@ -189,6 +208,24 @@ test('what a probe asks for: the first name that is no wildcard, the time-out gi
   t.match(contents({ ...v4, placement: 'active-hotstandby', lease: { name: 'shop', port: 80, path: '/at/', probe: { timeoutSeconds: 1 } } })[0], "'http://app.example:80/at/shop?wait=200'");
 });
 
+test('a client is answered by the region of its country, then of its continent, then by the nearest; each time the others stand in', async (t) => {
+  const regions = [
+    { region: 'r1', addresses: ['192.0.2.1', '192.0.2.2'], locations: { continents: ['AF', 'NA'], countries: ['AF'] } },
+    { region: 'r2', addresses: ['198.51.100.1'] },
+    { region: 'r3', addresses: ['203.0.113.1'], locations: { continents: ['EU'] } },
+  ];
+  t.same(contents({ ...active, regions, probe: null }), [
+    `A "country({'AF'}) and pickclosest({'192.0.2.1','192.0.2.2'}) or continent({'AF','NA'}) and pickclosest({'192.0.2.1','192.0.2.2'}) or continent({'EU'}) and pickclosest({'203.0.113.1'}) or pickclosest({'192.0.2.1','192.0.2.2','198.51.100.1','203.0.113.1'})"`,
+  ]);
+  const lists = contents({ ...active, regions, probe: { port: 80, path: '/p' } })[0]?.replaceAll('" "', '').match(/80\/p',\{.*?\},\{s/g);
+  t.same(lists?.map((one) => one.slice(6, -3)), [
+    "{{'192.0.2.1','192.0.2.2'},{'198.51.100.1','203.0.113.1'}}",
+    "{{'192.0.2.1','192.0.2.2'},{'198.51.100.1','203.0.113.1'}}",
+    "{{'203.0.113.1'},{'192.0.2.1','192.0.2.2','198.51.100.1'}}",
+    "{'192.0.2.1','192.0.2.2','198.51.100.1','203.0.113.1'}",
+  ]);
+});
+
 test('weights are repeated under a probe by their smallest share, and written as numbers without one; no weight is 1', async (t) => {
   const of = (first: number | undefined, second: number | undefined): PlacementInput => ({
     ...weighted,
@@ -230,4 +267,14 @@ test('no text that comes in can add a token, whatever the placement', async (t) 
     );
   }
   t.ok(accepted > 500, `${accepted} inputs were accepted`);
+});
+
+test('no text but two capital letters becomes a country, and none but the seven a continent', async (t) => {
+  const evil = fc.oneof(fc.string({ maxLength: 4 }), fc.constantFrom("'})", 'D\n', 'DE\n', 'ÄÖ', 'EU', 'DE', 'eu'), fc.stringMatching(/^[A-Z]{2}$/));
+  const accepts = (locations: Locations): boolean => renderPlacement({ ...active, regions: [{ ...r1, locations }, r2] }).ok;
+  fc.assert(
+    fc.property(evil, (code) => accepts({ countries: [code] }) === /^[A-Z]{2}$/.test(code) && accepts({ continents: [code] }) === /^(AF|AN|AS|EU|NA|OC|SA)$/.test(code)),
+    { numRuns: 500 },
+  );
+  t.ok(accepts({ countries: ['DE'], continents: ['EU'] }));
 });

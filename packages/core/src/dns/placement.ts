@@ -21,11 +21,13 @@ import { assert } from '../assert.ts';
 import { probeQuery } from '../gate/probe.ts';
 import type { IpAddress } from './address.ts';
 import { formatIpAddress, parseIpAddress } from './address.ts';
+import { byLocation, hasLocations, locationProblems } from './locations.ts';
+import type { Locations } from './locations.ts';
 import type { LuaExpression, LuaOption } from './lua.ts';
-import { isLuaText, LUA_TEXT_LENGTH_MAX, luaRecordContent } from './lua.ts';
-import { ownerKey } from './publication.ts';
+import { isLuaText, LUA_CONTENT_LENGTH_MAX, LUA_TEXT_LENGTH_MAX, luaRecordContent } from './lua.ts';
+import { namesProblems, ownerName } from './names.ts';
 import type { DnsProblem, Rrset, Synthesis } from './records.ts';
-import { addressRrsets, canonicalName, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WAITING_PROBE_TIMEOUT_SECONDS, WELL_KNOWN_PATH } from './records.ts';
+import { addressRrsets, isPort, LEASE, PATH, problem, PROBE_TIMEOUT_SECONDS, regionProblems, ttlProblems, WAITING_PROBE_TIMEOUT_SECONDS, WELL_KNOWN_PATH } from './records.ts';
 import type { Note, PdnsVersion, ProbeWish } from './version-gate.ts';
 import { GATED, knows, luaIsStatic } from './version-gate.ts';
 
@@ -37,7 +39,13 @@ export type PlacementInput = {
   readonly zone: string;
   /** The first concrete one is what the probes ask for. The zone's own name and `*.` wildcards are names too. */
   readonly names: readonly string[];
-  readonly regions: readonly { readonly region: string; readonly addresses: readonly string[]; readonly weight?: number }[];
+  readonly regions: readonly {
+    readonly region: string;
+    readonly addresses: readonly string[];
+    readonly weight?: number;
+    /** Of active-active with the nearest chosen: whom this region is the first choice for, while it is up. */
+    readonly locations?: Locations;
+  }[];
   readonly ttlSeconds: number;
   /** Of active-active. */
   readonly select?: 'nearest' | 'weighted';
@@ -57,9 +65,6 @@ export type Rendered = {
   readonly explain: readonly string[];
 };
 
-const NAMES_MAX = 64;
-/** With the final dot. */
-const OWNER_LENGTH_MAX = 254;
 const WEIGHT_MAX = 100;
 /** Entries of one address list. */
 const REPEATS_MAX = 64;
@@ -67,7 +72,7 @@ const SECONDS_MAX = 3_600;
 /** With `stringmatch=`, its quotes and the two brackets that may follow it fits one segment. */
 const MATCH_LENGTH_MAX = 239;
 
-type Family = { readonly type: 'A' | 'AAAA'; readonly addresses: readonly (IpAddress & { readonly weight: number })[] };
+type Family = { readonly type: 'A' | 'AAAA'; readonly addresses: readonly (IpAddress & { readonly region: string; readonly weight: number })[] };
 type Probe = { readonly url: string; readonly options: readonly (readonly [LuaOption, LuaExpression])[]; readonly notes: readonly Note[] };
 
 /** Record sets for a placement; every problem of the input at once otherwise. */
@@ -80,6 +85,8 @@ export function renderPlacement(input: PlacementInput): Synthesis<Rendered> {
   const probe = probeOf(input, names);
   if (probe !== null && 'problems' in probe) return { ok: false, problems: probe.problems };
   const contents = families.map((family) => luaRecordContent(family.type, choose(input, probe, family)));
+  const longest = Math.max(...contents.map(({ length }) => length));
+  if (longest > LUA_CONTENT_LENGTH_MAX) return { ok: false, problems: [problem('regions', longest, `fewer regions with locations, or fewer addresses: the record may have ${LUA_CONTENT_LENGTH_MAX} characters`)] };
   const lua = names.map((name) => ({ name, type: 'LUA' as const, ttlSeconds: input.ttlSeconds, records: contents }));
   const notes = [...(probe?.notes ?? []), ...serverNotes(input)];
   return { ok: true, value: { rrsets: [], lua, notes, explain: explain(input, probe) } };
@@ -101,16 +108,22 @@ function renderPlain(input: PlacementInput, names: readonly string[]): Rendered 
 
 function choose(input: PlacementInput, probe: Probe | null, family: Family): LuaExpression {
   const weighted = input.select === 'weighted';
-  if (probe !== null && input.placement === 'active-hotstandby') return follow(probe, family, 'all', 1);
-  if (probe !== null) return follow(probe, family, weighted ? 'hashed' : 'pickclosest', weighted ? divisor(family) : 0);
-  if (!weighted) return call('pickclosest', [list(family.addresses.map(address))]);
-  return call('pickwhashed', [list(family.addresses.map((one) => list([{ kind: 'number', value: one.weight }, address(one)])))]);
+  if (probe !== null && input.placement === 'active-hotstandby') return follow(probe, family.addresses.map(address), 'all');
+  if (!weighted) return byLocation(input.regions, (region) => nearest(probe, family, region), nearest(probe, family, null));
+  if (probe === null) return call('pickwhashed', [list(family.addresses.map((one) => list([{ kind: 'number', value: one.weight }, address(one)])))]);
+  const repeated = family.addresses.flatMap((one) => Array.from({ length: one.weight / divisor(family) }, () => address(one)));
+  return follow(probe, repeated, 'hashed');
 }
 
-/** `divide` 0 and, for `all`, 1 with equal weights: each address once. */
-function follow(probe: Probe, family: Family, selector: 'all' | 'hashed' | 'pickclosest', divide: number): LuaExpression {
-  const repeats = (weight: number): number => (selector === 'hashed' ? weight / divide : 1);
-  const addresses = family.addresses.flatMap((one) => Array.from({ length: repeats(one.weight) }, () => address(one)));
+/** The nearest of all, or, with `first`, that region's as long as one of its addresses is up. */
+function nearest(probe: Probe | null, { addresses }: Family, first: string | null): LuaExpression {
+  const own = addresses.filter(({ region }) => first === null || region === first).map(address);
+  if (probe === null) return call('pickclosest', [list(own)]);
+  if (first === null) return follow(probe, own, 'pickclosest');
+  return follow(probe, [list(own), list(addresses.filter(({ region }) => region !== first).map(address))], 'pickclosest');
+}
+
+function follow(probe: Probe, addresses: readonly LuaExpression[], selector: 'all' | 'hashed' | 'pickclosest'): LuaExpression {
   const options = [['selector', text(selector)], ['backupSelector', text(selector)], ...probe.options] as const;
   return call('ifurlup', [text(probe.url), list(addresses), { kind: 'options', entries: options }]);
 }
@@ -172,25 +185,27 @@ function explain(input: PlacementInput, probe: Probe | null): string[] {
     'active-active':
       input.select === 'weighted'
         ? [probe === null ? 'pickwhashed: by weight, the same client stays at the same region; nothing is probed' : "'hashed' over a list that repeats each address by its weight: by weight among those that are up"]
-        : [probe === null ? 'pickclosest: the nearest by address; nothing is probed' : "'pickclosest' among those that are up; among all with none up"],
+        : [
+            ...(hasLocations(input.regions) ? locationWords(probe) : []),
+            probe === null ? 'pickclosest: the nearest by address; nothing is probed' : "'pickclosest' among those that are up; among all with none up",
+          ],
   }[input.placement];
   return [`${input.placement} for PowerDNS ${input.version}, TTL ${input.ttlSeconds} s`, ...chosen, ...every, 'see also:'];
 }
 
+function locationWords(probe: Probe | null): string[] {
+  const up = "'country', then 'continent': a client from there is answered by that region while one of its addresses is up, else by the others; with none up by any, from 5.1 on by that region";
+  return [probe === null ? "'country', then 'continent': a client from there is answered by that region, up or not: nothing is probed" : up, 'a client from elsewhere, or whose place is not known:'];
+}
+
 function inputProblems(input: PlacementInput): DnsProblem[] {
   const { placement, lease, probe, regions } = input;
-  const zone = canonicalName(input.zone);
-  const concrete = input.names.some((name) => canonicalName(name) !== null);
   const probed = placement === 'active-hotstandby' || (placement === 'active-active' && probe !== null && probe !== undefined);
   const wish = placement === 'active-hotstandby' ? lease?.probe : probe;
   const number = (field: string, value: number | undefined, max: number): DnsProblem[] =>
     value === undefined || (Number.isInteger(value) && value >= 1 && value <= max) ? [] : [problem(field, value, `a whole number from 1 to ${max}`)];
   return [
-    ...(zone === null ? [problem('zone', input.zone, 'a domain name such as "app.example"')] : []),
-    ...(input.names.length >= 1 && input.names.length <= NAMES_MAX ? [] : [problem('names', input.names.length, `from 1 to ${NAMES_MAX} names`)]),
-    ...input.names.flatMap((name, index) => nameProblems(`names[${index}]`, name, zone)),
-    ...(new Set(input.names.map(ownerName)).size === input.names.length ? [] : [problem('names', input.names.join(' '), 'each name once')]),
-    ...(probed && !concrete ? [problem('names', input.names.join(' '), 'at least one name that is no wildcard: the probes ask for it')] : []),
+    ...namesProblems(input.zone, input.names, probed),
     ...ttlProblems(input.ttlSeconds),
     ...(placement === 'single-region' && regions.length !== 1 ? [problem('regions', regions.length, 'one region')] : []),
     ...regionProblems(regions, placement === 'single-region' ? 1 : 2),
@@ -203,16 +218,9 @@ function inputProblems(input: PlacementInput): DnsProblem[] {
     ...number('probe.failures', wish?.failures, 100),
     ...(wish?.httpCode === undefined || (wish.httpCode >= 100 && wish.httpCode <= 599 && Number.isInteger(wish.httpCode)) ? [] : [problem('probe.httpCode', wish.httpCode, 'from 100 to 599')]),
     ...(wish?.match === undefined || (wish.match.length <= MATCH_LENGTH_MAX && isLuaText(wish.match) && !/^\d+$/.test(wish.match)) ? [] : [problem('probe.match', wish.match, `letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight); at most ${MATCH_LENGTH_MAX}`)]),
+    ...locationProblems(regions, placement === 'active-active' && input.select !== 'weighted'),
     ...(input.select === 'weighted' && probed ? weightProblems(regions) : []),
   ];
-}
-
-function nameProblems(field: string, name: string, zone: string | null): DnsProblem[] {
-  const owner = ownerName(name);
-  if (owner === null) return [problem(field, name, 'a host name, perhaps with "*." before it')];
-  const excess = ownerKey(owner).name.length - OWNER_LENGTH_MAX;
-  if (excess > 0) return [problem(field, name, `a name of at most ${owner.length - 1 - excess} characters: one that is longer still stands beside it, and says whose it is`)];
-  return zone === null || owner === zone || owner.endsWith(`.${zone}`) ? [] : [problem(field, name, `a name in the zone ${zone}`)];
 }
 
 function leaseProblems({ name, port, path }: NonNullable<PlacementInput['lease']>): DnsProblem[] {
@@ -237,20 +245,9 @@ function weightProblems(regions: PlacementInput['regions']): DnsProblem[] {
 }
 
 function familiesOf(input: PlacementInput): Family[] {
-  const addresses = input.regions.flatMap(({ addresses: texts, weight = 1 }) => texts.map((one) => withWeight(one, weight)));
+  const addresses = input.regions.flatMap(({ region, addresses: texts, weight = 1 }) => texts.map((one) => ({ ...(parseIpAddress(one) as IpAddress), region, weight })));
   const families = ([['A', 4], ['AAAA', 6]] as const).map(([type, family]) => ({ type, addresses: addresses.filter((one) => one.family === family) }));
   return families.filter((family) => family.addresses.length > 0);
-}
-
-function withWeight(textual: string, weight: number): IpAddress & { readonly weight: number } {
-  return { ...(parseIpAddress(textual) as IpAddress), weight };
-}
-
-/** The canonical owner name, wildcards included; null when it is none. */
-function ownerName(name: string): string | null {
-  const wildcard = name.startsWith('*.');
-  const rest = canonicalName(wildcard ? name.slice(2) : name);
-  return rest === null ? null : `${wildcard ? '*.' : ''}${rest}`;
 }
 
 const defaultTimeoutSeconds = (placement: Placement): number => (placement === 'active-hotstandby' ? WAITING_PROBE_TIMEOUT_SECONDS : PROBE_TIMEOUT_SECONDS);

@@ -7,6 +7,11 @@
 // that vendor's resolver rest on one vendor, and do not count without another one's vote. A list of voters must leave two vendors
 // when the register's own is away, because that is when the quorum is needed.
 //
+// A stricter rule was weighed and is not followed: that one other vendor beside the register's own is not enough either. With a
+// register at cloudflare it makes the vote of 1.1.1.1 worth nothing: every outcome then needs google *and* quad9, and with one of
+// these two dead or blocking the name nobody can hold and nobody can take over. "Two of three" would be two of two at all times,
+// for a wrong outcome that already needs two vendors to err alike, and that no more than delays or allows what the register decides.
+//
 // Rounds are never mixed: what a resolver said a moment ago cannot agree with what another one says now.
 
 import type { RegionId } from '../types.ts';
