@@ -187,10 +187,15 @@ function acceptedInOrder(entries: readonly AuditEntry[]): [boolean, string] {
   return [ok && accepted.length > 0, `${accepted.length} accepted changes of routes, epochs rising in each region`];
 }
 
+/** A register that has lost its store says so little that controllers record it; what it grants goes on rising all the same. */
 function epochsRise(entries: readonly AuditEntry[]): [boolean, string] {
+  const rise = (epochs: readonly number[]): boolean => epochs.every((epoch, index) => epoch >= (epochs[index - 1] ?? 0));
   const parts = REGIONS.map((region) => {
-    const epochs = entries.filter((entry) => entry.region === region && entry.event === 'lease-seen').map((entry) => Number(entry.detail['epoch']));
-    return { region, epochs, ok: epochs.every((epoch, index) => epoch >= (epochs[index - 1] ?? 0)) };
+    const own = entries.filter((entry) => entry.region === region);
+    const told = own.filter(({ event }) => event === 'lease-seen' || event === 'register-went-back');
+    const epochs = told.map((entry) => Number(entry.detail['epoch']));
+    const seen = told.every(({ event }, index) => event === 'register-went-back' || told[index - 1]?.event === 'register-went-back' || (epochs[index] ?? 0) >= (epochs[index - 1] ?? 0));
+    return { region, epochs, ok: seen && rise(own.filter(({ event }) => event === 'granted').map((entry) => Number(entry.detail['epoch']))) };
   });
   return [parts.every((part) => part.ok && part.epochs.length > 0), parts.map((part) => `${part.region} saw ${part.epochs.join(', ')}`).join('; ')];
 }

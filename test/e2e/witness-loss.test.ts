@@ -1,9 +1,12 @@
 // The witness does not answer: the holder serves to the end of its validity and not a moment longer, nobody takes over, and
 // everything heals when the witness is heard again. One site; a path in front of the witness that can lose replies.
 
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { createVoter } from '@continuum/adapters/resolver/resolvers';
 import { monotonicMs } from '../rig/clock.ts';
+import { continuum } from '../rig/command.ts';
 import { startLossyPath } from '../rig/lossy-path.ts';
 import type { LossyPath } from '../rig/lossy-path.ts';
 import { runFolder, waitFor } from '../rig/process.ts';
@@ -100,6 +103,31 @@ t.test('without a witness the holder serves until its validity ends and then fen
   const acting = await Promise.all(REGIONS.map(async (region) => (await site.regions[region].status()).actingEpoch));
   t.equal(acting.filter((one) => one > 0).length, 1, 'exactly one region acts');
   t.ok(Math.max(...acting) > actingEpoch, 'under a higher epoch: the old one had run out');
+});
+
+const loseStore = (): void => rmSync(join(site.folder, 'witness', 'objects'), { recursive: true });
+
+t.test('a witness that lost its store grants nothing that counts; restored, it is believed by controllers that ran all the while', async (t) => {
+  const { actingEpoch } = await site.regions[holder].status();
+  const lostMs = monotonicMs();
+  await site.witness().process.kill();
+  loseStore();
+  await site.startWitness();
+  const wentBack = () => since(site, lostMs).filter((entry) => entry.event === 'register-went-back');
+  await waitFor('both regions to notice', () => new Set(wentBack().map((entry) => entry.region)).size === 2, { timeoutMs: 30_000 });
+  await waitFor('what was granted before to run out', () => monotonicMs() > lostMs + 2 * ttlMs, { timeoutMs: 3 * ttlMs });
+  for (const region of REGIONS) t.match(await site.regions[region].status(), { actingEpoch: 0, lease: { holder: null, epoch: 0 } });
+
+  await site.witness().process.kill();
+  loseStore();
+  const epoch = actingEpoch + 1_000;
+  const restoredMs = monotonicMs();
+  await site.startWitness({ RESTORE: { counter: { epoch, inSync: [holder] } } });
+  const force = ['--force', '--reason', 'the witness lost its store', '--estimated-loss', 'none'] as const;
+  t.match(await continuum(site.regions[holder].configFile, 'failover', ...force), { code: 0 });
+  await load.acknowledged(holder, restoredMs);
+  await site.settled(holder);
+  t.equal((await site.regions[holder].status()).actingEpoch, epoch + 1);
 });
 
 t.test('every promise held', async (t) => {

@@ -65,7 +65,7 @@ export type Site = {
   readonly resolvers: readonly Recursor[];
   readonly regions: Readonly<Record<RegionName, Region>>;
   readonly witness: () => Witness;
-  readonly startWitness: () => Promise<Witness>;
+  readonly startWitness: (variables?: Readonly<Record<string, unknown>>) => Promise<Witness>;
   /** Writes to all name servers, by whomever, since their zones were made: must not grow at a failover. */
   readonly dnsWrites: () => number;
   /** Both regions settled: `holder` serves, the other one streams and is in the in-sync set. */
@@ -100,14 +100,14 @@ export async function startSite(options: SiteOptions): Promise<Site> {
 
   say('witness (workerd) and three resolvers (pdns-recursor)');
   const witnessPort = await freePort(ADDRESS.witness);
-  const witnessFolder = subfolder(folder, 'witness');
-  const runWitness = () =>
+  const runWitness = (variables: Readonly<Record<string, unknown>> = {}) =>
     startWitness({
-      folder: witnessFolder,
+      folder: subfolder(folder, 'witness'),
       address: ADDRESS.witness,
       port: witnessPort,
       leases: [LEASE],
       regions: REGIONS.map((region) => ({ region, publicKeys: { 1: keys[region].publicKey } })),
+      variables,
     });
   let witness = await runWitness();
   const resolvers = await startResolvers({
@@ -145,7 +145,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
     resolvers,
     regions,
     witness: () => witness,
-    startWitness: async () => (witness = await runWitness()),
+    startWitness: async (variables) => (witness = await runWitness(variables)),
     dnsWrites: () => REGIONS.reduce((sum, region) => sum + regions[region].dnsWrites(), 0),
     settled: (holder) => settled(regions, holder),
     stop: async () => {
