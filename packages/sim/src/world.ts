@@ -24,8 +24,9 @@ import { Operators } from './models/operators.ts';
 import { Outside, fallbackFor } from './models/outside.ts';
 import { Witness } from './models/witness.ts';
 import { Link } from './network.ts';
-import { firstVersion, timingsOf } from './options.ts';
+import { RATE_ERROR_MAX, firstVersion, timingsOf } from './options.ts';
 import type { WorldOptions } from './options.ts';
+import { Prng } from './prng.ts';
 import type { Region } from './region.ts';
 import { Simulation } from './simulation.ts';
 
@@ -72,10 +73,10 @@ export class World {
     this.#orders = new OperatorChecker(this.sim, this.marks);
     this.resources = new ResourceChecker(this.sim, this.lease);
     this.validity = new ValidityChecker(this.sim, this.marks);
-    this.validity.exclusive = options.defences.guard;
+    if (!options.defences.guard) this.validity.uncoveredMs = options.timings.ttlMs * RATE_ERROR_MAX;
     this.validity.isExcused = (epoch, now) => this.lease.isExcused(epoch, now);
     this.history = new HistoryChecker(this.sim, this.lease);
-    this.register = new RegisterHistory(this.sim);
+    this.register = new RegisterHistory(this.sim, this.marks, () => this.witness.record);
     this.witnessMachine = new Machine(this.sim, 'w', options.rateErrors[0], 0);
     this.witness = this.#witness();
     this.regions = REGIONS.map((name, index) => this.#region(name, options.rateErrors[index + 1] ?? 0));
@@ -91,10 +92,12 @@ export class World {
     this.clients = new Clients(
       this.sim,
       this.regions.map(({ edge }) => edge),
-      { meanMs: options.writeMeanMs, timeoutMs: CLIENT_TIMEOUT_MS, ttlMs },
+      { meanMs: options.writeMeanMs, timeoutMs: CLIENT_TIMEOUT_MS, ttlMs, retries: { share: options.retryShare, prng: new Prng(options.seed, 10) } },
       {
         forwarded: () => this.marks.set('request-forwarded'),
         triedNext: () => this.marks.set('client-tried-next-address'),
+        acknowledgementLost: () => this.marks.set('acknowledgement-lost'),
+        foundAgain: () => this.marks.set('retried-write-found-again'),
         ended: (writeId, outcome, region) => {
           if (outcome !== 'ok') this.sim.note('clients', () => `write ${writeId} at ${region} ended ${outcome}`);
           this.history.ended(writeId, outcome);
@@ -255,7 +258,7 @@ export class World {
         watchCommand(this, before, after, command, reply);
         this.outside?.checker.granted(before, after, command, this.lease.stranger);
         // Its own: two versions may take different guards off the same lease.
-        this.validity.applied(command, reply, this.region(command.region).controller.policy.timings.guardMs);
+        this.validity.applied(before, after, command, reply, this.region(command.region).controller.policy.timings.guardMs);
       },
       lostReply: (command, reply) => {
         if (!reply.outcome.ok) return;
@@ -276,7 +279,7 @@ export class World {
         this.history.promoted(which, epoch);
         if (this.regions.every((region) => region.database.role === 'primary')) this.marks.set('both-databases-primary');
       },
-      acknowledged: (which, entry) => this.history.acknowledged(which, entry),
+      acknowledged: (entry) => this.history.acknowledged(entry),
       epochTaken: (which, epoch) => this.resources.accepted(`${which.region}/database`, epoch),
       diverged: (standby, source) => sim.violate('I3', `${standby.region} streams from ${source.region} over another history of the same timeline`),
       streams: (standby, source) => this.history.streams(standby, source),
@@ -288,6 +291,7 @@ export class World {
         which.cancelledVisible = null;
       },
     });
+    database.uniqueKey = options.defences.uniqueKey;
     this.databases.set(name, database);
     const operator = new DatabaseOperator(database, this.databases);
     operator.fenced = options.defences.databaseFence;

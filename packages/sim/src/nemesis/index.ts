@@ -11,7 +11,7 @@ import { promotionInNextHandOver, stuckAfterHandOver } from './hand-over.ts';
 import { lateActions } from './late.ts';
 import { frozenCache, nameServerRestart } from './names.ts';
 import type { Nemesis } from './nemesis.ts';
-import { clog, flakyWitnessPath, partition, slowReplication } from './network.ts';
+import { badClientPath, clog, flakyWitnessPath, partition, slowReplication } from './network.ts';
 import { askedAgainAfterCancel, cancelledSwitchover, differentPolicy, forcedTakeover, lyingResolver, stuckWeights, switchovers } from './operator.ts';
 import {
   controllerKill,
@@ -86,6 +86,7 @@ export const NEMESES: readonly Nemesis[] = [
   dieWhenCountedOn,
   askedAgainAfterCancel,
   restartedAsStandby,
+  badClientPath,
 ];
 
 /** Not drawn: what only few worlds have must not shift what is drawn in the others. */

@@ -93,6 +93,28 @@ export const slowReplication: Nemesis = {
   },
 };
 
+/** Requests and answers are lost and late. They are not doubled: it is HTTP over TCP, and who sends again is the client. */
+export const badClientPath: Nemesis = {
+  name: 'bad-client-path',
+  weight: 0.4,
+  everyTtls: 10,
+  start: (world, prng) => {
+    const region = pickRegion(world, prng);
+    const { ttlMs } = world.options.timings;
+    const { fromClients, toClients } = region.edge;
+    const forward = world.regions.flatMap(({ edge }) => [...edge.forward.values()]);
+    const links = prng.pick([[fromClients, toClients], [toClients], forward, [fromClients, toClients, ...forward]]);
+    for (const link of links) {
+      link.faults = { lossShare: prng.between(0, 0.4), duplicateShare: 0, delayShare: prng.between(0, 0.5), delayMs: ttlMs * prng.spread(0.02, 2) };
+    }
+    const durationMs = ttlMs * prng.spread(0.5, 8);
+    const stop = (): void => {
+      for (const link of links) link.faults = { lossShare: 0, duplicateShare: 0, delayShare: 0, delayMs: 0 };
+    };
+    return { what: `requests are lost and late on ${links.map(({ name }) => name).join(', ')}`, durationMs, stop };
+  },
+};
+
 export const clog: Nemesis = {
   name: 'clog',
   weight: 0.4,
