@@ -52,11 +52,11 @@ export class Link {
     this.#clogged ??= [];
   }
 
-  /** Everything that waited comes at once. */
+  /** Everything that waited comes at once, if the link stands by then. */
   unclog(): void {
     const waiting = this.#clogged ?? [];
     this.#clogged = null;
-    for (const run of waiting) this.#sim.after(this.#delayMs(), run);
+    for (const run of waiting) this.#deliver(run);
   }
 
   /** What waits in the clog now stays on its way until it is let go; what is sent from now on overtakes it. */
