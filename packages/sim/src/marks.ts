@@ -94,6 +94,8 @@ export const MARKS = [
   'acknowledgement-lost',
   'retried-write-found-again',
   'register-history-explained',
+  'sync-wait-cancelled-then-read',
+  'read-write-vanished',
 ] as const;
 
 /** States that only a rolling upgrade leads to; in a world with one version there are none. */

@@ -18,7 +18,8 @@ import { Controller } from './models/controller.ts';
 import { Database } from './models/database.ts';
 import { DatabaseOperator } from './models/database-operator.ts';
 import { Gate } from './models/gateway.ts';
-import { contains } from './models/history.ts';
+import { contains, fork } from './models/history.ts';
+import type { LogEntry } from './models/history.ts';
 import { Names } from './models/names.ts';
 import { Operators } from './models/operators.ts';
 import { Outside, fallbackFor } from './models/outside.ts';
@@ -65,6 +66,8 @@ export class World {
   readonly operators = new Operators(this);
   readonly #controllers: readonly Controller[];
   readonly #orders: OperatorChecker;
+  /** Read while no standby was known to have them. */
+  readonly #readInDoubt = new WeakSet<LogEntry>();
 
   constructor(options: WorldOptions) {
     this.options = options;
@@ -95,6 +98,8 @@ export class World {
       { meanMs: options.writeMeanMs, timeoutMs: CLIENT_TIMEOUT_MS, ttlMs, retries: { share: options.retryShare, prng: new Prng(options.seed, 10) } },
       {
         forwarded: () => this.marks.set('request-forwarded'),
+        sentWrong: () => this.marks.set('client-sent-to-wrong-region'),
+        read: (database) => this.#read(database),
         triedNext: () => this.marks.set('client-tried-next-address'),
         acknowledgementLost: () => this.marks.set('acknowledgement-lost'),
         foundAgain: () => this.marks.set('retried-write-found-again'),
@@ -136,9 +141,9 @@ export class World {
   kill(region: Region): void {
     if (!region.machine.up) return;
     this.sim.note('nemesis', () => `power loss in ${region.name}`);
-    const { phase } = region.controller.state;
-    if (phase.kind === 'promoting') this.marks.set('crash-while-promoting');
-    if (phase.kind === 'handing-over') this.marks.set('crash-while-handing-over');
+    const { process, state } = region.controller;
+    if (process.alive && state.phase.kind === 'promoting') this.marks.set('crash-while-promoting');
+    if (process.alive && state.phase.kind === 'handing-over') this.marks.set('crash-while-handing-over');
     region.database.streamMayBreak();
     region.machine.crash();
   }
@@ -277,6 +282,7 @@ export class World {
     const database = new Database(sim, machine, name, address, options.databaseTimes, {
       promoted: (which, epoch) => {
         this.history.promoted(which, epoch);
+        if (which.faults.promote === 'crashes-after') this.marks.set('promotion-then-crash');
         if (this.regions.every((region) => region.database.role === 'primary')) this.marks.set('both-databases-primary');
       },
       acknowledged: (entry) => this.history.acknowledged(entry),
@@ -288,6 +294,7 @@ export class World {
         const { head, cancelledVisible } = which;
         if (head !== null && !contains(by, head)) this.marks.set('timelines-diverged');
         if (cancelledVisible !== null && !contains(by, cancelledVisible)) this.marks.set('cancelled-write-vanished');
+        if (head !== null && this.#wasRead(head, by)) this.marks.set('read-write-vanished');
         which.cancelledVisible = null;
       },
     });
@@ -377,6 +384,21 @@ export class World {
         },
       },
     });
+  }
+
+  /** A commit whose wait was cancelled is there for every reader, and may vanish. */
+  #read(database: Database): void {
+    const { cancelledVisible } = database;
+    if (cancelledVisible === null || database.role !== 'primary' || database.caughtUpTo(cancelledVisible)) return;
+    this.marks.set('sync-wait-cancelled-then-read');
+    this.#readInDoubt.add(cancelledVisible);
+  }
+
+  /** Whether somebody has read, in doubt, what this history has and the other one has not. */
+  #wasRead(head: LogEntry, by: LogEntry): boolean {
+    const kept = fork(head, by);
+    for (let entry: LogEntry | null = head; entry !== null && entry !== kept; entry = entry.parent) if (this.#readInDoubt.has(entry)) return true;
+    return false;
   }
 
   #released(name: string): void {

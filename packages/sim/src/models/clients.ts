@@ -27,6 +27,10 @@ export type ResolverFaults = { readonly wrong: boolean; readonly stale: boolean;
 export type ClientHooks = {
   readonly forwarded: () => void;
   readonly triedNext: () => void;
+  /** Another region than the one that is active was named. */
+  readonly sentWrong: () => void;
+  /** The application looks at what is there. */
+  readonly read: (database: Database) => void;
   /** The write was carried out, and its client did not hear so in time. */
   readonly acknowledgementLost: () => void;
   /** A write that was sent again is there already. */
@@ -177,6 +181,7 @@ export class Clients {
     };
     this.#sim.after(APPLICATION_MS, () => {
       if (!database.process.running) return finish('refused');
+      this.#hooks.read(database);
       const repeated = write.requests > 1;
       if (repeated && database.has(write.id)) this.#hooks.foundAgain();
       database.commit(write.id, repeated, (outcome) => finish(outcome === 'committed' ? 'ok' : outcome));
@@ -189,6 +194,7 @@ export class Clients {
     this.#answerUntilMs = this.#sim.nowMs + this.#ttlMs;
     const active = this.#edges.filter(({ gate, fromClients }) => gate.isActive && !fromClients.isCut);
     const right = active[0] ?? this.#answer;
+    if (this.resolver.wrong && active.length > 0 && active.length < this.#edges.length) this.#hooks.sentWrong();
     const answer = this.resolver.wrong ? (this.#edges.find((edge) => edge !== right) ?? right) : right;
     this.#answer = answer;
     return answer;

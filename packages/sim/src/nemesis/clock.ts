@@ -1,7 +1,7 @@
 // Clocks: a wall clock that is set, a monotonic clock that changes its rate, a machine that sleeps.
 
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nothing } from './nemesis.ts';
 import { pickRegion } from './process.ts';
 
 export const wallStep: Nemesis = {
@@ -35,10 +35,13 @@ export const suspend: Nemesis = {
     const region = pickRegion(world, prng);
     const { ttlMs } = world.options.timings;
     const durationMs = prng.chance(0.2) ? prng.between(100, 1_500) : ttlMs * prng.spread(0.05, 5);
-    if (durationMs > ttlMs && world.witness.record.holder === region.name) world.marks.set('holder-suspended-past-ttl');
+    const isHolder = holderOf(world) === region;
+    const startedMs = world.sim.nowMs;
     region.machine.suspend();
     region.database.streamMayBreak();
     const stop = (): void => {
+      const slept = region.machine.suspendedSinceMs === startedMs && world.sim.nowMs - startedMs > ttlMs;
+      if (isHolder && slept) world.marks.set('holder-suspended-past-ttl');
       region.machine.resume();
       world.resend();
     };

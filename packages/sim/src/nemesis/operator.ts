@@ -137,10 +137,9 @@ export const lyingResolver: Nemesis = {
   weight: 0.3,
   everyTtls: 12,
   start: (world, prng) => {
-    const { clients, marks } = world;
+    const { clients } = world;
     const kind = prng.integer(0, 2);
     clients.resolver = { wrong: kind === 0, stale: kind === 1, dark: kind === 2 };
-    if (kind === 0) marks.set('client-sent-to-wrong-region');
     const stop = (): void => {
       clients.resolver = { wrong: false, stale: false, dark: false };
     };
