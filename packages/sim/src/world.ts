@@ -83,6 +83,7 @@ export class World {
     this.witnessMachine = new Machine(this.sim, 'w', options.rateErrors[0], 0);
     this.witness = this.#witness();
     this.regions = REGIONS.map((name, index) => this.#region(name, options.rateErrors[index + 1] ?? 0));
+    this.sim.onEvent = () => this.#look();
     this.#controllers = this.regions.map(({ controller }) => controller);
     this.#wire();
     const fallback = fallbackFor(options);
@@ -384,6 +385,15 @@ export class World {
         },
       },
     });
+  }
+
+  /** After every event: an open gate is judged whether or not somebody asks it. */
+  #look(): void {
+    for (const { gate } of this.regions) {
+      if (!gate.isActive) continue;
+      this.validity.judge(gate, this.witness);
+      this.history.verified(gate.region, gate.state.instruction?.epoch ?? 0);
+    }
   }
 
   /** A commit whose wait was cancelled is there for every reader, and may vanish. */

@@ -17,7 +17,7 @@ export class HistoryChecker {
   readonly #ok = new Set<number>();
   readonly #refused = new Set<number>();
   /** A gate may still be in an epoch whose holder has been granted the next one. */
-  readonly #promotedEpochs = new Set<string>();
+  readonly #promotedEpochs = new Map<string, Set<number>>();
   readonly #lastPromoted = new Map<string, number>();
   #ended: LogEntry | null = null;
   /** The last promotion by which an operator chose to lose what it had not got. */
@@ -55,17 +55,17 @@ export class HistoryChecker {
     this.#ended = entry;
   }
 
-  /** The gate lets requests through: the region's database was proved a primary under this epoch. */
+  /** The gate is open: the region's database was proved a primary under this epoch. */
   verified(region: string, epoch: number): void {
-    if (this.#promotedEpochs.has(`${region}/${epoch}`)) return;
-    this.#sim.violate('I8', `${region} let a request through in epoch ${epoch} before its promotion was verified`);
+    if (this.#promotedEpochs.get(region)?.has(epoch) === true) return;
+    this.#sim.violate('I8', `${region} lets requests through in epoch ${epoch} before its promotion was verified`);
   }
 
   promoted(database: Database, epoch: number): void {
     const head = database.head as LogEntry;
     const grant = this.#lease.grants.get(epoch);
     const forced = this.#isForced(database.region, epoch);
-    this.#promotedEpochs.add(`${database.region}/${epoch}`);
+    this.#promotedEpochs.set(database.region, (this.#promotedEpochs.get(database.region) ?? new Set()).add(epoch));
     this.#lastPromoted.set(database.region, epoch);
     // After a forced takeover the old side may start its own server again while its attestations carry it: it is behind, as was chosen.
     if (this.#forced !== null && epoch < this.#forced.epoch) return;

@@ -99,13 +99,13 @@ test('the same gate, on an earlier grant that nothing hides', async (t) => {
   region.wait(TTL_MS);
   region.acquire();
   region.open(1);
-  t.throws(() => region.request(), new ViolationError('I4', `r1 let a request through ${GUARD_MS} ms past its validity`));
+  t.throws(() => region.request(), new ViolationError('I4', `r1 lets requests through ${GUARD_MS} ms past its validity`));
 });
 
 test('a gate that serves in an epoch that was never granted', async (t) => {
   const region = woken(-3 * TTL_MS);
   region.open(3);
-  t.throws(() => region.request(), new ViolationError('I4', 'r1 let a request through in epoch 3, for which it has no validity'));
+  t.throws(() => region.request(), new ViolationError('I4', 'r1 lets requests through in epoch 3, for which it has no validity'));
 });
 
 test('a gate whose clocks show the sleep refuses', async (t) => {
@@ -126,7 +126,7 @@ test('several sleeps of which the clocks show a part: it is what they hide that 
   };
   // Seed 227 of the merge profile.
   t.equal(slept([{ ms: TTL_MS, setBackMs: TTL_MS - 600 }, { ms: 600, setBackMs: 0 }]).request(), 'local');
-  const refused = new ViolationError('I4', 'r1 let a request through in epoch 1, which the witness had given up');
+  const refused = new ViolationError('I4', 'r1 lets requests through in epoch 1, which the witness had given up');
   t.throws(() => slept([{ ms: 2 * TTL_MS, setBackMs: TTL_MS + GUARD_MS - 1 }]).request(), refused, 'what they show is enough by itself');
   t.throws(() => slept([{ ms: TTL_MS, setBackMs: 0 }]).request(), refused, 'nothing is hidden');
 });
@@ -145,5 +145,5 @@ test('without the guard a region serves past the witness for as long as its cloc
   const covered = slow(20);
   t.equal(covered.request(), 'local');
   t.equal(covered.marks.counts.get('served-past-the-witness'), 1);
-  t.throws(() => slow(10).request(), new ViolationError('I4', 'r1 let a request through in epoch 1, which the witness had given up'));
+  t.throws(() => slow(10).request(), new ViolationError('I4', 'r1 lets requests through in epoch 1, which the witness had given up'));
 });

@@ -4,7 +4,7 @@
 import type { LeaseCommand, LeaseRecord, LeaseReply } from '@continuum/core';
 import { isWithinValidity } from '@continuum/core';
 import type { HiddenTime, Machine } from '../machine.ts';
-import type { Marks } from '../marks.ts';
+import type { Mark, Marks } from '../marks.ts';
 import type { Controller } from '../models/controller.ts';
 import type { Gate } from '../models/gateway.ts';
 import type { Witness } from '../models/witness.ts';
@@ -78,6 +78,12 @@ export class ValidityChecker {
 
   /** The gate let a request through to the local application. */
   allowed(gate: Gate, witness: Witness): void {
+    const mark = this.judge(gate, witness);
+    if (mark !== null) this.#marks.set(mark);
+  }
+
+  /** Whether this gate, which is open, may be. Returns what to note when a request goes through it. */
+  judge(gate: Gate, witness: Witness): Mark | null {
     const { machine } = gate.process;
     const epoch = gate.state.instruction?.epoch ?? 0;
     const validities = this.#validities.get(gate.region) ?? [];
@@ -85,30 +91,29 @@ export class ValidityChecker {
     const heldMono = this.heldUntil(gate.region, epoch);
     // The register may have granted it more than it has heard of: what its attestations carry goes on.
     if (validity === undefined || (validity.epoch !== epoch && heldMono === null)) {
-      this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, for which it has no validity`);
+      this.#sim.violate('I4', `${gate.region} lets requests through in epoch ${epoch}, for which it has no validity`);
     }
     const mono = machine.monoAt(this.#sim.nowMs);
     const granted = validity.epoch === epoch ? validity.untilMono : Number.NEGATIVE_INFINITY;
     const untilMono = heldMono === null ? granted : Math.max(granted, heldMono);
     if (!isWithinValidity(mono, untilMono)) {
-      this.#sim.violate('I4', `${gate.region} let a request through ${Math.round(mono - untilMono)} ms past its validity`);
+      this.#sim.violate('I4', `${gate.region} lets requests through ${Math.round(mono - untilMono)} ms past its validity`);
     }
-    if ((witness.isHeld && witness.record.epoch === epoch) || this.#isUnseenSuspend(gate, validity)) return;
+    if ((witness.isHeld && witness.record.epoch === epoch) || this.#isUnseenSuspend(gate, validity)) return null;
     if (heldMono !== null && isWithinValidity(mono, heldMono)) return this.#serveOnHold(gate, epoch, witness);
     const endedWallMs = this.#endedWallMs.get(epoch) ?? witness.record.expiresAtMs;
-    if (witness.nowWallMs - endedWallMs < this.uncoveredMs) return this.#marks.set('served-past-the-witness');
-    this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, which the witness had given up`);
+    if (witness.nowWallMs - endedWallMs < this.uncoveredMs) return 'served-past-the-witness';
+    this.#sim.violate('I4', `${gate.region} lets requests through in epoch ${epoch}, which the witness had given up`);
   }
 
   /** By the witness's account the lease has run out; while the resolvers carry it, nobody else may serve. */
-  #serveOnHold(gate: Gate, epoch: number, { record }: Witness): void {
-    this.#marks.set('held-region-served');
+  #serveOnHold(gate: Gate, epoch: number, { record }: Witness): Mark {
     const other = this.#gates.find((one) => one !== gate && one.isActive);
-    if (other === undefined) return;
+    if (other === undefined) return 'held-region-served';
     const otherEpoch = other.state.instruction?.epoch ?? 0;
     const validity = this.#validities.get(other.region)?.find((one) => one.epoch === otherEpoch);
-    if (validity !== undefined && this.#isUnseenSuspend(other, validity)) return;
-    if (this.isExcused(Math.min(epoch, otherEpoch), record.epoch)) return this.#marks.set('two-served-on-a-lie');
+    if (validity !== undefined && this.#isUnseenSuspend(other, validity)) return 'held-region-served';
+    if (this.isExcused(Math.min(epoch, otherEpoch), record.epoch)) return 'two-served-on-a-lie';
     this.#sim.violate('I4', `${gate.region} serves in epoch ${epoch} on its attestations while ${other.region} serves in epoch ${otherEpoch}`);
   }
 
