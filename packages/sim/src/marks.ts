@@ -96,6 +96,11 @@ export const MARKS = [
   'register-history-explained',
   'sync-wait-cancelled-then-read',
   'read-write-vanished',
+  'forced-during-automatic',
+  'takeover-held-off-by-pause',
+  'wall-clock-stood-still-past-ttl',
+  'old-message-replayed',
+  'old-gate-answer-replayed',
 ] as const;
 
 /** States that only a rolling upgrade leads to; in a world with one version there are none. */

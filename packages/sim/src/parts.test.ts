@@ -128,6 +128,25 @@ test('what waited in a clog is lost when the link is cut before it arrives, and 
   t.end();
 });
 
+test('an old message comes once more, if the link stands by then', (t) => {
+  const sim = new Simulation(1, false);
+  const link = new Link(sim, 'l', 1);
+  const seen: number[] = [];
+  let again = 0;
+  link.replays = { share: 1, afterMs: 10_000, replayed: () => again++ };
+  link.send(() => seen.push(sim.nowMs));
+  sim.runUntil(10_000);
+  t.equal(seen.length, 2);
+  t.equal(again, 1);
+  link.send(() => seen.push(sim.nowMs));
+  sim.runUntil(sim.nowMs + 20);
+  link.cut('a');
+  sim.runUntil(30_000);
+  t.equal(seen.length, 3);
+  t.equal(again, 1);
+  t.end();
+});
+
 test('a machine that loses power in its sleep does nothing of what waited for it', (t) => {
   const sim = new Simulation(1, false);
   const machine = new Machine(sim, 'm', 0, 0);

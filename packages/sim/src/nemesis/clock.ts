@@ -49,6 +49,35 @@ export const suspend: Nemesis = {
   },
 };
 
+/** The wall clock stands still while everything else runs, and is set right afterwards or stays behind. */
+export const wallFreeze: Nemesis = {
+  name: 'wall-clock-freeze',
+  weight: 0.3,
+  everyTtls: 15,
+  start: (world, prng) => {
+    const region = pickRegion(world, prng);
+    const { machine } = region;
+    const { ttlMs } = world.options.timings;
+    const stepMs = ttlMs / 200;
+    const isSetRight = prng.chance(0.5);
+    const isHolder = holderOf(world) === region;
+    let [behindMs, over] = [0, false];
+    const hold = (): void => {
+      if (over) return;
+      machine.wallOffsetMs -= stepMs;
+      behindMs += stepMs;
+      world.sim.after(stepMs, hold);
+    };
+    world.sim.after(stepMs, hold);
+    const stop = (): void => {
+      over = true;
+      if (isHolder && behindMs > ttlMs && machine.up) world.marks.set('wall-clock-stood-still-past-ttl');
+      if (isSetRight) machine.wallOffsetMs += behindMs;
+    };
+    return { what: `wall clock of ${region.name} stands still`, durationMs: ttlMs * prng.spread(0.2, 5), stop };
+  },
+};
+
 export const witnessClockBack: Nemesis = {
   name: 'witness-clock-back',
   weight: 0.3,
