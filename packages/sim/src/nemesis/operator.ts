@@ -157,13 +157,13 @@ export const operatorPause: Nemesis = {
     const steps = new Steps(world);
     const before = world.regions.map(({ controller }) => controller.policy);
     if (before.some(({ hash }) => hash !== before[0]?.hash)) return { what: 'the regions differ in their specification', durationMs: 0, stop: nothing };
-    for (const region of world.regions) applyPolicy(world, region, { ...region.controller.policy, mode: 'manual', hash: 'paused' });
+    for (const region of world.regions) applyPolicy(world, region, { mode: 'manual', hash: 'paused' });
     if (dies && holder !== undefined) steps.after(diesMs, () => world.kill(holder));
     const stop = (): void => {
       steps.end();
       world.regions.forEach((region, index) => {
         const policy = before[index];
-        if (policy !== undefined) applyPolicy(world, region, policy);
+        if (policy !== undefined) applyPolicy(world, region, { mode: policy.mode, hash: policy.hash });
       });
       if (dies && holder !== undefined) world.boot(holder);
     };
@@ -171,9 +171,10 @@ export const operatorPause: Nemesis = {
   },
 };
 
-function applyPolicy(world: World, region: Region, policy: Policy): void {
+/** The rest stays: an upgrade may have changed it meanwhile. */
+function applyPolicy(world: World, region: Region, change: Partial<Policy>): void {
   const { controller } = region;
-  controller.policy = policy;
+  controller.policy = { ...controller.policy, ...change };
   controller.process.kill();
   world.restart(region);
 }
@@ -186,8 +187,8 @@ export const differentPolicy: Nemesis = {
     const { controller, name } = prng.pick(world.regions);
     const before = controller.policy;
     if (before.hash === 'paused') return { what: 'takeovers are paused', durationMs: 0, stop: nothing };
-    applyPolicy(world, world.region(name), { ...before, hash: 'policy-2' });
-    const stop = (): void => applyPolicy(world, world.region(name), before);
+    applyPolicy(world, world.region(name), { hash: 'policy-2' });
+    const stop = (): void => applyPolicy(world, world.region(name), { hash: before.hash });
     return { what: `${name} has another specification`, durationMs: world.options.timings.ttlMs * prng.spread(1, 6), stop };
   },
 };
