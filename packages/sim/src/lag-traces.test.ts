@@ -187,7 +187,7 @@ function ofModel(trace: LagTrace): Look[] {
   const evidence: Record<string, MemberEvidence> = { r1: NO_EVIDENCE, r2: NO_EVIDENCE };
   const looks: Look[] = [];
   for (const [atMs, step] of trace.steps) sim.at(WARM_UP_MS + atMs, () => carryOut(step));
-  for (const [index, [atMs]] of trace.commits.entries()) sim.at(WARM_UP_MS + atMs, () => r1.commit(index + 1, () => undefined));
+  for (const [index, [atMs]] of trace.commits.entries()) sim.at(WARM_UP_MS + atMs, () => r1.commit(index + 1, false, () => undefined));
   for (const [end, sentMs] of trace.looks) {
     sim.at(WARM_UP_MS + sentMs, () => {
       const seen = (end === 'r1' ? r1 : r2).observe();

@@ -66,20 +66,25 @@ export class Machine {
 
   resume(): void {
     if (this.suspendedSinceMs === null) return;
-    this.suspendedMs += this.#sim.nowMs - this.suspendedSinceMs;
-    this.suspendedSinceMs = null;
-    this.#baseTrueMs = this.#sim.nowMs;
+    this.#wake(this.suspendedSinceMs);
     const timers = this.onResume;
     this.onResume = [];
     for (const timer of timers) timer();
     for (const process of this.processes) process.drain();
   }
 
-  /** Power loss: every process dies at once. */
+  /** Power loss: every process dies at once, and in its sleep, if the machine sleeps, with all that waits for it. */
   crash(): void {
-    this.resume();
     this.up = false;
     for (const process of this.processes) process.kill();
+    this.onResume = [];
+    if (this.suspendedSinceMs !== null) this.#wake(this.suspendedSinceMs);
+  }
+
+  #wake(sinceMs: number): void {
+    this.suspendedMs += this.#sim.nowMs - sinceMs;
+    this.suspendedSinceMs = null;
+    this.#baseTrueMs = this.#sim.nowMs;
   }
 
   boot(): void {

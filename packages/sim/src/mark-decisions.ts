@@ -66,8 +66,9 @@ function watchRefusal(world: World, controller: Controller): void {
   const { preconditions } = takeoverConditions(new Draft(controller.state));
   const failed = preconditions.filter((one) => !one.ok).map((one) => one.name);
   if (failed.includes('lease-free')) return;
-  if (failed.includes('replay-lag')) world.marks.set('refused-lag-unknown');
+  if (failed.length === 1 && failed[0] === 'replay-lag') world.marks.set('refused-lag-unknown');
   if (failed.length === 1 && failed[0] === 'hold-down') world.marks.set('takeover-held-down');
+  if (failed.length === 1 && failed[0] === 'mode' && controller.policy.mode === 'manual') world.marks.set('takeover-held-off-by-pause');
   const seen = controller.state.fallback.last?.outcome.kind === 'attested';
   if (failed.length === 1 && failed[0] === 'other-region-dark' && seen) world.marks.set('takeover-vetoed');
 }

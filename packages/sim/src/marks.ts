@@ -94,6 +94,16 @@ export const MARKS = [
   'asked-again-before-promotion',
   'promoted-while-given-back',
   'died-when-counted-on',
+  'acknowledgement-lost',
+  'retried-write-found-again',
+  'register-history-explained',
+  'sync-wait-cancelled-then-read',
+  'read-write-vanished',
+  'forced-during-automatic',
+  'takeover-held-off-by-pause',
+  'wall-clock-stood-still-past-ttl',
+  'old-message-replayed',
+  'old-gate-answer-replayed',
 ] as const;
 
 /** States that only a rolling upgrade leads to; in a world with one version there are none. */
@@ -106,7 +116,10 @@ export const UPGRADE_MARKS = [
   'rolled-back',
 ] as const;
 
-export type Mark = (typeof MARKS)[number] | (typeof UPGRADE_MARKS)[number];
+/** Counted beside them: none of it is needed, much of it would be a hole. */
+export const COUNTS = ['register-history-given-up', 'served-past-the-witness'] as const;
+
+export type Mark = (typeof MARKS)[number] | (typeof UPGRADE_MARKS)[number] | (typeof COUNTS)[number];
 
 export class Marks {
   readonly counts = new Map<Mark, number>();
@@ -116,15 +129,15 @@ export class Marks {
   }
 
   merge(other: Readonly<Record<string, number>>): void {
-    for (const mark of MARKS) {
+    for (const mark of [...MARKS, ...COUNTS]) {
       const more = other[mark] ?? 0;
       if (more > 0) this.counts.set(mark, (this.counts.get(mark) ?? 0) + more);
     }
   }
 
   toRecord(): Record<string, number> {
-    const upgrades = UPGRADE_MARKS.filter((mark) => this.counts.has(mark));
-    return Object.fromEntries([...MARKS, ...upgrades].map((mark) => [mark, this.counts.get(mark) ?? 0]));
+    const others = [...UPGRADE_MARKS, ...COUNTS].filter((mark) => this.counts.has(mark));
+    return Object.fromEntries([...MARKS, ...others].map((mark) => [mark, this.counts.get(mark) ?? 0]));
   }
 
   missing(): Mark[] {

@@ -11,6 +11,8 @@ export type LinkFaults = {
   delayMs: number;
 };
 
+export type Replays = { readonly share: number; readonly afterMs: number; readonly replayed: () => void };
+
 const NO_FAULTS: LinkFaults = { lossShare: 0, duplicateShare: 0, delayShare: 0, delayMs: 0 };
 
 export class Link {
@@ -20,6 +22,8 @@ export class Link {
   /** Why it is cut: several faults may cut the same link, and each takes only its own reason away. */
   readonly cuts = new Set<string>();
   cutSinceMs = 0;
+  /** Some of what is sent comes once more, long after; null: nothing does. */
+  replays: Replays | null = null;
   /** Messages wait here while the link is clogged. */
   #clogged: (() => void)[] | null = null;
   readonly #sim: Simulation;
@@ -52,11 +56,11 @@ export class Link {
     this.#clogged ??= [];
   }
 
-  /** Everything that waited comes at once. */
+  /** Everything that waited comes at once, if the link stands by then. */
   unclog(): void {
     const waiting = this.#clogged ?? [];
     this.#clogged = null;
-    for (const run of waiting) this.#sim.after(this.#delayMs(), run);
+    for (const run of waiting) this.#deliver(run);
   }
 
   /** What waits in the clog now stays on its way until it is let go; what is sent from now on overtakes it. */
@@ -71,6 +75,7 @@ export class Link {
   heal(): void {
     this.cuts.clear();
     this.faults = { ...NO_FAULTS };
+    this.replays = null;
     this.unclog();
   }
 
@@ -82,6 +87,15 @@ export class Link {
     if (faults.lossShare > 0 && prng.chance(faults.lossShare)) return;
     this.#deliver(run);
     if (faults.duplicateShare > 0 && prng.chance(faults.duplicateShare)) this.#deliver(run);
+    if (this.replays !== null && prng.chance(this.replays.share)) this.#replay(run, this.replays);
+  }
+
+  #replay(run: () => void, { afterMs, replayed }: Replays): void {
+    this.#sim.after(this.#sim.prng.between(0, afterMs), () => {
+      if (this.isSilent) return;
+      replayed();
+      run();
+    });
   }
 
   #deliver(run: () => void): void {

@@ -19,9 +19,11 @@ export type Defences = {
   readonly databaseFence: boolean;
   /** Gate and weights compare epochs. */
   readonly gateFence: boolean;
+  /** The application's table has a key: a write that is sent twice is there once. */
+  readonly uniqueKey: boolean;
 };
 
-export const ALL_DEFENCES: Defences = { guard: true, databaseFence: true, gateFence: true };
+export const ALL_DEFENCES: Defences = { guard: true, databaseFence: true, gateFence: true, uniqueKey: true };
 
 export type WorldOptions = {
   readonly seed: number;
@@ -34,6 +36,8 @@ export type WorldOptions = {
   /** How often each gate asks its controller. */
   readonly askMs: number;
   readonly writeMeanMs: number;
+  /** Share of the writes of unknown outcome that their client sends again. */
+  readonly retryShare: number;
   readonly databaseTimes: DatabaseTimes;
   /** One way to the witness, and between the regions. */
   readonly witnessLinkMs: number;
@@ -55,6 +59,9 @@ export type WorldOptions = {
   readonly traced: boolean;
 };
 
+/** Of a machine's monotonic clock against true time. */
+export const RATE_ERROR_MAX = 0.004;
+
 const OBJECTIVES_MS = [60_000, 60_000, 60_000, 30_000, 30_000, 10_000, 10_000, 5_000] as const;
 
 /**
@@ -71,8 +78,8 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<WorldOp
   const timings = { ...derived, holdDownMs, ...(defences.guard ? {} : { guardMs: 0 }) };
   const { ttlMs } = timings;
   const share = prng.chance(0.1) ? 20 : 15;
-  const ppm = prng.chance(0.1) ? 4_000 : 500;
-  const rateError = (): number => prng.between(-ppm, ppm) / 1e6;
+  const rateErrorMax = prng.chance(0.1) ? RATE_ERROR_MAX : 0.000_5;
+  const rateError = (): number => prng.between(-rateErrorMax, rateErrorMax);
   return {
     seed,
     rtoMs,
@@ -100,6 +107,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<WorldOp
     // Drawn apart: what lies outside the regions does not shift what is in them.
     resolvers: drawResolvers(new Prng(seed, 5)),
     names: drawNames(new Prng(seed, 6)),
+    retryShare: drawRetryShare(new Prng(seed, 8)),
     versions: null,
     traced: false,
     ...overrides,
@@ -109,6 +117,10 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<WorldOp
 /** Drawn apart, as what came later. A user may set it; the derived one ends before a taken lease can expire, and never delays anything. */
 function drawHoldDownMs({ ttlMs, holdDownMs }: Timings, prng: Prng): number {
   return prng.chance(0.15) ? ttlMs * prng.between(1.5, 6) : holdDownMs;
+}
+
+function drawRetryShare(prng: Prng): number {
+  return prng.chance(0.5) ? prng.between(0.2, 1) : 0;
 }
 
 /** What every process runs before the first upgrade. */

@@ -102,3 +102,66 @@ test('a link that is cut delivers nothing, a clogged one everything at once late
   t.same(seen, ['clogged']);
   t.end();
 });
+
+test('what waited in a clog is lost when the link is cut before it arrives, and waits on when it is clogged again', (t) => {
+  const sim = new Simulation(1, false);
+  const link = new Link(sim, 'l', 1);
+  const seen: string[] = [];
+  const clogged = (what: string): void => {
+    link.clog();
+    link.send(() => seen.push(what));
+    sim.runUntil(sim.nowMs + 100);
+    link.unclog();
+  };
+  clogged('cut');
+  link.cut('a');
+  sim.runUntil(sim.nowMs + 100);
+  link.mend('a');
+  clogged('late');
+  link.clog();
+  sim.runUntil(sim.nowMs + 100);
+  t.same(seen, []);
+  link.unclog();
+  sim.runUntil(sim.nowMs + 100);
+  t.same(seen, ['late']);
+  t.end();
+});
+
+test('an old message comes once more, if the link stands by then', (t) => {
+  const sim = new Simulation(1, false);
+  const link = new Link(sim, 'l', 1);
+  const seen: number[] = [];
+  let again = 0;
+  link.replays = { share: 1, afterMs: 10_000, replayed: () => again++ };
+  link.send(() => seen.push(sim.nowMs));
+  sim.runUntil(10_000);
+  t.equal(seen.length, 2);
+  t.equal(again, 1);
+  link.send(() => seen.push(sim.nowMs));
+  sim.runUntil(sim.nowMs + 20);
+  link.cut('a');
+  sim.runUntil(30_000);
+  t.equal(seen.length, 3);
+  t.equal(again, 1);
+  t.end();
+});
+
+test('a machine that loses power in its sleep does nothing of what waited for it', (t) => {
+  const sim = new Simulation(1, false);
+  const machine = new Machine(sim, 'm', 0, 0);
+  const process = new Process(sim, machine, 'p');
+  const done: string[] = [];
+  process.start();
+  machine.suspend();
+  process.after(10, () => done.push('timer'));
+  process.deliver(() => done.push('request'));
+  sim.runUntil(400);
+  machine.crash();
+  t.equal(machine.suspendedMs, 400);
+  machine.boot();
+  process.start();
+  process.deliver(() => done.push('of the next life'));
+  sim.runUntil(800);
+  t.same(done, ['of the next life']);
+  t.end();
+});

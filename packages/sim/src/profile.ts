@@ -47,6 +47,8 @@ export type SimulationReport = {
   writes: Record<string, number>;
   /** Histories of the register that were explained by some order. */
   registerHistories: number;
+  /** Histories whose search was given up: nothing is known of them. */
+  registerHistoriesGivenUp: number;
   recoveryMs: { median: number; p99: number; max: number };
   /** Seeds that were run a second time; one that came out differently is a violation. */
   repeated: number;
@@ -128,6 +130,7 @@ function addResult(report: SimulationReport, result: RunResult): void {
   report.overlapMaxMs = Math.max(report.overlapMaxMs, Math.round(result.overlapMaxMs));
   for (const [outcome, count] of Object.entries(result.writes)) report.writes[outcome] = (report.writes[outcome] ?? 0) + count;
   report.registerHistories += result.registerHistories;
+  report.registerHistoriesGivenUp += result.marks['register-history-given-up'] ?? 0;
   const { violation } = result;
   if (violation === null || report.violations.length >= VIOLATIONS_MAX) return;
   report.violations.push({ seed: result.seed, ...violation, atMs: Math.round(violation.atMs) });
@@ -149,6 +152,7 @@ function emptyReport(): SimulationReport {
     events: 0,
     writes: {},
     registerHistories: 0,
+    registerHistoriesGivenUp: 0,
     recoveryMs: { median: 0, p99: 0, max: 0 },
     repeated: 0,
   };

@@ -19,3 +19,8 @@ export type Region = {
   readonly down: Link;
   readonly edge: RegionEdge;
 };
+
+/** Which life of its controller knows of the lease; null: none has heard of it yet. */
+export function knowingLife({ controller }: Region): number | null {
+  return controller.state.view === null ? null : controller.process.generation;
+}

@@ -14,6 +14,7 @@ test('no invariant breaks in the test profile, and every dangerous state occurre
   t.ok(report.repeated >= PROFILES.test.seeds / 20, `${report.repeated} seeds were run twice`);
   t.ok(report.simulatedHours >= 400, `${report.simulatedHours} hours`);
   t.ok(report.failovers >= 3_000, `${report.failovers} failovers`);
+  t.ok(report.registerHistories > 20 * report.registerHistoriesGivenUp, `${report.registerHistories} explained, ${report.registerHistoriesGivenUp} given up`);
   t.comment(`${report.hoursPerCpuSecond} simulated hours per CPU-second, believers overlapped at most ${report.overlapMaxMs} ms`);
 });
 
@@ -26,10 +27,23 @@ test('seeds that nobody has chosen are as clean, and each of them is the same ru
   t.equal((await runProfile(drawn)).logHash, report.logHash);
 });
 
-test('without the guard every invariant stands', async (t) => {
+test('without the guard every invariant stands, I4 towards the witness up to the drift of the clocks', async (t) => {
   const overrides = { defences: { ...ALL_DEFENCES, guard: false } };
   const report = await runProfile({ firstSeed: 1, seeds: 30, hours: 1, overrides });
   t.same(report.violations, []);
+});
+
+test('with slow clocks and without the guard requests are let through that the witness had given up, with it none', async (t) => {
+  const slow = { rateErrors: [0, -0.004, -0.004], witnessLinkMs: 0.5, rtoMs: 60_000, writeMeanMs: 100, askMs: 200, resolvers: null } as const;
+  const past = async (guard: boolean): Promise<number> => {
+    const overrides = { ...slow, defences: { ...ALL_DEFENCES, guard } };
+    const only = ['partition', 'wall-clock-step', 'controller-pause'];
+    const report = await runProfile({ firstSeed: 1, seeds: 24, hours: 1, only, overrides });
+    t.same(report.violations, []);
+    return report.marks['served-past-the-witness'] ?? 0;
+  };
+  t.equal(await past(true), 0);
+  t.ok((await past(false)) > 0);
 });
 
 for (const fence of ['databaseFence', 'gateFence'] as const) {
@@ -40,6 +54,13 @@ for (const fence of ['databaseFence', 'gateFence'] as const) {
     t.ok(report.violations.every(({ invariant }) => invariant === 'I2'));
   });
 }
+
+test('without a unique key a write that its client sends again is there twice', async (t) => {
+  const overrides = { defences: { ...ALL_DEFENCES, uniqueKey: false }, retryShare: 1 };
+  const report = await runProfile({ firstSeed: 1, seeds: 5, hours: 1, overrides });
+  t.ok(report.violations.length > 0);
+  t.ok(report.violations.every(({ invariant, detail }) => invariant === 'I3' && detail.endsWith('is there twice')));
+});
 
 test('a seed is the whole run, in this thread as in another', async (t) => {
   const here = runSeed({ seed: 7, hours: 1 });

@@ -25,6 +25,8 @@ export class Simulation {
   readonly prng: Prng;
   readonly trace: TraceLine[] | null;
   nowMs = 0;
+  /** Looks at the state after every event. */
+  onEvent: () => void = () => undefined;
   #nowGrains = 0;
   events = 0;
   #heap = new EventHeap();
@@ -54,6 +56,7 @@ export class Simulation {
       this.#reach(next.atGrains);
       this.events++;
       next.run();
+      this.onEvent();
     }
     this.#reach(endGrains);
   }

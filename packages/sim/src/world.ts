@@ -18,15 +18,18 @@ import { Controller } from './models/controller.ts';
 import { Database } from './models/database.ts';
 import { DatabaseOperator } from './models/database-operator.ts';
 import { Gate } from './models/gateway.ts';
-import { contains } from './models/history.ts';
+import { contains, fork } from './models/history.ts';
+import type { LogEntry } from './models/history.ts';
 import { Names } from './models/names.ts';
 import { Operators } from './models/operators.ts';
 import { Outside, fallbackFor } from './models/outside.ts';
 import { Witness } from './models/witness.ts';
 import { Link } from './network.ts';
-import { firstVersion, timingsOf } from './options.ts';
+import { RATE_ERROR_MAX, firstVersion, timingsOf } from './options.ts';
 import type { WorldOptions } from './options.ts';
+import { Prng } from './prng.ts';
 import type { Region } from './region.ts';
+import { knowingLife } from './region.ts';
 import { Simulation } from './simulation.ts';
 
 export type { Region } from './region.ts';
@@ -68,6 +71,8 @@ export class World {
   #lost: Region | null = null;
   readonly #controllers: readonly Controller[];
   readonly #orders: OperatorChecker;
+  /** Read while no standby was known to have them. */
+  readonly #readInDoubt = new WeakSet<LogEntry>();
 
   constructor(options: WorldOptions) {
     this.options = options;
@@ -76,13 +81,14 @@ export class World {
     this.#orders = new OperatorChecker(this.sim, this.marks);
     this.resources = new ResourceChecker(this.sim, this.lease);
     this.validity = new ValidityChecker(this.sim, this.marks);
-    this.validity.exclusive = options.defences.guard;
+    if (!options.defences.guard) this.validity.uncoveredMs = options.timings.ttlMs * RATE_ERROR_MAX;
     this.validity.isExcused = (epoch, now) => this.lease.isExcused(epoch, now);
     this.history = new HistoryChecker(this.sim, this.lease);
-    this.register = new RegisterHistory(this.sim);
+    this.register = new RegisterHistory(this.sim, this.marks, () => this.witness.record);
     this.witnessMachine = new Machine(this.sim, 'w', options.rateErrors[0], 0);
     this.witness = this.#witness();
     this.regions = REGIONS.map((name, index) => this.#region(name, options.rateErrors[index + 1] ?? 0));
+    this.sim.onEvent = () => this.#look();
     this.#controllers = this.regions.map(({ controller }) => controller);
     this.#wire();
     const fallback = fallbackFor(options);
@@ -95,10 +101,14 @@ export class World {
     this.clients = new Clients(
       this.sim,
       this.regions.map(({ edge }) => edge),
-      { meanMs: options.writeMeanMs, timeoutMs: CLIENT_TIMEOUT_MS, ttlMs },
+      { meanMs: options.writeMeanMs, timeoutMs: CLIENT_TIMEOUT_MS, ttlMs, retries: { share: options.retryShare, prng: new Prng(options.seed, 10) } },
       {
         forwarded: () => this.marks.set('request-forwarded'),
+        sentWrong: () => this.marks.set('client-sent-to-wrong-region'),
+        read: (database) => this.#read(database),
         triedNext: () => this.marks.set('client-tried-next-address'),
+        acknowledgementLost: () => this.marks.set('acknowledgement-lost'),
+        foundAgain: () => this.marks.set('retried-write-found-again'),
         ended: (writeId, outcome, region) => {
           if (outcome !== 'ok') this.sim.note('clients', () => `write ${writeId} at ${region} ended ${outcome}`);
           this.history.ended(writeId, outcome);
@@ -138,9 +148,9 @@ export class World {
     if (!region.machine.up) return;
     this.sim.note('nemesis', () => `power loss in ${region.name}`);
     this.onKilled?.(region);
-    const { phase } = region.controller.state;
-    if (phase.kind === 'promoting') this.marks.set('crash-while-promoting');
-    if (phase.kind === 'handing-over') this.marks.set('crash-while-handing-over');
+    const { process, state } = region.controller;
+    if (process.alive && state.phase.kind === 'promoting') this.marks.set('crash-while-promoting');
+    if (process.alive && state.phase.kind === 'handing-over') this.marks.set('crash-while-handing-over');
     region.database.streamMayBreak();
     region.machine.crash();
   }
@@ -268,7 +278,7 @@ export class World {
         watchCommand(this, before, after, command, reply);
         this.outside?.checker.granted(before, after, command, this.lease.stranger);
         // Its own: two versions may take different guards off the same lease.
-        this.validity.applied(command, reply, this.region(command.region).controller.policy.timings.guardMs);
+        this.validity.applied(before, after, command, reply, this.region(command.region).controller.policy.timings.guardMs);
       },
       lostReply: (command, reply) => {
         if (!reply.outcome.ok) return;
@@ -287,9 +297,10 @@ export class World {
     const database = new Database(sim, machine, name, address, options.databaseTimes, {
       promoted: (which, epoch) => {
         this.history.promoted(which, epoch);
+        if (which.faults.promote === 'crashes-after') this.marks.set('promotion-then-crash');
         if (this.regions.every((region) => region.database.role === 'primary')) this.marks.set('both-databases-primary');
       },
-      acknowledged: (which, entry) => this.history.acknowledged(which, entry),
+      acknowledged: (entry) => this.history.acknowledged(entry),
       epochTaken: (which, epoch) => this.resources.accepted(`${which.region}/database`, epoch),
       diverged: (standby, source) => sim.violate('I3', `${standby.region} streams from ${source.region} over another history of the same timeline`),
       streams: (standby, source) => this.history.streams(standby, source),
@@ -298,9 +309,11 @@ export class World {
         const { head, cancelledVisible } = which;
         if (head !== null && !contains(by, head)) this.marks.set('timelines-diverged');
         if (cancelledVisible !== null && !contains(by, cancelledVisible)) this.marks.set('cancelled-write-vanished');
+        if (head !== null && this.#wasRead(head, by)) this.marks.set('read-write-vanished');
         which.cancelledVisible = null;
       },
     });
+    database.uniqueKey = options.defences.uniqueKey;
     this.databases.set(name, database);
     const operator = new DatabaseOperator(database, this.databases);
     operator.fenced = options.defences.databaseFence;
@@ -388,6 +401,30 @@ export class World {
     });
   }
 
+  /** After every event: an open gate is judged whether or not somebody asks it. */
+  #look(): void {
+    for (const { gate } of this.regions) {
+      if (!gate.isActive) continue;
+      this.validity.judge(gate, this.witness);
+      this.history.verified(gate.region, gate.state.instruction?.epoch ?? 0);
+    }
+  }
+
+  /** A commit whose wait was cancelled is there for every reader, and may vanish. */
+  #read(database: Database): void {
+    const { cancelledVisible } = database;
+    if (cancelledVisible === null || database.role !== 'primary' || database.caughtUpTo(cancelledVisible)) return;
+    this.marks.set('sync-wait-cancelled-then-read');
+    this.#readInDoubt.add(cancelledVisible);
+  }
+
+  /** Whether somebody has read, in doubt, what this history has and the other one has not. */
+  #wasRead(head: LogEntry, by: LogEntry): boolean {
+    const kept = fork(head, by);
+    for (let entry: LogEntry | null = head; entry !== null && entry !== kept; entry = entry.parent) if (this.#readInDoubt.has(entry)) return true;
+    return false;
+  }
+
   #released(name: string): void {
     this.marks.set('held-request-released');
     if (this.regions.some((region) => region.name !== name && !region.machine.up)) this.marks.set('held-request-released-after-crash');
@@ -407,9 +444,4 @@ export class World {
       }
     }
   }
-}
-
-/** Which life of its controller knows of the lease; null: none has heard of it yet. */
-function knowingLife({ controller }: Region): number | null {
-  return controller.state.view === null ? null : controller.process.generation;
 }

@@ -3,7 +3,7 @@
 
 import type { WriteOutcome } from '../models/clients.ts';
 import type { Database } from '../models/database.ts';
-import { contains } from '../models/history.ts';
+import { contains, fork } from '../models/history.ts';
 import type { LogEntry } from '../models/history.ts';
 import type { Simulation } from '../simulation.ts';
 import type { LeaseChecker } from './lease.ts';
@@ -17,11 +17,13 @@ export class HistoryChecker {
   readonly #ok = new Set<number>();
   readonly #refused = new Set<number>();
   /** A gate may still be in an epoch whose holder has been granted the next one. */
-  readonly #promotedEpochs = new Set<string>();
+  readonly #promotedEpochs = new Map<string, Set<number>>();
   readonly #lastPromoted = new Map<string, number>();
   #ended: LogEntry | null = null;
-  /** Writes that an operator chose to lose. */
-  #forgiven = false;
+  /** The last promotion by which an operator chose to lose what it had not got. */
+  #forced: { readonly epoch: number; readonly head: LogEntry } | null = null;
+  /** The writes that were lost by it. */
+  readonly #forgiven = new Set<number>();
   #primary: { readonly region: string; readonly epoch: number; readonly streamed: Set<string> } | null = null;
 
   constructor(sim: Simulation, lease: LeaseChecker) {
@@ -29,9 +31,10 @@ export class HistoryChecker {
     this.#lease = lease;
   }
 
-  acknowledged(database: Database, entry: LogEntry): void {
+  acknowledged(entry: LogEntry): void {
     // After a forced takeover the old side may still finish what was in flight: part of the loss that was chosen.
-    if (this.#forgiven && database.region !== this.#primary?.region) return;
+    if (this.#isBehindForced(entry)) return this.#forgive(entry);
+    this.#forgiven.delete(entry.writeId);
     this.#tips = this.#tips.filter((tip) => !contains(entry, tip));
     this.#tips.push(entry);
   }
@@ -52,27 +55,28 @@ export class HistoryChecker {
     this.#ended = entry;
   }
 
-  /** The gate lets requests through: the region's database was proved a primary under this epoch. */
+  /** The gate is open: the region's database was proved a primary under this epoch. */
   verified(region: string, epoch: number): void {
-    if (this.#promotedEpochs.has(`${region}/${epoch}`)) return;
-    this.#sim.violate('I8', `${region} let a request through in epoch ${epoch} before its promotion was verified`);
+    if (this.#promotedEpochs.get(region)?.has(epoch) === true) return;
+    this.#sim.violate('I8', `${region} lets requests through in epoch ${epoch} before its promotion was verified`);
   }
 
   promoted(database: Database, epoch: number): void {
     const head = database.head as LogEntry;
     const grant = this.#lease.grants.get(epoch);
     const forced = this.#isForced(database.region, epoch);
-    this.#promotedEpochs.add(`${database.region}/${epoch}`);
+    this.#promotedEpochs.set(database.region, (this.#promotedEpochs.get(database.region) ?? new Set()).add(epoch));
     this.#lastPromoted.set(database.region, epoch);
     // After a forced takeover the old side may start its own server again while its attestations carry it: it is behind, as was chosen.
-    if (this.#forgiven && this.#primary !== null && epoch < this.#primary.epoch) return;
+    if (this.#forced !== null && epoch < this.#forced.epoch) return;
     if (grant?.planned === true && this.#ended !== null && !contains(head, this.#ended)) {
       this.#sim.violate('I3', `${database.region} was promoted in the planned epoch ${epoch} without all of the giver's history`);
     }
     this.#ended = null;
     const lost = this.#tips.filter((tip) => !contains(head, tip));
     if (forced) {
-      this.#forgiven = true;
+      this.#forced = { epoch, head };
+      for (const tip of lost) this.#forgive(tip);
       this.#tips = this.#tips.filter((tip) => contains(head, tip));
     } else if (lost.length > 0) {
       this.#sim.violate('I3', `${database.region} was promoted in epoch ${epoch} without the acknowledged write ${lost[0]?.writeId}`);
@@ -100,6 +104,18 @@ export class HistoryChecker {
     return false;
   }
 
+  /** Written under an earlier epoch than the last forced one, and not there when that was promoted. */
+  #isBehindForced(entry: LogEntry): boolean {
+    return this.#forced !== null && entry.epoch < this.#forced.epoch && !contains(this.#forced.head, entry);
+  }
+
+  /** All that went with this entry. */
+  #forgive(lost: LogEntry): void {
+    const { head } = this.#forced as { head: LogEntry };
+    const kept = fork(head, lost);
+    for (let entry: LogEntry | null = lost; entry !== null && entry !== kept; entry = entry.parent) this.#forgiven.add(entry.writeId);
+  }
+
   /** The books at the end, against the primary that is left. */
   close(primary: Database): void {
     const seen = new Set<number>();
@@ -109,9 +125,8 @@ export class HistoryChecker {
       if (this.#refused.has(entry.writeId)) this.#sim.violate('I3', `write ${entry.writeId} was refused and is there`);
       seen.add(entry.writeId);
     }
-    if (this.#forgiven) return;
     for (const writeId of this.#ok) {
-      if (!seen.has(writeId)) this.#sim.violate('I3', `write ${writeId} was acknowledged and is not there`);
+      if (!seen.has(writeId) && !this.#forgiven.has(writeId)) this.#sim.violate('I3', `write ${writeId} was acknowledged and is not there`);
     }
   }
 }

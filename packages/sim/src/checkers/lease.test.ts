@@ -1,13 +1,15 @@
 // L2 as the register sees it: who lost the lease to a takeover does not take it back within the hold-down. A stranger who sends a command
 // in its name is not it.
 
-import type { LeaseCommand } from '@continuum/core';
-import { regionId } from '@continuum/core';
+import type { ControllerState, LeaseCommand, LeaseView } from '@continuum/core';
+import { initialState, monoMs, regionId, viewLease, wallMs } from '@continuum/core';
 import { test } from 'tap';
 import { THIS_VERSION } from '../core-version.ts';
 import { Machine } from '../machine.ts';
 import { Marks } from '../marks.ts';
 import { Witness } from '../models/witness.ts';
+import { drawOptions } from '../options.ts';
+import { Prng } from '../prng.ts';
 import { Simulation, ViolationError } from '../simulation.ts';
 import { LeaseChecker } from './lease.ts';
 
@@ -31,6 +33,10 @@ class Register {
     this.#witness.command(command, () => undefined);
     this.widen(region);
     this.sim.runUntil(this.sim.nowMs + TTL_MS + 1);
+  }
+
+  get view(): LeaseView {
+    return viewLease(this.#witness.record, r2, wallMs(this.sim.nowMs));
   }
 
   /** Both are counted on again. */
@@ -61,4 +67,17 @@ test('a stranger in its name is not it', async (t) => {
   register.take(r2);
   register.checker.stranger = true;
   t.doesNotThrow(() => register.take(r1));
+});
+
+test('while takeovers are paused a region that takes the lease by itself is named, and one that was told to is not', async (t) => {
+  const register = new Register();
+  const { timings } = drawOptions(1, new Prng(1), { rtoMs: 30_000 });
+  const policy = { name: 'demo', region: r2, regions: [r1, r2], databases: {}, mode: 'manual' as const, timings, hash: 'p' };
+  const start = initialState(policy, { instance: 'r2-1', epoch: 0 }, { monoMs: monoMs(0), wallMs: wallMs(0) });
+  const acquires = (state: ControllerState): void => register.checker.decided(state, { ...state, phase: { kind: 'acquiring' } });
+  t.doesNotThrow(() => acquires({ ...start, view: register.view }), 'nobody ever held it');
+  register.take(r1);
+  const standby = { ...start, view: register.view };
+  t.throws(() => acquires(standby), new ViolationError('L2', 'r2 takes the lease by itself while takeovers are paused'));
+  t.doesNotThrow(() => acquires({ ...standby, operator: { kind: 'takeover', force: null, atMs: monoMs(0) } }));
 });

@@ -163,6 +163,7 @@ export class LeaseChecker {
   decided(before: ControllerState, after: ControllerState): void {
     const { phase, policy, operator, holdDownUntilMs, notBeforeMs, now } = after;
     if (phase.kind !== 'acquiring' || before.phase.kind === 'acquiring' || operator?.kind === 'takeover') return;
+    if (policy.mode === 'manual' && (after.view?.epoch ?? 0) > 0) this.#sim.violate('L2', `${policy.region} takes the lease by itself while takeovers are paused`);
     const leftMs = Math.max(holdDownUntilMs, notBeforeMs) - now.monoMs;
     if (leftMs > 0) this.#sim.violate('L2', `${policy.region} takes the lease by itself ${Math.round(leftMs)} ms before its hold-down ends`);
   }

@@ -5,6 +5,7 @@ import type { ControllerEvent, ControllerState, LeaseRecord } from '@continuum/c
 import { initialState, monoMs, newLease, regionId, wallMs } from '@continuum/core';
 import { test } from 'tap';
 import { drawOptions } from '../options.ts';
+import { Marks } from '../marks.ts';
 import { Prng } from '../prng.ts';
 import { Simulation, ViolationError } from '../simulation.ts';
 import { RegisterHistory } from './register-history.ts';
@@ -50,11 +51,14 @@ class Caller {
   }
 }
 
-function begun(): { sim: Simulation; history: RegisterHistory; giver: Caller; taker: Caller } {
+const HELD: LeaseRecord = { ...newLease('demo', wallMs(0)), epoch: 1 as LeaseRecord['epoch'], holder: regionId('r1') };
+const HANDED: LeaseRecord = { ...HELD, epoch: 2 as LeaseRecord['epoch'], holder: regionId('r2') };
+
+/** `now`: the register when a later window begins. */
+function begun(now = HELD): { sim: Simulation; history: RegisterHistory; giver: Caller; taker: Caller } {
   const sim = new Simulation(1, false);
-  const history = new RegisterHistory(sim);
-  const held: LeaseRecord = { ...newLease('demo', wallMs(0)), epoch: 1 as LeaseRecord['epoch'], holder: regionId('r1') };
-  history.begin(held);
+  const history = new RegisterHistory(sim, new Marks(), () => now);
+  history.begin(HELD);
   return { sim, history, giver: new Caller(history, 'r1'), taker: new Caller(history, 'r2') };
 }
 
@@ -75,17 +79,50 @@ test('a transfer that is not answered when the round ends explains the renewals 
   t.end();
 });
 
-for (const renewed of [60, 61, 80]) {
-  test(`a transfer that is answered after the history is full explains ${renewed} renewals`, (t) => {
+for (const [renewed, windows] of [[59, 1], [60, 1], [61, 2], [150, 3]] as const) {
+  test(`a transfer that is answered after a window is full explains ${renewed} renewals, in ${windows} windows`, (t) => {
     const { sim, history, giver, taker } = begun();
     giver.send(1, TRANSFER);
     renewals(taker, renewed, 1, sim);
     giver.hear(1, 2, 'r2');
     t.doesNotThrow(() => history.explain());
-    t.equal(history.checked, 1);
+    t.equal(history.checked, windows);
     t.end();
   });
 }
+
+test('a wrong answer is found in any window', (t) => {
+  const { sim, history, giver, taker } = begun(HANDED);
+  giver.send(1, TRANSFER);
+  renewals(taker, 100, 1, sim);
+  taker.send(101, RENEW);
+  taker.hear(101, 3, 'r2');
+  t.throws(() => history.explain(), ViolationError);
+  t.equal(history.checked, 2);
+  t.end();
+});
+
+test('after somebody else wrote the next window begins, with the register as it is then', (t) => {
+  const { sim, history, giver, taker } = begun(HANDED);
+  renewals(giver, 1, 1, sim);
+  history.abandon();
+  renewals(taker, 3, 1, sim);
+  t.doesNotThrow(() => history.explain());
+  t.equal(history.checked, 1);
+  t.end();
+});
+
+test('what was sent in one window and never answered may take effect in the next', (t) => {
+  const { sim, history, giver, taker } = begun();
+  giver.send(1, TRANSFER);
+  giver.die();
+  history.explain();
+  history.begin(HELD);
+  renewals(taker, 3, 1, sim);
+  t.doesNotThrow(() => history.explain());
+  t.equal(history.checked, 1);
+  t.end();
+});
 
 test('a controller that died with its transfer under way has perhaps transferred, and starts to count anew', (t) => {
   const { sim, history, giver, taker } = begun();

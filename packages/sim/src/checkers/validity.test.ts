@@ -18,9 +18,11 @@ const [OWN, TTL_MS, GUARD_MS] = [regionId('r1'), 5_000, 500];
 class Region {
   readonly sim = new Simulation(1, false);
   readonly machine = new Machine(this.sim, 'r1', 0, 0);
-  readonly #checker = new ValidityChecker(this.sim, new Marks());
+  readonly marks = new Marks();
+  readonly #checker = new ValidityChecker(this.sim, this.marks);
+  readonly #guardMs: number;
   readonly #witness = new Witness(this.sim, new Machine(this.sim, 'witness', 0, 0), THIS_VERSION, 'demo', [], {
-    applied: (_before, _after, command, reply) => this.#checker.applied(command, reply, GUARD_MS),
+    applied: (before, after, command, reply) => this.#checker.applied(before, after, command, reply, this.#guardMs),
     lostReply: () => undefined,
     alarmLate: () => undefined,
     inherited: () => undefined,
@@ -34,7 +36,9 @@ class Region {
   });
   #seq = 0;
 
-  constructor() {
+  constructor(guardMs = GUARD_MS, uncoveredMs = 0) {
+    this.#guardMs = guardMs;
+    this.#checker.uncoveredMs = uncoveredMs;
     this.#gate.start();
   }
 
@@ -47,7 +51,7 @@ class Region {
   }
 
   open(of: number): void {
-    const remainingMs = TTL_MS - GUARD_MS;
+    const remainingMs = TTL_MS - this.#guardMs;
     this.#gate.stray({ version: of, epoch: epoch(of), mode: 'open', activeRegion: OWN, holdForwarded: false, holdMsMax: 0, remainingMs });
   }
 
@@ -95,13 +99,13 @@ test('the same gate, on an earlier grant that nothing hides', async (t) => {
   region.wait(TTL_MS);
   region.acquire();
   region.open(1);
-  t.throws(() => region.request(), new ViolationError('I4', `r1 let a request through ${GUARD_MS} ms past its validity`));
+  t.throws(() => region.request(), new ViolationError('I4', `r1 lets requests through ${GUARD_MS} ms past its validity`));
 });
 
 test('a gate that serves in an epoch that was never granted', async (t) => {
   const region = woken(-3 * TTL_MS);
   region.open(3);
-  t.throws(() => region.request(), new ViolationError('I4', 'r1 let a request through in epoch 3, for which it has no validity'));
+  t.throws(() => region.request(), new ViolationError('I4', 'r1 lets requests through in epoch 3, for which it has no validity'));
 });
 
 test('a gate whose clocks show the sleep refuses', async (t) => {
@@ -122,7 +126,24 @@ test('several sleeps of which the clocks show a part: it is what they hide that 
   };
   // Seed 227 of the merge profile.
   t.equal(slept([{ ms: TTL_MS, setBackMs: TTL_MS - 600 }, { ms: 600, setBackMs: 0 }]).request(), 'local');
-  const refused = new ViolationError('I4', 'r1 let a request through in epoch 1, which the witness had given up');
+  const refused = new ViolationError('I4', 'r1 lets requests through in epoch 1, which the witness had given up');
   t.throws(() => slept([{ ms: 2 * TTL_MS, setBackMs: TTL_MS + GUARD_MS - 1 }]).request(), refused, 'what they show is enough by itself');
   t.throws(() => slept([{ ms: TTL_MS, setBackMs: 0 }]).request(), refused, 'nothing is hidden');
+});
+
+test('without the guard a region serves past the witness for as long as its clock is slow, and no longer', async (t) => {
+  const slow = (uncoveredMs: number): Region => {
+    const region = new Region(0, uncoveredMs);
+    region.machine.setRateError(-0.004);
+    region.acquire();
+    region.open(1);
+    // Set back, the wall clock does not show what the slow one misses.
+    region.machine.wallOffsetMs -= 100;
+    region.wait(TTL_MS + 15);
+    return region;
+  };
+  const covered = slow(20);
+  t.equal(covered.request(), 'local');
+  t.equal(covered.marks.counts.get('served-past-the-witness'), 1);
+  t.throws(() => slow(10).request(), new ViolationError('I4', 'r1 lets requests through in epoch 1, which the witness had given up'));
 });

@@ -1,10 +1,10 @@
 // I4, worked out from what left the controller and what the witness accepted, never from what the controller or the gate believe. And
 // the measure of what cannot be forbidden: for how long two regions believed at once.
 
-import type { LeaseCommand, LeaseReply } from '@continuum/core';
+import type { LeaseCommand, LeaseRecord, LeaseReply } from '@continuum/core';
 import { isWithinValidity } from '@continuum/core';
 import type { HiddenTime, Machine } from '../machine.ts';
-import type { Marks } from '../marks.ts';
+import type { Mark, Marks } from '../marks.ts';
 import type { Controller } from '../models/controller.ts';
 import type { Gate } from '../models/gateway.ts';
 import type { Witness } from '../models/witness.ts';
@@ -27,14 +27,16 @@ export class ValidityChecker {
   heldUntil: (region: string, epoch: number) => number | null = () => null;
   /** Whether an operator, a stranger or a lie of the resolvers is behind a grant after `epoch`, up to `now`. */
   isExcused: (epoch: number, now: number) => boolean = () => false;
-  /** Off when the guard is: then two valid regions may overlap by what the clocks differ, and only the fence stands. */
-  exclusive = true;
+  /** How far two clocks may drift apart within a validity, when no guard covers it: for so long two may serve, and only the fence stands. */
+  uncoveredMs = 0;
   readonly #sim: Simulation;
   readonly #marks: Marks;
   readonly #gates: Gate[] = [];
   readonly #sent = new Map<string, Sent>();
   /** Newest first. */
   readonly #validities = new Map<string, readonly Validity[]>();
+  /** When the witness gave the last epochs up, by its own clock. */
+  readonly #endedWallMs = new Map<number, number>();
   #overlapSinceMs: number | null = null;
 
   constructor(sim: Simulation, marks: Marks) {
@@ -51,16 +53,19 @@ export class ValidityChecker {
     this.#sent.set(`${region}/${seq}`, { mono: machine.monoAt(this.#sim.nowMs), ...machine.hiddenTime() });
   }
 
-  applied(command: LeaseCommand, reply: LeaseReply, guardMs: number): void {
+  applied(before: LeaseRecord, after: LeaseRecord, command: LeaseCommand, reply: LeaseReply, guardMs: number): void {
+    if (after.epoch !== before.epoch || (before.holder !== null && after.holder === null)) {
+      this.#endedWallMs.set(before.epoch, Math.min(before.expiresAtMs, after.clockMs));
+    }
     const key = `${command.region}/${command.seq}`;
     const sent = this.#sent.get(key);
     if (sent === undefined || (command.kind !== 'acquire' && command.kind !== 'renew') || !reply.outcome.ok) return;
     const untilMono = sent.mono + Math.min(command.ttlMs, reply.view.remainingMs) - guardMs;
-    const before = this.#validities.get(command.region) ?? [];
+    const known = this.#validities.get(command.region) ?? [];
     const { epoch } = reply.view;
-    if (before.some((one) => one.epoch === epoch && one.untilMono >= untilMono)) return;
+    if (known.some((one) => one.epoch === epoch && one.untilMono >= untilMono)) return;
     const validity = { epoch, untilMono, suspendedMs: sent.suspendedMs, wallOffsetMs: sent.wallOffsetMs };
-    const others = before.filter((one) => one.epoch !== epoch);
+    const others = known.filter((one) => one.epoch !== epoch);
     this.#validities.set(command.region, [validity, ...others].slice(0, VALIDITIES_KEPT));
     if (this.#sent.size > 256) for (const old of [...this.#sent.keys()].slice(0, 128)) this.#sent.delete(old);
   }
@@ -73,6 +78,12 @@ export class ValidityChecker {
 
   /** The gate let a request through to the local application. */
   allowed(gate: Gate, witness: Witness): void {
+    const mark = this.judge(gate, witness);
+    if (mark !== null) this.#marks.set(mark);
+  }
+
+  /** Whether this gate, which is open, may be. Returns what to note when a request goes through it. */
+  judge(gate: Gate, witness: Witness): Mark | null {
     const { machine } = gate.process;
     const epoch = gate.state.instruction?.epoch ?? 0;
     const validities = this.#validities.get(gate.region) ?? [];
@@ -80,30 +91,29 @@ export class ValidityChecker {
     const heldMono = this.heldUntil(gate.region, epoch);
     // The register may have granted it more than it has heard of: what its attestations carry goes on.
     if (validity === undefined || (validity.epoch !== epoch && heldMono === null)) {
-      this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, for which it has no validity`);
+      this.#sim.violate('I4', `${gate.region} lets requests through in epoch ${epoch}, for which it has no validity`);
     }
     const mono = machine.monoAt(this.#sim.nowMs);
     const granted = validity.epoch === epoch ? validity.untilMono : Number.NEGATIVE_INFINITY;
     const untilMono = heldMono === null ? granted : Math.max(granted, heldMono);
     if (!isWithinValidity(mono, untilMono)) {
-      this.#sim.violate('I4', `${gate.region} let a request through ${Math.round(mono - untilMono)} ms past its validity`);
+      this.#sim.violate('I4', `${gate.region} lets requests through ${Math.round(mono - untilMono)} ms past its validity`);
     }
-    if (!this.exclusive) return;
-    const held = witness.hasGranted(epoch);
-    if (held || this.#isUnseenSuspend(gate, validity)) return;
+    if (witness.hasGranted(epoch) || this.#isUnseenSuspend(gate, validity)) return null;
     if (heldMono !== null && isWithinValidity(mono, heldMono)) return this.#serveOnHold(gate, epoch, witness);
-    this.#sim.violate('I4', `${gate.region} let a request through in epoch ${epoch}, which the witness had given up`);
+    const endedWallMs = this.#endedWallMs.get(epoch) ?? witness.record.expiresAtMs;
+    if (witness.nowWallMs - endedWallMs < this.uncoveredMs) return 'served-past-the-witness';
+    this.#sim.violate('I4', `${gate.region} lets requests through in epoch ${epoch}, which the witness had given up`);
   }
 
   /** By the witness's account the lease has run out; while the resolvers carry it, nobody else may serve. */
-  #serveOnHold(gate: Gate, epoch: number, { record }: Witness): void {
-    this.#marks.set('held-region-served');
+  #serveOnHold(gate: Gate, epoch: number, { record }: Witness): Mark {
     const other = this.#gates.find((one) => one !== gate && one.isActive);
-    if (other === undefined) return;
+    if (other === undefined) return 'held-region-served';
     const otherEpoch = other.state.instruction?.epoch ?? 0;
     const validity = this.#validities.get(other.region)?.find((one) => one.epoch === otherEpoch);
-    if (validity !== undefined && this.#isUnseenSuspend(other, validity)) return;
-    if (this.isExcused(Math.min(epoch, otherEpoch), Math.max(epoch, otherEpoch, record.epoch))) return this.#marks.set('two-served-on-a-lie');
+    if (validity !== undefined && this.#isUnseenSuspend(other, validity)) return 'held-region-served';
+    if (this.isExcused(Math.min(epoch, otherEpoch), Math.max(epoch, otherEpoch, record.epoch))) return 'two-served-on-a-lie';
     this.#sim.violate('I4', `${gate.region} serves in epoch ${epoch} on its attestations while ${other.region} serves in epoch ${otherEpoch}`);
   }
 
@@ -119,7 +129,7 @@ export class ValidityChecker {
     });
     // Of several sleeps the clocks show a part, which the controller counts: what they hide must make the difference.
     const { suspendedMs, seenMs } = sleptSince(validity, machine);
-    return isShort || (seenMs < suspendedMs && isWithinValidity(machine.monoAt(this.#sim.nowMs) + seenMs, validity.untilMono));
+    return isShort || (suspendedMs > 0 && seenMs < suspendedMs && isWithinValidity(machine.monoAt(this.#sim.nowMs) + seenMs, validity.untilMono));
   }
 
   /** After every decision: who believes now? */

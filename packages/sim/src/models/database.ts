@@ -67,7 +67,7 @@ const NO_FAULTS: DatabaseFaults = {
 
 export type DatabaseHooks = {
   readonly promoted: (database: Database, epoch: number) => void;
-  readonly acknowledged: (database: Database, entry: LogEntry) => void;
+  readonly acknowledged: (entry: LogEntry) => void;
   readonly epochTaken: (database: Database, epoch: number) => void;
   readonly diverged: (standby: Database, source: Database) => void;
   readonly streams: (standby: Database, source: Database) => void;
@@ -99,6 +99,8 @@ export class Database {
   /** Links to the other members' databases, by region. */
   readonly links = new Map<string, Link>();
   cancelledVisible: LogEntry | null = null;
+  /** Off only to prove that the simulation sees what the key prevents. */
+  uniqueKey = true;
   #waiting: Waiting[] = [];
   #reconnecting = false;
   #unread: { readonly stream: Stream; readonly head: LogEntry } | null = null;
@@ -173,14 +175,19 @@ export class Database {
 
   // --- writes --------------------------------------------------------------------------------------------------------
 
-  /** One INSERT and its commit. */
-  commit(writeId: number, settle: (outcome: CommitOutcome) => void): void {
+  /**
+   * One INSERT ... ON CONFLICT (id) DO UPDATE, and its commit. A row that is there already is written again, so that this commit waits for
+   * the standby as the first one should have: DO NOTHING writes nothing, waits for nothing, and acknowledges what may still vanish.
+   * `repeated`: more than one request carries this id; only then can the row be there.
+   */
+  commit(writeId: number, repeated: boolean, settle: (outcome: CommitOutcome) => void): void {
     if (this.role !== 'primary' || this.head === null) return settle('refused');
+    const isThere = this.uniqueKey && repeated && this.has(writeId);
+    const entry = this.#log(isThere ? 0 : writeId);
     if (this.faults.hung) {
-      this.#waiting.push({ entry: this.#log(writeId), settle });
+      this.#waiting.push({ entry, settle });
       return;
     }
-    const entry = this.#log(writeId);
     this.flush();
     if (this.#isSafe(entry)) return this.#acknowledge(entry, settle);
     this.#waiting.push({ entry, settle });
@@ -198,6 +205,11 @@ export class Database {
     return this.#waiting.length;
   }
 
+  has(writeId: number): boolean {
+    for (let entry = this.head; entry !== null; entry = entry.parent) if (entry.writeId === writeId) return true;
+    return false;
+  }
+
   #log(writeId: number): LogEntry {
     const entry = append(this.head as LogEntry, { writeId });
     this.head = entry;
@@ -213,7 +225,7 @@ export class Database {
   }
 
   #acknowledge(entry: LogEntry, settle: (outcome: CommitOutcome) => void): void {
-    this.hooks.acknowledged(this, entry);
+    this.hooks.acknowledged(entry);
     settle('committed');
   }
 

@@ -42,6 +42,8 @@ export class Gate {
   /** Off only to prove that the simulation sees what the check prevents. */
   fenced = true;
   ask: AskController = () => undefined;
+  /** Brings the last answer once more. */
+  lastAnswer: (() => void) | null = null;
   readonly #hooks: GateHooks;
   readonly #askIntervalMs: number;
   #held: Held[] = [];
@@ -86,11 +88,12 @@ export class Gate {
   #askNow(): void {
     const { generation, machine } = this.process;
     const [asked, hidden] = [machine.now(), machine.hiddenTime()];
-    this.ask(this.applied, this.#held.length, (instruction) =>
-      this.process.deliver(() => {
-        if (instruction !== null) this.#take(instruction, asked, hidden);
-      }, generation),
-    );
+    this.ask(this.applied, this.#held.length, (instruction) => {
+      if (instruction === null) return;
+      const answer = (): void => this.process.deliver(() => this.#take(instruction, asked, hidden), generation);
+      this.lastAnswer = answer;
+      answer();
+    });
   }
 
   #take(instruction: GateInstruction, asked: GateState['asked'], hidden: HiddenTime): void {

@@ -1,7 +1,7 @@
 // Clocks: a wall clock that is set, a monotonic clock that changes its rate, a machine that sleeps.
 
 import type { Nemesis } from './nemesis.ts';
-import { nothing } from './nemesis.ts';
+import { holderOf, nothing } from './nemesis.ts';
 import { pickRegion } from './process.ts';
 
 export const wallStep: Nemesis = {
@@ -35,14 +35,46 @@ export const suspend: Nemesis = {
     const region = pickRegion(world, prng);
     const { ttlMs } = world.options.timings;
     const durationMs = prng.chance(0.2) ? prng.between(100, 1_500) : ttlMs * prng.spread(0.05, 5);
-    if (durationMs > ttlMs && world.witness.record.holder === region.name) world.marks.set('holder-suspended-past-ttl');
+    const isHolder = holderOf(world) === region;
+    const startedMs = world.sim.nowMs;
     region.machine.suspend();
     region.database.streamMayBreak();
     const stop = (): void => {
+      const slept = region.machine.suspendedSinceMs === startedMs && world.sim.nowMs - startedMs > ttlMs;
+      if (isHolder && slept) world.marks.set('holder-suspended-past-ttl');
       region.machine.resume();
       world.resend();
     };
     return { what: `machine of ${region.name} suspended`, durationMs, stop };
+  },
+};
+
+/** The wall clock stands still while everything else runs, and is set right afterwards or stays behind. */
+export const wallFreeze: Nemesis = {
+  name: 'wall-clock-freeze',
+  weight: 0.3,
+  everyTtls: 15,
+  start: (world, prng) => {
+    const region = pickRegion(world, prng);
+    const { machine } = region;
+    const { ttlMs } = world.options.timings;
+    const stepMs = ttlMs / 200;
+    const isSetRight = prng.chance(0.5);
+    const isHolder = holderOf(world) === region;
+    let [behindMs, over] = [0, false];
+    const hold = (): void => {
+      if (over) return;
+      machine.wallOffsetMs -= stepMs;
+      behindMs += stepMs;
+      world.sim.after(stepMs, hold);
+    };
+    world.sim.after(stepMs, hold);
+    const stop = (): void => {
+      over = true;
+      if (isHolder && behindMs > ttlMs && machine.up) world.marks.set('wall-clock-stood-still-past-ttl');
+      if (isSetRight) machine.wallOffsetMs += behindMs;
+    };
+    return { what: `wall clock of ${region.name} stands still`, durationMs: ttlMs * prng.spread(0.2, 5), stop };
   },
 };
 

@@ -13,7 +13,6 @@ export const badPromotion: Nemesis = {
     const { database, name } = prng.pick(world.regions);
     const kind = prng.pick(['hangs', 'fails', 'crashes-after'] as const);
     database.faults.promote = kind;
-    if (kind === 'crashes-after') world.marks.set('promotion-then-crash');
     const stop = (): void => {
       database.faults.promote = 'ok';
     };

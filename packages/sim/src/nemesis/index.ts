@@ -3,7 +3,7 @@
 import { Prng } from '../prng.ts';
 import type { World } from '../world.ts';
 import { restartAtRenewal, sleepAtRenewal, unheardNarrowing } from './answers.ts';
-import { rateChange, suspend, wallStep, witnessClockBack } from './clock.ts';
+import { rateChange, suspend, wallFreeze, wallStep, witnessClockBack } from './clock.ts';
 import { dieWhileCatchingUp, lostWidening, sleepInDarkness, stoppedGateAtRelease, targetRestartsAtHandOver, wordToTheHolder } from './combined.ts';
 import { hiddenSleepInDarkness, seenWhilePromoting, stoppedAtGrant } from './darkness.ts';
 import { badPromotion, cancelledWaits, hungDatabase, oddStandby, restartedAsStandby } from './database.ts';
@@ -11,8 +11,18 @@ import { promotionInNextHandOver, stuckAfterHandOver } from './hand-over.ts';
 import { lateActions } from './late.ts';
 import { frozenCache, nameServerRestart } from './names.ts';
 import type { Nemesis } from './nemesis.ts';
-import { clog, flakyWitnessPath, partition, slowReplication } from './network.ts';
-import { askedAgainAfterCancel, cancelledSwitchover, differentPolicy, forcedTakeover, lyingResolver, stuckWeights, switchovers } from './operator.ts';
+import { badClientPath, clog, flakyWitnessPath, oldMessages, partition, slowReplication } from './network.ts';
+import {
+  askedAgainAfterCancel,
+  cancelledSwitchover,
+  differentPolicy,
+  forcedDuringAutomatic,
+  forcedTakeover,
+  lyingResolver,
+  operatorPause,
+  stuckWeights,
+  switchovers,
+} from './operator.ts';
 import {
   controllerKill,
   controllerPause,
@@ -87,6 +97,11 @@ export const NEMESES: readonly Nemesis[] = [
   askedAgainAfterCancel,
   restartedAsStandby,
   lostStore,
+  badClientPath,
+  operatorPause,
+  forcedDuringAutomatic,
+  oldMessages,
+  wallFreeze,
 ];
 
 /** Not drawn: what only few worlds have must not shift what is drawn in the others. */

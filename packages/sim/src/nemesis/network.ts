@@ -93,6 +93,54 @@ export const slowReplication: Nemesis = {
   },
 };
 
+/** Requests and answers are lost and late. They are not doubled: it is HTTP over TCP, and who sends again is the client. */
+export const badClientPath: Nemesis = {
+  name: 'bad-client-path',
+  weight: 0.4,
+  everyTtls: 10,
+  start: (world, prng) => {
+    const region = pickRegion(world, prng);
+    const { ttlMs } = world.options.timings;
+    const { fromClients, toClients } = region.edge;
+    const forward = world.regions.flatMap(({ edge }) => [...edge.forward.values()]);
+    const links = prng.pick([[fromClients, toClients], [toClients], forward, [fromClients, toClients, ...forward]]);
+    for (const link of links) {
+      link.faults = { lossShare: prng.between(0, 0.4), duplicateShare: 0, delayShare: prng.between(0, 0.5), delayMs: ttlMs * prng.spread(0.02, 2) };
+    }
+    const durationMs = ttlMs * prng.spread(0.5, 8);
+    const stop = (): void => {
+      for (const link of links) link.faults = { lossShare: 0, duplicateShare: 0, delayShare: 0, delayMs: 0 };
+    };
+    return { what: `requests are lost and late on ${links.map(({ name }) => name).join(', ')}`, durationMs, stop };
+  },
+};
+
+/** What a region and the witness say to each other, and the last answer that a gate had, come once more when the world has moved on. */
+export const oldMessages: Nemesis = {
+  name: 'old-messages',
+  weight: 0.4,
+  everyTtls: 12,
+  start: (world, prng) => {
+    const { marks, options, sim } = world;
+    const { ttlMs } = options.timings;
+    const { name, up, down, gate } = pickRegion(world, prng);
+    const links = prng.pick([[down], [up], [up, down]]);
+    const replays = { share: prng.between(0.1, 0.6), afterMs: ttlMs * prng.spread(0.1, 4), replayed: () => marks.set('old-message-replayed') };
+    for (const link of links) link.replays = replays;
+    const answer = gate.lastAnswer;
+    const asked = gate.state.asked;
+    sim.after(replays.afterMs, () => {
+      if (answer === null || gate.state.asked === asked) return;
+      marks.set('old-gate-answer-replayed');
+      answer();
+    });
+    const stop = (): void => {
+      for (const link of links) link.replays = null;
+    };
+    return { what: `old messages of ${name} and the witness come again`, durationMs: ttlMs * prng.spread(0.5, 8), stop };
+  },
+};
+
 export const clog: Nemesis = {
   name: 'clog',
   weight: 0.4,

@@ -1,6 +1,7 @@
 // Operators: switchovers at bad moments, a forced takeover during an automatic one, specifications that differ, resolvers that lie to
 // clients, weights that cannot be written.
 
+import type { Policy } from '@continuum/core';
 import type { Prng } from '../prng.ts';
 import type { Region, World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
@@ -113,6 +114,71 @@ export const forcedTakeover: Nemesis = {
   },
 };
 
+/** The holder dies; when the other region takes over by itself, or is about to promote, somebody forces one of them to. */
+export const forcedDuringAutomatic: Nemesis = {
+  name: 'forced-during-automatic',
+  weight: 0.15,
+  everyTtls: 20,
+  start: (world, prng) => {
+    const { ttlMs } = world.options.timings;
+    const holder = holderOf(world);
+    if (holder === undefined) return nobodyHolds;
+    const contender = world.other(holder);
+    const at = prng.pick(['acquiring', 'promoting'] as const);
+    const told = prng.chance(0.7) ? contender : holder;
+    const awayMs = ttlMs * prng.spread(0.02, 1);
+    const steps = new Steps(world);
+    world.kill(holder);
+    const force = (): void => {
+      if (contender.controller.state.phase.kind === at) world.marks.set('forced-during-automatic');
+      if (told === holder) world.boot(holder);
+      world.operators.takeover(told);
+      steps.after(awayMs, () => world.boot(holder));
+    };
+    steps.when(() => contender.controller.state.phase.kind === at, force);
+    const stop = (): void => {
+      steps.end();
+      world.boot(holder);
+    };
+    return { what: `${holder.name} dies, and ${told.name} is forced to take over while ${contender.name} is ${at}`, durationMs: ttlMs * prng.between(2, 4), stop };
+  },
+};
+
+/** Both regions are set to manual, as before maintenance; meanwhile the holder may die, and nobody takes over by himself. */
+export const operatorPause: Nemesis = {
+  name: 'operator-pause',
+  weight: 0.15,
+  everyTtls: 25,
+  start: (world, prng) => {
+    const { ttlMs } = world.options.timings;
+    const holder = holderOf(world);
+    const dies = prng.chance(0.6);
+    const diesMs = ttlMs * prng.between(0.5, 1.5);
+    const steps = new Steps(world);
+    const before = world.regions.map(({ controller }) => controller.policy);
+    if (before.some(({ hash }) => hash !== before[0]?.hash)) return { what: 'the regions differ in their specification', durationMs: 0, stop: nothing };
+    for (const region of world.regions) applyPolicy(world, region, { mode: 'manual', hash: 'paused' });
+    if (dies && holder !== undefined) steps.after(diesMs, () => world.kill(holder));
+    const stop = (): void => {
+      steps.end();
+      world.regions.forEach((region, index) => {
+        const policy = before[index];
+        if (policy !== undefined) applyPolicy(world, region, { mode: policy.mode, hash: policy.hash });
+      });
+      if (dies && holder !== undefined) world.boot(holder);
+    };
+    return { what: `takeovers are paused${dies ? ', and the holder dies' : ''}`, durationMs: diesMs + ttlMs * prng.between(1.5, 4), stop };
+  },
+};
+
+/** The rest stays: an upgrade may have changed it meanwhile. */
+function applyPolicy(world: World, region: Region, change: Partial<Policy>): void {
+  const { controller } = region;
+  controller.policy = { ...controller.policy, ...change };
+  controller.process.kill();
+  world.restart(region);
+}
+
 export const differentPolicy: Nemesis = {
   name: 'different-policy',
   weight: 0.15,
@@ -120,14 +186,9 @@ export const differentPolicy: Nemesis = {
   start: (world, prng) => {
     const { controller, name } = prng.pick(world.regions);
     const before = controller.policy;
-    controller.policy = { ...before, hash: 'policy-2' };
-    controller.process.kill();
-    world.restart(world.region(name));
-    const stop = (): void => {
-      controller.policy = before;
-      controller.process.kill();
-      world.restart(world.region(name));
-    };
+    if (before.hash === 'paused') return { what: 'takeovers are paused', durationMs: 0, stop: nothing };
+    applyPolicy(world, world.region(name), { hash: 'policy-2' });
+    const stop = (): void => applyPolicy(world, world.region(name), { hash: before.hash });
     return { what: `${name} has another specification`, durationMs: world.options.timings.ttlMs * prng.spread(1, 6), stop };
   },
 };
@@ -137,10 +198,9 @@ export const lyingResolver: Nemesis = {
   weight: 0.3,
   everyTtls: 12,
   start: (world, prng) => {
-    const { clients, marks } = world;
+    const { clients } = world;
     const kind = prng.integer(0, 2);
     clients.resolver = { wrong: kind === 0, stale: kind === 1, dark: kind === 2 };
-    if (kind === 0) marks.set('client-sent-to-wrong-region');
     const stop = (): void => {
       clients.resolver = { wrong: false, stale: false, dark: false };
     };

@@ -60,7 +60,7 @@ export const diskFull: Nemesis = {
     region.controller.diskFull = true;
     const durationMs = world.options.timings.ttlMs * prng.spread(1, 6);
     const stop = (): void => {
-      if (!region.controller.process.alive) world.marks.set('disk-full-on-persist');
+      if (!region.controller.diskFull) world.marks.set('disk-full-on-persist');
       region.controller.diskFull = false;
       world.restart(region);
     };
@@ -78,7 +78,9 @@ export const controllerPause: Nemesis = {
     process.pause();
     const { ttlMs } = world.options.timings;
     const durationMs = ttlMs * prng.spread(0.02, 4);
-    if (durationMs > ttlMs && world.witness.record.holder === region.name) world.marks.set('holder-paused-past-ttl');
+    const { generation } = process;
+    const startedMs = world.sim.nowMs;
+    const isHolder = holderOf(world) === region;
     // Set meanwhile, the wall clock must not lengthen what the gate has.
     if (prng.chance(0.3)) {
       const stepMs = prng.between(-60_000, 60_000);
@@ -86,7 +88,12 @@ export const controllerPause: Nemesis = {
         region.machine.wallOffsetMs += stepMs;
       });
     }
-    return { what: `controller of ${region.name} stopped`, durationMs, stop: () => process.unpause() };
+    const stop = (): void => {
+      const slept = process.paused && process.generation === generation && world.sim.nowMs - startedMs > ttlMs;
+      if (isHolder && slept) world.marks.set('holder-paused-past-ttl');
+      process.unpause();
+    };
+    return { what: `controller of ${region.name} stopped`, durationMs, stop };
   },
 };
 
