@@ -58,6 +58,8 @@ export type RecursorOptions = {
   readonly delegatesTo?: readonly string[];
   /** How long it waits for one authoritative server before it asks the next. */
   readonly networkTimeoutMs?: number;
+  /** More settings of the recursor. */
+  readonly settings?: Readonly<Record<string, string | number>>;
   readonly uid?: number;
   readonly gid?: number;
 };
@@ -147,6 +149,7 @@ export function startResolvers(options: {
   readonly port: number;
   readonly forward: RecursorOptions['forward'];
   readonly delegatesTo?: readonly string[];
+  readonly settings?: Readonly<Record<string, string | number>>;
   readonly uid?: number;
   readonly gid?: number;
 }): Promise<Recursor[]> {
@@ -232,6 +235,7 @@ function recursorConfig(options: RecursorOptions): string {
     'network-timeout': options.networkTimeoutMs ?? NETWORK_TIMEOUT_MS,
     'packetcache-servfail-ttl': '1',
     'max-negative-ttl': '1',
+    ...options.settings,
   });
 }
 
