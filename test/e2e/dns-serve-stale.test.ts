@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
 import { createQuorum } from '@continuum/adapters/quorum/index';
+import { createJudge } from '@continuum/adapters/quorum/proof';
 import { readAnswer } from '@continuum/adapters/quorum/question';
 import { createQuestions } from '@continuum/adapters/quorum/questions';
 import { createResolvers } from '@continuum/adapters/resolver/resolvers';
@@ -59,13 +60,18 @@ const quorum = await createQuorum({ zone: ZONE, lease: 'counter', region: region
 const votes = async (): Promise<string[]> => (await quorum.round(regionId('r1'), 2_000, new AbortController().signal)).map(({ vote }) => vote.kind);
 const questions = createQuestions(`counter.r1.${ZONE}`);
 const before = questions.next();
+/** What each resolver answered to `before`: what one that keeps everything could say again. */
+const words: { readonly reply: Buffer; readonly text: string }[] = [];
+const proof = createJudge({ 'r1/1': keys.r1.publicKey });
 
 test('while all is well the resolvers lead to the holder, and it is attested through them', async (t) => {
   await waitFor('three attestations', async () => (await votes()).every((kind) => kind === 'attested'));
   t.ok((await answers()).every((answer) => leadsTo('r1', answer, ADDRESSES)));
   for (const { address, port = 53 } of servers) {
-    const reply = await exchange(before.bytes, { address, port }, 2_000);
-    t.equal(reply === null ? null : readAnswer(reply, before).kind, 'text', 'a word for a nonce that is asked for again below');
+    const reply = (await exchange(before.bytes, { address, port }, 2_000)) ?? Buffer.alloc(0);
+    const reading = readAnswer(reply, before);
+    t.equal(reading.kind, 'text');
+    if (reading.kind === 'text') words.push({ reply, text: reading.text });
   }
 });
 
@@ -91,10 +97,11 @@ test('a region that is gone is attested by nobody any more, and silence is still
   await r2.beacon.kill();
   for (let round = 0; round < 3; round++) t.same(await votes(), ['abstain', 'abstain', 'abstain'], 'who reaches nothing knows nothing');
   const next = questions.next();
-  for (const { address, port = 53 } of servers) {
-    const reply = await exchange(before.bytes, { address, port }, 2_000);
-    t.notOk(reply !== null && readAnswer(reply, before).kind === 'text', 'its word had a TTL of 0: not even the old question brings it back');
-    t.notOk(reply !== null && readAnswer(reply, next).kind !== 'not-ours', 'and it would answer no other question');
+  t.equal(words.length, servers.length);
+  for (const { reply, text } of words) {
+    t.same(proof(text, { nonce: before.nonce, lease: 'counter', region: 'r1' }), { kind: 'attested', epoch: 4 }, 'a word while it was asked for');
+    t.same(readAnswer(reply, next), { kind: 'not-ours' }, 'said again it answers no question that is asked now');
+    t.match(proof(text, { nonce: next.nonce, lease: 'counter', region: 'r1' }), { kind: 'unusable', reason: /another nonce/ }, 'and proves nothing in an answer that does');
   }
 });
 
