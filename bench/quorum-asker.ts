@@ -1,6 +1,8 @@
 // The asker of `npm run bench -- quorum`: a process of its own, so that what a round costs holds nothing of the bench. Rounds at given
-// paces; or, beside it at the same time, the least that a round can be: open sockets, a question to each voter, one timer, and a
+// paces; or, beside it at the same time, the least that a round can be: open sockets, the same questions to each voter, one timer, and a
 // signature checked for each answer. Writes one line of JSON.
+//
+// A holder asks each voter for its own region's word alone; a contender for the holder's, and for the control name of its own region.
 
 import { generateKeyPairSync, sign, verify } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -8,9 +10,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createQuorum } from '@continuum/adapters/quorum/index';
 import type { QuorumOptions } from '@continuum/adapters/quorum/index';
 import { createQuestions } from '@continuum/adapters/quorum/questions';
+import { CONTROL_LABEL } from '@continuum/core';
+import type { RegionId } from '@continuum/core';
 
 export type AskerPhase = { readonly deadlineMs: number; readonly warmUps: number; readonly rounds: number };
-export type AskerTask = { readonly quorum: QuorumOptions; readonly least: boolean; readonly phases: readonly AskerPhase[] };
+/** `target`: whose word is asked for; a contender's when it is not the asking region's own. */
+export type AskerTask = { readonly quorum: QuorumOptions; readonly target: RegionId; readonly least: boolean; readonly phases: readonly AskerPhase[] };
 /** `cpuMs` of one round, all threads, what the runtime does between two rounds included. */
 export type PhaseReport = { readonly wallMs: readonly number[]; readonly cpuMs: number; readonly decidedPercent: number };
 
@@ -20,7 +25,7 @@ const SIGNED_BYTES = 100;
 type Round = (deadlineMs: number) => Promise<boolean>;
 
 const task = JSON.parse(process.argv[2] ?? '') as AskerTask;
-const { round, close } = task.least ? await leastRounds(task.quorum) : await ownRounds(task.quorum);
+const { round, close } = await (task.least ? leastRounds(task) : ownRounds(task));
 const reports: PhaseReport[] = [];
 for (const phase of task.phases) reports.push(await run(phase));
 await close();
@@ -40,21 +45,22 @@ async function run({ deadlineMs, warmUps, rounds }: AskerPhase): Promise<PhaseRe
   return { wallMs, cpuMs: (user + system) / 1_000 / rounds, decidedPercent: (100 * decided) / rounds };
 }
 
-async function ownRounds(options: QuorumOptions): Promise<{ round: Round; close: () => Promise<void> }> {
+async function ownRounds({ quorum: options, target }: AskerTask): Promise<{ round: Round; close: () => Promise<void> }> {
   const quorum = await createQuorum(options);
   const never = new AbortController().signal;
   const ask: Round = async (deadlineMs) => {
-    const votes = await quorum.round(options.region, deadlineMs, never);
+    const votes = await quorum.round(target, deadlineMs, never);
     return votes.filter(({ vote }) => vote.kind === 'attested').length >= 2;
   };
   return { round: ask, close: quorum.close };
 }
 
-async function leastRounds({ lease, region, zone, voters }: QuorumOptions): Promise<{ round: Round; close: () => Promise<void> }> {
+async function leastRounds({ quorum: { lease, region, zone, voters }, target }: AskerTask): Promise<{ round: Round; close: () => Promise<void> }> {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const text = Buffer.alloc(SIGNED_BYTES, 'a');
   const signature = sign(null, text, privateKey);
-  const questions = createQuestions(`${lease}.${region}.${zone}`);
+  const names = [`${lease}.${target}.${zone}`, ...(target === region ? [] : [`${CONTROL_LABEL}.${region}.${zone}`])];
+  const questions = names.map(createQuestions);
   let answers = 0;
   const sockets = await Promise.all(
     voters.map(async ({ address, port }) => {
@@ -68,9 +74,9 @@ async function leastRounds({ lease, region, zone, voters }: QuorumOptions): Prom
   );
   const ask: Round = async (deadlineMs) => {
     answers = 0;
-    for (const socket of sockets) socket.send(questions.next().bytes);
+    for (const socket of sockets) for (const one of questions) socket.send(one.next().bytes);
     await delay(deadlineMs);
-    return answers >= 2;
+    return answers >= 2 * names.length;
   };
   return { round: ask, close: async () => sockets.forEach((socket) => socket.close()) };
 }

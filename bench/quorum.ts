@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createGateLink } from '@continuum/adapters/gate-link/gate-link';
+import type { GateLink } from '@continuum/adapters/gate-link/gate-link';
 import { createQuestions } from '@continuum/adapters/quorum/questions';
 import { monoMs, regionId } from '@continuum/core';
 import { systemClock } from '@continuum/runtime';
@@ -16,10 +17,11 @@ import { Packet } from 'dns2';
 import { startBeacon } from '../test/rig/beacon.ts';
 import { startAuthoritative, startResolvers } from '../test/rig/dns.ts';
 import { freePort, runFolder } from '../test/rig/process.ts';
+import type { Started } from '../test/rig/process.ts';
 import { startGdnsd } from './peers/gdnsd.ts';
 import { ensureDnsPrograms } from './peers/install.mjs';
 import { peerReason } from './peers/peer-problem.ts';
-import type { AskerTask, PhaseReport } from './quorum-asker.ts';
+import type { AskerPhase, AskerTask, PhaseReport } from './quorum-asker.ts';
 import { machine, quantile, row } from './report.ts';
 import type { BenchReport, BenchRow } from './report.ts';
 
@@ -46,31 +48,31 @@ export async function benchQuorum(say: (line: string) => void): Promise<BenchRep
   const keys = await generateKeyPair();
   const privateKeyFile = join(folder, 'key.pem');
   writeFileSync(privateKeyFile, keys.privateKey, { mode: 0o600 });
-  const controllerSocket = join(folder, 'gate.sock');
-  const link = await createGateLink({ socketPath: controllerSocket, clock: systemClock.now });
-  if (!link.ok) throw new Error(link.failure.message);
-  link.value.set({ epoch: 4, mode: 'open', activeRegion: 'r1', holdForwarded: false, holdMsMax: 1_000 }, monoMs(systemClock.now().monoMs + 3_600_000));
-  const at = { address: ADDRESS, port: await freePort(ADDRESS) };
-  const generous = { perSecond: 1_000_000, burst: 1_000_000 };
-  const beacon = await startBeacon({ folder: join(folder, 'beacon'), region: 'r1', zone: ZONE, ...at, metricsPort: await freePort(ADDRESS), lease: 'counter', controllerSocket, privateKeyFile, rateLimit: generous, askIntervalMs: ASK_INTERVAL_MS });
+  const regions = await Promise.all([startRegion('r1', folder, privateKeyFile), startRegion('r2', folder, privateKeyFile)]);
+  const [{ link, at, beacon }] = regions;
+  link.set({ epoch: 4, mode: 'open', activeRegion: 'r1', holdForwarded: false, holdMsMax: 1_000 }, monoMs(systemClock.now().monoMs + 3_600_000));
   const resolvers = await startResolvers({
     folder: join(folder, 'resolvers'),
     port: await freePort('127.8.8.8', '127.1.1.1', '127.9.9.9'),
-    forward: [{ zone: `r1.${ZONE}`, servers: [at] }],
+    forward: regions.map(({ region, at: server }) => ({ zone: `${region}.${ZONE}`, servers: [server] })),
   });
   const voters = resolvers.map(({ server }, index) => ({ name: server.name, vendor: `v${index}`, address: server.address, port: server.port ?? 53 }));
-  const quorum = { zone: ZONE, lease: 'counter', region: regionId('r1'), voters, publicKeys: { 'r1/1': keys.publicKey } };
+  const asker = (region: string): Pick<AskerTask, 'quorum' | 'target'> => ({
+    quorum: { zone: ZONE, lease: 'counter', region: regionId(region), voters, publicKeys: { 'r1/1': keys.publicKey, 'r2/1': keys.publicKey } },
+    target: regionId('r1'),
+  });
+  const [holder, contender] = [asker('r1'), asker('r2')];
+  // At the same time, so that what else the machine does falls on both.
+  const besideLeast = (who: typeof holder, phases: readonly AskerPhase[]): Promise<[PhaseReport[], PhaseReport[]]> =>
+    Promise.all([rounds({ ...who, least: false, phases }), rounds({ ...who, least: true, phases })]);
 
   say('rounds with three voters, then with one dead');
-  const [healthy] = await rounds({ quorum, least: false, phases: [ALL_ALIVE] });
+  const [healthy] = await rounds({ ...holder, least: false, phases: [ALL_ALIVE] });
   const [dead] = resolvers;
   if (dead !== undefined) process.kill(dead.started.pid, 'SIGSTOP');
-  const phases = [JUST_STARTED, CALM, AFTER_CALM];
-  // At the same time, so that what else the machine does falls on both.
-  const [[started, calm, afterCalm], [leastStarted, leastCalm, leastAfterCalm]] = await Promise.all([
-    rounds({ quorum, least: false, phases }),
-    rounds({ quorum, least: true, phases }),
-  ]);
+  const [[started, calm, afterCalm], [leastStarted, leastCalm, leastAfterCalm]] = await besideLeast(holder, [JUST_STARTED, CALM, AFTER_CALM]);
+  say('the rounds of a contender');
+  const [[vetoCalm, veto], [leastVetoCalm, leastVeto]] = await besideLeast(contender, [CALM, AFTER_CALM]);
   if (dead !== undefined) process.kill(dead.started.pid, 'SIGCONT');
 
   say('answers of the beacon, and of PowerDNS for a static record');
@@ -80,30 +82,44 @@ export async function benchQuorum(say: (line: string) => void): Promise<BenchRep
   const fixed = await answers({ address: '127.48.0.2', port: authority.server.port ?? 53 }, authority.started.pid, () => addressQuestion('ns-r1.app.test'));
   const notes: string[] = [];
   const peer = await gdnsdAnswers(join(folder, 'gdnsd'), say).catch((error: unknown) => void notes.push(`gdnsd could not run: ${peerReason(error)}`));
-  await Promise.all([link.value.close(), beacon.stop(), authority.started.stop(), ...resolvers.map((one) => one.started.stop())]);
+  await Promise.all([...regions.flatMap((one) => [one.link.close(), one.beacon.stop()]), authority.started.stop(), ...resolvers.map((one) => one.started.stop())]);
   return {
     bench: 'quorum',
     machine: machine(),
     rows: [
-      row('round, 3 voters: p99', 'ms', healthy?.wallMs ?? [], p99, null),
-      row('round, one voter dead: p99', 'ms', [...(started?.wallMs ?? []), ...(afterCalm?.wallMs ?? [])], p99, `<= ${DEADLINE_MS + 10}`),
-      cost(`round, one voter dead: CPU of the asker, one each ${DEADLINE_MS} ms, after two hours of calm`, afterCalm, leastAfterCalm),
+      row("holder's round, 3 voters: p99", 'ms', healthy?.wallMs ?? [], p99, null),
+      row("holder's round, one voter dead: p99", 'ms', [...(started?.wallMs ?? []), ...(afterCalm?.wallMs ?? [])], p99, `<= ${DEADLINE_MS + 10}`),
+      row("contender's round, one voter dead: p99", 'ms', veto?.wallMs ?? [], p99, `<= ${DEADLINE_MS + 10}`),
+      cost(`holder's round, one voter dead: CPU of the asker, one each ${DEADLINE_MS} ms, after two hours of calm`, afterCalm, leastAfterCalm),
       cost(`the same, one each ${CALM.deadlineMs} ms`, calm, leastCalm),
       cost(`the same, one each ${DEADLINE_MS} ms, just started`, started, leastStarted),
-      row('rounds with an outcome, one voter dead', '%', [started?.decidedPercent ?? 0, afterCalm?.decidedPercent ?? 0], (values) => Math.min(...values), '>= 100'),
+      cost(`contender's round, one voter dead: CPU of the asker, one each ${DEADLINE_MS} ms, after two hours of calm`, veto, leastVeto),
+      cost(`the same, one each ${CALM.deadlineMs} ms`, vetoCalm, leastVetoCalm),
+      row('rounds with an outcome, one voter dead', '%', [started?.decidedPercent ?? 0, afterCalm?.decidedPercent ?? 0, veto?.decidedPercent ?? 0], (values) => Math.min(...values), '>= 100'),
       row('signed answers of the beacon, per core', '1/s', [signed.perCpuSecond], (values) => values[0] ?? null, '>= 20000', { 'pdns static': fixed.perCpuSecond, 'gdnsd static': peer?.perCpuSecond ?? null }),
       row('Ed25519 signatures alone, per core', '1/s', [signaturesPerSecond()], (values) => values[0] ?? null, null),
     ],
     notes: [
       `a round has a deadline of ${DEADLINE_MS} ms; the dead voter is a stopped recursor, so every round waits for it`,
       `the asker is a process of its own; its CPU is that of all its threads, between the rounds too; the least runs in another one at the same time`,
-      `after two hours of calm: a controller asks a round each 15 s while nothing needs one; here ${JUST_STARTED.warmUps + JUST_STARTED.rounds + CALM.warmUps + CALM.rounds} rounds without the waits; just started: after ${JUST_STARTED.warmUps}`,
-      'what limits a round: two signatures, three datagrams out and two in, one timer; the rarer the rounds, the more each costs, because the processor has forgotten the code',
+      `after two hours of calm: a controller asks a round each 15 s while nothing needs one; here ${JUST_STARTED.warmUps + JUST_STARTED.rounds + CALM.warmUps + CALM.rounds} rounds without the waits (a contender's ${CALM.warmUps + CALM.rounds}); just started: after ${JUST_STARTED.warmUps}`,
+      "a holder's round: three questions, for its own word; a contender's: six, for the holder's word and for its own control name at each voter",
+      "what limits a holder's round: two signatures, three datagrams out and two in, one timer; a contender's: twice as many of each but the timer; the rarer the rounds, the more each costs, because the processor has forgotten the code",
       'answers per second of the process\'s own CPU time, so that the client on the same machine takes nothing from it',
       'what limits the beacon: each answer is one signature (their rate alone is the last row) besides one datagram in and one out (all that the peers do)',
       ...notes,
     ],
   };
+}
+
+async function startRegion(region: string, folder: string, privateKeyFile: string): Promise<{ region: string; link: GateLink; at: { address: string; port: number }; beacon: Started }> {
+  const controllerSocket = join(folder, `${region}.sock`);
+  const link = await createGateLink({ socketPath: controllerSocket, clock: systemClock.now });
+  if (!link.ok) throw new Error(link.failure.message);
+  const at = { address: ADDRESS, port: await freePort(ADDRESS) };
+  const generous = { perSecond: 1_000_000, burst: 1_000_000 };
+  const beacon = await startBeacon({ folder: join(folder, region), region, zone: ZONE, ...at, metricsPort: await freePort(ADDRESS), lease: 'counter', controllerSocket, privateKeyFile, rateLimit: generous, askIntervalMs: ASK_INTERVAL_MS });
+  return { region, link: link.value, at, beacon };
 }
 
 function addressQuestion(name: string): Buffer {

@@ -2,7 +2,9 @@
 
 import { createSocket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { Packet } from 'dns2';
 import t from 'tap';
 import { startAuthoritative } from '../rig/dns.ts';
 import { hotStandbyRecord } from '../rig/dns-records.ts';
@@ -13,16 +15,19 @@ import { freePort, runFolder, stopAll, waitFor } from '../rig/process.ts';
 const [R1, R2, FRONT] = ['127.45.1.1', '127.45.2.1', '127.45.3.1'];
 const ZONE = 'app.test';
 const NAME = `counter.${ZONE}`;
+const FRESH = '192.0.2.77';
 const folder = runFolder('dnsdist');
 const [port, dnsPort, apiPort, frontPort] = [await freePort(R1, R2), await freePort(R1, R2), await freePort(R1, R2), await freePort(FRONT)];
 const gates = await startLeaseGates([R1, R2], port);
 gates.open(R1);
 const record = hotStandbyRecord({ name: NAME, lease: 'counter', port, ttlSeconds: 5, regions: [{ region: 'r1', addresses: [R1] }, { region: 'r2', addresses: [R2] }] });
+/** As many names as a test needs that no cache has seen. */
+const fresh = { name: `*.fresh.${ZONE}.`, type: 'A' as const, ttlSeconds: 5, records: [FRESH] };
 const nameServers = [{ region: 'r1', address: R1 }, { region: 'r2', address: R2 }];
 const authorities = await Promise.all(
   nameServers.map(async ({ region, address }) => {
     const one = await startAuthoritative({ folder: join(folder, region), region, address, dnsPort, apiPort, apiKey: 'a-key-of-this-test', zone: ZONE, nameServers });
-    const published = await one.publisher.publish(ZONE, [record], AbortSignal.timeout(10_000));
+    const published = await one.publisher.publish(ZONE, [record, fresh], AbortSignal.timeout(10_000));
     if (!published.ok) throw new Error(published.failure.message);
     await one.warm(NAME);
     return one;
@@ -70,18 +75,25 @@ t.test('who is not on the list hears nothing', async (t) => {
 t.test('over its rate a client is sent to TCP, and gets its answer there', async (t) => {
   const limited = await freePort(FRONT);
   const one = await startDnsdist({ folder: join(folder, 'limited'), address: FRONT, port: limited, backends, zone: ZONE, settings: { QPS: '10' } });
-  const flags = await Promise.all(Array.from({ length: 15 }, () => flagsOf(question(NAME, 1), limited)));
-  const truncated = flags.filter((flag) => flag !== null && (flag & 0x0200) !== 0).length;
-  t.ok(truncated > 0, `${truncated} of 15 truncated`);
+  const asked = question(NAME, 1);
+  const replies = await Promise.all(Array.from({ length: 15 }, () => overUdp(asked, limited)));
+  const truncated = replies.filter((reply) => reply !== null && (reply.readUInt16BE(2) & 0x0200) !== 0);
+  t.ok(truncated.length > 0, `${truncated.length} of 15 truncated`);
+  const again = await Promise.all(truncated.map(() => overTcp(asked, limited)));
+  t.same(again.map((reply) => Packet.parse(reply).answers.map(({ address }) => address)), truncated.map(() => [R1]), 'over TCP each of them gets the holder');
   await one.stop();
 });
 
 t.test('a backend that dies is left out; with all dead the cache says nothing that is stale', async (t) => {
   await authorities[0]?.started.kill();
-  await waitFor('answers without the dead one', async () => {
-    for (let index = 0; index < 20; index++) await front.resolve4(NAME);
-    return true;
-  });
+  let asked = 0;
+  // Each name once, so that no cache can answer, and many at a time: one by one, all would go to the backend with nothing outstanding.
+  const allAnswered = async (): Promise<boolean> => {
+    const answers = await Promise.all(Array.from({ length: 20 }, () => front.resolve4(`n${asked++}.fresh.${ZONE}`).catch(() => null)));
+    return answers.every((answer) => answer?.join() === FRESH);
+  };
+  await waitFor('answers without the dead one', allAnswered);
+  for (let round = 0; round < 5; round++) t.ok(await allAnswered(), `20 names that nobody asked before, round ${round}`);
   await authorities[1]?.started.kill();
   await waitFor('no answer any more', async () => front.resolve4(NAME).then(() => false, () => true));
   t.pass('nothing stale');
@@ -111,20 +123,36 @@ function question(name: string, type: number, opcode = 0): Buffer {
 }
 
 async function rcodeOf(bytes: Buffer): Promise<number | null> {
-  const flags = await flagsOf(bytes, frontPort);
-  return flags === null ? null : flags & 0xf;
+  const reply = await overUdp(bytes, frontPort);
+  return reply === null ? null : reply.readUInt16BE(2) & 0xf;
 }
 
 /** Null when nobody answers. */
-async function flagsOf(bytes: Buffer, at: number): Promise<number | null> {
+async function overUdp(bytes: Buffer, at: number): Promise<Buffer | null> {
   const socket = createSocket('udp4');
   try {
     return await new Promise((resolve, reject) => {
-      socket.once('message', (reply) => resolve(reply.readUInt16BE(2))).once('error', reject);
+      socket.once('message', resolve).once('error', reject);
       setTimeout(() => resolve(null), 1_500);
       socket.send(bytes, at, FRONT);
     });
   } finally {
     socket.close();
   }
+}
+
+/** Rejects when nobody answers. */
+function overTcp(bytes: Buffer, at: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    let heard = Buffer.alloc(0);
+    const socket = connect(at, FRONT, () => socket.write(Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 0xff]), bytes])));
+    socket.setTimeout(2_000, () => socket.destroy(new Error('no answer over TCP')));
+    socket.on('data', (chunk) => {
+      heard = Buffer.concat([heard, chunk]);
+      if (heard.length < 2 || heard.length < 2 + heard.readUInt16BE(0)) return;
+      socket.destroy();
+      resolve(heard.subarray(2));
+    });
+    socket.once('error', reject).once('close', () => reject(new Error('closed without an answer')));
+  });
 }

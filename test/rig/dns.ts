@@ -58,8 +58,8 @@ export type RecursorOptions = {
   readonly delegatesTo?: readonly string[];
   /** How long it waits for one authoritative server before it asks the next. */
   readonly networkTimeoutMs?: number;
-  /** It asks each authoritative server label by label, as public resolvers do. */
-  readonly minimizes?: boolean;
+  /** More settings of the recursor. */
+  readonly settings?: Readonly<Record<string, string | number>>;
   readonly uid?: number;
   readonly gid?: number;
 };
@@ -149,6 +149,7 @@ export function startResolvers(options: {
   readonly port: number;
   readonly forward: RecursorOptions['forward'];
   readonly delegatesTo?: readonly string[];
+  readonly settings?: Readonly<Record<string, string | number>>;
   readonly uid?: number;
   readonly gid?: number;
 }): Promise<Recursor[]> {
@@ -223,7 +224,7 @@ function recursorConfig(options: RecursorOptions): string {
     'dont-query': ['0.0.0.0/0', '::/0', ...(options.delegatesTo ?? []).map((address) => `!${address}`)].join(', '),
     'query-local-address': '127.0.0.1',
     'dnssec': 'off',
-    'qname-minimization': options.minimizes === true ? 'yes' : 'no',
+    'qname-minimization': 'no',
     'export-etc-hosts': 'no',
     // TTLs as published; failures and missing names are forgotten quickly, so that a test is not told yesterday's news.
     'minimum-ttl-override': '0',
@@ -234,6 +235,7 @@ function recursorConfig(options: RecursorOptions): string {
     'network-timeout': options.networkTimeoutMs ?? NETWORK_TIMEOUT_MS,
     'packetcache-servfail-ttl': '1',
     'max-negative-ttl': '1',
+    ...options.settings,
   });
 }
 

@@ -1,8 +1,10 @@
 // Throws packets at the beacon: noise, and true questions with a few bytes changed. It must not crash, and whatever it answers must
 // be an answer: to the same identifier, in its own zone, signed for the nonce that was asked. What the beacon's own codec reads it must
-// answer as the library does. Used by the tests, short and nightly.
+// answer as the library does. The same packets at a running beacon's socket. Used by the tests, short and nightly.
 
 import { generateKeyPairSync, sign, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { isDeepStrictEqual } from 'node:util';
 import { attestationToSign, parseAttestation } from '@continuum/core';
 import { Packet } from 'dns2';
@@ -12,8 +14,14 @@ import { plainAnswer, plainCut, plainQuestions } from './plain-question.ts';
 
 export type FuzzReport = { readonly packets: number; readonly unparsed: number; readonly dropped: number; readonly answered: number; readonly attested: number; readonly plain: number; readonly wrong: readonly string[] };
 
+export type SocketReport = { readonly packets: number; readonly answered: number; readonly good: number; readonly wrong: readonly string[] };
+
 const ANSWER_BYTES_MAX = 1_232;
 const SIGNATURES_MAX = 10_000;
+const NONCE = '0123456789abcdef0123456789abcdef';
+/** Sent without waiting; fewer than a socket's buffer holds, so that none is lost before the beacon sees it. */
+const BATCH = 50;
+const GOOD_ANSWER_TIMEOUT_MS = 5_000;
 
 /** `random`: in [0, 1), seeded by the caller, so that a finding can be played again. */
 export function fuzzBeacon(packets: number, random: () => number): FuzzReport {
@@ -27,8 +35,7 @@ export function fuzzBeacon(packets: number, random: () => number): FuzzReport {
     sign: (text) => signed(text, () => sign(null, Buffer.from(text), privateKey).toString('base64url')),
   };
   const readPlain = plainQuestions(beacon.region, beacon.zone);
-  const seeds = ['0123456789abcdef0123456789abcdef.counter.r1.attest.app.test', 'r1.attest.app.test', 'counter.r1.attest.app.test'].map((name) => questionBytes(name));
-  seeds.push(questionBytes('0123456789ABCdef0123456789abcdef.Counter.r1.aTTest.app.test', false));
+  const seeds = goodQuestions();
   const counts = { packets, unparsed: 0, dropped: 0, answered: 0, attested: 0, plain: 0 };
   const wrong: string[] = [];
   for (let count = 0; count < packets; count++) {
@@ -56,8 +63,55 @@ export function fuzzBeacon(packets: number, random: () => number): FuzzReport {
     }
     counts.answered += 1;
     if (answer.kind === 'attested') counts.attested += 1;
-    const problem = problemOf(bytes, answer.packet.toBuffer(), answer.kind, publicKey);
+    const attests = answer.kind === 'attested' || answer.kind === 'control';
+    const problem = problemOf(bytes, answer.packet.toBuffer(), publicKey, attests);
     if (problem !== null) wrong.push(`${problem}: ${bytes.toString('hex')}`);
+  }
+  return { ...counts, wrong };
+}
+
+/**
+ * The same packets over UDP at a beacon of region r1 that attests `counter`. After each batch it must still answer a good question;
+ * throws when it does not.
+ */
+export async function fuzzBeaconSocket(at: { readonly address: string; readonly port: number }, publicKey: KeyObject, packets: number, random: () => number): Promise<SocketReport> {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => socket.connect(at.port, at.address, resolve));
+  const [seeds, wrong] = [goodQuestions(), [] as string[]];
+  const counts = { packets: 0, answered: 0, good: 0 };
+  let sent = new Map<number, Buffer>();
+  let heardGood: (bytes: Buffer) => void = () => undefined;
+  let goodId = -1;
+  socket.on('message', (bytes) => {
+    if (bytes.length >= 2 && bytes.readUInt16BE(0) === goodId) return heardGood(bytes);
+    counts.answered += 1;
+    const asked = bytes.length < 2 ? undefined : sent.get(bytes.readUInt16BE(0));
+    const problem = asked === undefined ? 'an answer to nothing' : problemOf(asked, bytes, publicKey, false);
+    if (problem !== null) wrong.push(`${problem}: ${asked?.toString('hex')} -> ${bytes.toString('hex')}`);
+  });
+  try {
+    while (counts.packets < packets) {
+      sent = new Map();
+      const batch = Array.from({ length: Math.min(BATCH, packets - counts.packets) }, () => damaged(seeds, random));
+      for (const bytes of batch) if (bytes.length >= 2) sent.set(bytes.readUInt16BE(0), bytes);
+      const good = questionBytes(`${NONCE}.counter.r1.attest.app.test`);
+      for (goodId = 0; sent.has(goodId); goodId++);
+      good.writeUInt16BE(goodId);
+      const answered = new Promise<Buffer>((resolve, reject) => {
+        const late = setTimeout(() => reject(new Error(`no answer to a good question after ${counts.packets + batch.length} packets`)), GOOD_ANSWER_TIMEOUT_MS);
+        heardGood = (bytes) => {
+          clearTimeout(late);
+          resolve(bytes);
+        };
+      });
+      for (const bytes of [...batch, good]) socket.send(bytes);
+      const problem = problemOf(good, await answered, publicKey, true);
+      if (problem === null) counts.good += 1;
+      else wrong.push(`the good question: ${problem}`);
+      counts.packets += batch.length;
+    }
+  } finally {
+    socket.close();
   }
   return { ...counts, wrong };
 }
@@ -78,14 +132,16 @@ function once(kept: Map<string, string>): (text: string, make: () => string) => 
   };
 }
 
-function problemOf(asked: Buffer, bytes: Buffer, kind: string, publicKey: Parameters<typeof verify>[2]): string | null {
+/** `attests`: it must hold an attestation; in an answer that holds one anyway it is looked at too. */
+function problemOf(asked: Buffer, bytes: Buffer, publicKey: KeyObject, attests: boolean): string | null {
   const reply = Packet.parse(bytes);
   if (reply.errors.length > 0) return 'malformed answer';
   if (bytes.length > ANSWER_BYTES_MAX) return `${bytes.length} bytes`;
   if (bytes.readUInt16BE(0) !== asked.readUInt16BE(0)) return 'another identifier';
   if (reply.header.qr !== 1 || reply.questions.length !== 1) return 'not an answer';
-  if (kind !== 'attested' && kind !== 'control') return null;
-  const text = (reply.answers[0]?.data as string[] | undefined)?.[0] ?? '';
+  const [answer] = reply.answers;
+  if (!attests && answer?.type !== Packet.TYPE.TXT) return null;
+  const text = (answer?.data as string[] | undefined)?.[0] ?? '';
   const parsed = parseAttestation(text);
   if (!parsed.ok) return `attestation ${parsed.problem}`;
   const name = reply.questions[0]?.name.toLowerCase() ?? '';
@@ -94,6 +150,11 @@ function problemOf(asked: Buffer, bytes: Buffer, kind: string, publicKey: Parame
   // One in sixteen: a signature takes longer than the rest.
   if (signature[0] !== undefined && signature[0] < 16 && !verify(null, Buffer.from(attestationToSign(parsed.attestation)), publicKey, signature)) return 'wrong signature';
   return null;
+}
+
+function goodQuestions(): Buffer[] {
+  const seeds = [`${NONCE}.counter.r1.attest.app.test`, 'r1.attest.app.test', 'counter.r1.attest.app.test'].map((name) => questionBytes(name));
+  return [...seeds, questionBytes('0123456789ABCdef0123456789abcdef.Counter.r1.aTTest.app.test', false)];
 }
 
 function questionBytes(name: string, edns = true): Buffer {

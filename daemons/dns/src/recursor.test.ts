@@ -34,7 +34,7 @@ test('a recursor that asks label by label gets the signed word, also while someb
   const rateLimit = { perSecond: 1, burst: BURST };
   const beacon = await startBeacon({ folder: join(folder, 'beacon'), region: 'r1', zone: ZONE, ...at, metricsPort, lease: 'counter', controllerSocket, privateKeyFile, rateLimit });
   t.teardown(() => beacon.stop());
-  const recursor = await startRecursor({ folder: join(folder, 'recursor'), name: 'one', address: RECURSOR, port: await freePort(RECURSOR), forward: [{ zone: `r1.${ZONE}`, servers: [at] }], minimizes: true });
+  const recursor = await startRecursor({ folder: join(folder, 'recursor'), name: 'one', address: RECURSOR, port: await freePort(RECURSOR), forward: [{ zone: `r1.${ZONE}`, servers: [at] }], settings: { 'qname-minimization': 'yes' } });
   t.teardown(() => recursor.started.stop());
   const voter = { name: 'one', vendor: 'some', address: RECURSOR, port: recursor.server.port ?? 53 };
   const quorum = await createQuorum({ zone: ZONE, lease: 'counter', region: regionId('r2'), voters: [voter], publicKeys: { 'r1/1': keys.r1.publicKey, 'r2/1': keys.r2.publicKey } });
