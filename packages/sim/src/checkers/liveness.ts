@@ -60,9 +60,11 @@ function mayServe({ witness: { record } }: World, { name }: Region): boolean {
   return record.holder === name || record.inSync.some((region) => region === name);
 }
 
-function demandService(world: World, survivor: Region, withinMs: number): void {
-  const { sim, options } = world;
+function demandService(world: World, survivor: Region, allowedMs: number): void {
+  const { sim, options, witness } = world;
   const startedMs = sim.nowMs;
+  // A witness whose clock was set back stands still until it has caught up, and the lease with it.
+  const withinMs = allowedMs + Math.max(0, witness.record.clockMs - witness.process.machine.now().wallMs);
   while (!serves(world, survivor)) {
     if (!mayServe(world, survivor)) return;
     if (sim.nowMs - startedMs > withinMs) {
