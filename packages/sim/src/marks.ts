@@ -47,6 +47,7 @@ export const MARKS = [
   'rejoined-by-copy',
   'timelines-diverged',
   'alarm-late-or-twice',
+  'alarm-forgotten',
   'witness-clock-back',
   'push-missed-at-expiry',
   'client-sent-to-wrong-region',

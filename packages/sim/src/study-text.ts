@@ -76,7 +76,7 @@ export function assumptions({ timings, fallback }: Policy): string[] {
   const range = ([low, high]: readonly [number, number]): string => `${low} to ${high} ms`;
   return [
     `Not measured on your machines, but drawn: a promotion takes ${range(ASSUMED.promoteMs)} (at most a third of its budget of ${timings.promoteBudgetMs} ms), a start ${range(ASSUMED.startMs)}, a stop ${range(ASSUMED.stopMs)}; to the witness ${range(ASSUMED.witnessLinkMs)} one way, between the regions ${range(ASSUMED.regionLinkMs)}.`,
-    'Half of the runs have one fault at a time: the figures above are theirs. The others have many at once; every invariant was checked after every event of both.',
+    'Half of the runs have one fault at a time: the figures above are theirs. The others have many at once; in both every invariant was checked whenever what it is about could have changed.',
     ...(fallback === undefined ? [] : ['dns.attestation was left out: in these runs the holder fences itself when the witness is out of reach for longer than its validity.']),
     'The decisions are the real ones; databases, network, clients, witness and clocks are models.',
   ];

@@ -286,6 +286,7 @@ export class World {
         if (command.kind === 'renew') this.marks.set('renewal-reply-lost-lease-kept');
       },
       alarmLate: () => this.marks.set('alarm-late-or-twice'),
+      alarmForgotten: () => this.marks.set('alarm-forgotten'),
       inherited: () => this.marks.set('lease-of-another-version-read'),
     });
   }

@@ -23,6 +23,7 @@ class Register {
     applied: (before, after, command, reply) => this.checker.applied(before, after, command, reply),
     lostReply: () => undefined,
     alarmLate: () => undefined,
+    alarmForgotten: () => undefined,
     inherited: () => undefined,
   });
   #seq = 0;

@@ -25,6 +25,7 @@ class Region {
     applied: (before, after, command, reply) => this.#checker.applied(before, after, command, reply, this.#guardMs),
     lostReply: () => undefined,
     alarmLate: () => undefined,
+    alarmForgotten: () => undefined,
     inherited: () => undefined,
   });
   readonly #gate = new Gate(this.sim, this.machine, THIS_VERSION, OWN, 1_000, {

@@ -1,5 +1,5 @@
 // The witness: the real lease functions between a read and a write of one record, as in the Durable Object, with the ways in which
-// such an object is known to misbehave: an error after the change was stored, an eviction, late and doubled alarms, a
+// such an object is known to misbehave: an error after the change was stored, an eviction, late, doubled and forgotten alarms, a
 // clock that is set back, a router that does not fit the object behind it.
 
 import type { LeaseCommand, LeaseEventKind, LeaseRecord, LeaseReply, LeaseView } from '@continuum/core';
@@ -30,6 +30,7 @@ export type WitnessHooks = {
   readonly applied: (before: LeaseRecord, after: LeaseRecord, command: LeaseCommand, reply: LeaseReply) => void;
   readonly lostReply: (command: LeaseCommand, reply: LeaseReply) => void;
   readonly alarmLate: () => void;
+  readonly alarmForgotten: () => void;
   /** The record was last written by another version. */
   readonly inherited: () => void;
 };
@@ -81,6 +82,13 @@ export class Witness {
     return this.#forgotten?.epoch === epoch && this.nowWallMs < this.#forgotten.expiresAtMs;
   }
 
+  /** Only what is stored is left: answers that are still in it are lost, and an alarm rings only when somebody has asked again. */
+  evict(): void {
+    this.process.kill();
+    if (this.#alarm !== null && this.isHeld) this.#hooks.alarmForgotten();
+    this.#alarm = null;
+  }
+
   /** Starts again as an object without a record does: from nothing, or from where an operator says. */
   loseStore(restored: { readonly epoch: number; readonly region: string } | null): void {
     const nowMs = this.process.machine.now().wallMs;
@@ -118,11 +126,16 @@ export class Witness {
     } else if (skewShare > 0 && prng.chance(skewShare)) {
       sent = { ok: false, code: 'CTM_REGISTER_REPLY_INVALID', message: 'the reply is not of this protocol' };
     }
-    if (slowMs > 0) this.#sim.after(prng.between(0, slowMs), () => answer(sent));
-    else answer(sent);
+    if (slowMs === 0) return answer(sent);
+    const { generation } = this.process;
+    this.#sim.after(prng.between(0, slowMs), () => {
+      if (this.process.alive && this.process.generation === generation) answer(sent);
+      else if (command !== null) this.#hooks.lostReply(command, reply.reply);
+    });
   }
 
   #push(event: LeaseEventKind): void {
+    if (!this.process.alive) return;
     for (const { region, push } of this.#watchers) {
       push(event, this.core.viewLease(this.record, regionId(region), this.process.machine.now().wallMs));
     }

@@ -37,7 +37,7 @@ import { dieWhenCountedOn, lagProber, stillStandby } from './replication.ts';
 import { darkAtExpiry, oddResolver, resolverPaths, twoLiars, unseenRegion } from './resolvers.ts';
 import { rogueCommands } from './rogue.ts';
 import { rollingUpgrade } from './upgrade.ts';
-import { lostStore, witnessErrors, witnessOutage } from './witness.ts';
+import { lostStore, witnessErrors, witnessEviction, witnessOutage } from './witness.ts';
 
 export const NEMESES: readonly Nemesis[] = [
   regionKill,
@@ -102,6 +102,7 @@ export const NEMESES: readonly Nemesis[] = [
   forcedDuringAutomatic,
   oldMessages,
   wallFreeze,
+  witnessEviction,
 ];
 
 /** Not drawn: what only few worlds have must not shift what is drawn in the others. */

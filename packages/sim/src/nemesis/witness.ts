@@ -1,4 +1,5 @@
-// The witness as a Durable Object misbehaves: outage, error after commit, slowness, late and doubled alarms, deploy skew, a lost store.
+// The witness as a Durable Object misbehaves: outage, error after commit, slowness, late and doubled alarms, deploy skew,
+// evictions, a lost store.
 
 import type { World } from '../world.ts';
 import type { Nemesis } from './nemesis.ts';
@@ -36,6 +37,18 @@ export const witnessErrors: Nemesis = {
       faults.slowMs = 0;
     };
     return { what: 'the witness answers with errors', durationMs: ttlMs * prng.spread(0.3, 8), stop };
+  },
+};
+
+/** Evicted, or restarted by a deploy: often in the middle of what it was asked. */
+export const witnessEviction: Nemesis = {
+  name: 'witness-eviction',
+  weight: 0.3,
+  everyTtls: 10,
+  start: (world, prng) => {
+    world.witness.evict();
+    const durationMs = world.options.timings.ttlMs * prng.spread(0.0005, 0.3);
+    return { what: 'the witness is evicted', durationMs, stop: () => world.startWitness() };
   },
 };
 
