@@ -38,8 +38,7 @@ export function demandRecovery(world: World): number {
 /** One region is lost, the rest was just healed. Nothing is demanded of a survivor that may not take over. */
 export function demandSurvivor(world: World, lost: Region): void {
   const survivor = world.other(lost);
-  const { record } = world.witness;
-  if (!mayServe(world, survivor) || record.policyHash !== survivor.controller.policy.hash) return;
+  if (!mayServe(world, survivor)) return;
   world.marks.set('takeover-demanded-after-faults');
   demandService(world, survivor, servingWithinMs(world.options));
 }
@@ -49,15 +48,19 @@ export function demandFailover(world: World): void {
   const holder = world.regions.find((region) => serves(world, region));
   if (holder === undefined) return;
   const survivor = world.other(holder);
+  if (!mayServe(world, survivor)) return;
   const { holdDownUntilMs, notBeforeMs, now } = survivor.controller.state;
   world.lose(holder);
   world.marks.set('takeover-demanded-from-whole');
   demandService(world, survivor, world.options.rtoMs + Math.max(0, holdDownUntilMs - now.monoMs, notBeforeMs - now.monoMs));
 }
 
-/** Where the lost region was handed the lease and nobody was in sync with it yet, only a person can tell whether it served. */
-function mayServe({ witness: { record } }: World, { name }: Region): boolean {
-  return record.holder === name || record.inSync.some((region) => region === name);
+/**
+ * Where the lost region was handed the lease and nobody was in sync with it yet, only a person can tell whether it served. Nor may
+ * a region whose specification is not the one that the holder last renewed with.
+ */
+function mayServe({ witness: { record } }: World, { name, controller }: Region): boolean {
+  return record.holder === name || (record.inSync.some((region) => region === name) && record.policyHash === controller.policy.hash);
 }
 
 function demandService(world: World, survivor: Region, allowedMs: number): void {
