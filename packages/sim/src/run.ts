@@ -106,7 +106,7 @@ function rounds(world: World, prng: Prng, options: RunOptions, course: Course): 
     const round = given ?? (options.alone === true ? drawAlone(world, prng) : null);
     recorder?.begin(startedMs + (options.alone === true ? (round?.faults[0]?.offsetMs ?? 0) : 0));
     if (round !== null) replay(world, round);
-    const played = round ?? unleashDrawn(world, prng, options.only ?? null);
+    const played = round ?? unleashDrawn(world, prng, options);
     course.plan.push(played);
     sim.runUntil(startedMs + played.lengthMs);
     if (played.lost !== undefined) endWithout(world, world.region(played.lost));
@@ -131,11 +131,13 @@ function endWithout(world: World, lost: Region): void {
   demandSurvivor(world, lost);
 }
 
-function unleashDrawn(world: World, prng: Prng, only: readonly string[] | null): PlannedRound {
+function unleashDrawn(world: World, prng: Prng, { only, measured }: RunOptions): PlannedRound {
   const untilMs = world.sim.nowMs + world.options.timings.ttlMs * prng.between(20, 60);
-  const round = unleash(world, prng, drawNemeses(prng, only), untilMs);
+  const round = unleash(world, prng, drawNemeses(prng, only ?? null), untilMs);
   const lost = prng.chance(LOST_SHARE) ? { lost: prng.pick(world.regions).name } : {};
-  return { ...round, ...lost, holderLost: prng.chance(HOLDER_LOST_SHARE) };
+  const end = { ...lost, holderLost: prng.chance(HOLDER_LOST_SHARE) };
+  // What is measured is told, however late: a person may have to approve, and the times are a user's own.
+  return measured === true ? round : { ...round, ...end };
 }
 
 /** Somewhere in a renewal interval; long enough for what is lost by it to be taken over. */
