@@ -1,6 +1,7 @@
 // L1: who may take over does so. Once faults stop, exactly one region serves and the other comes back in sync within the time that a
 // full copy takes; and while one region stays lost the other one serves, within the objective when nothing else was wrong.
 
+import { mayTakeOver } from '@continuum/core';
 import type { Region, World } from '../world.ts';
 
 /** Looks this many times per ttl. */
@@ -60,7 +61,8 @@ export function demandFailover(world: World): void {
  * a region whose specification is not the one that the holder last renewed with.
  */
 function mayServe({ witness: { record } }: World, { name, controller }: Region): boolean {
-  return record.holder === name || (record.inSync.some((region) => region === name) && record.policyHash === controller.policy.hash);
+  const { region, hash } = controller.policy;
+  return record.holder === name || (mayTakeOver({ region, inSync: record.inSync, first: false, forced: false }) && record.policyHash === hash);
 }
 
 function demandService(world: World, survivor: Region, allowedMs: number): void {

@@ -76,7 +76,7 @@ export class Witness {
     return this.record.holder !== null && this.nowWallMs < this.record.expiresAtMs;
   }
 
-  /** Whether it has granted this epoch for now, and remembers it or not. */
+  /** Whether a grant of this epoch has not run out yet, also one that it has forgotten. */
   hasGranted(epoch: number): boolean {
     if (this.isHeld && this.record.epoch === epoch) return true;
     return this.#forgotten?.epoch === epoch && this.nowWallMs < this.#forgotten.expiresAtMs;
@@ -89,12 +89,16 @@ export class Witness {
     this.#alarm = null;
   }
 
-  /** Starts again as an object without a record does: from nothing, or from where an operator says. */
-  loseStore(restored: { readonly epoch: number; readonly region: string } | null): void {
-    const nowMs = this.process.machine.now().wallMs;
-    if (restored === null) this.#forgotten = this.record;
-    const fresh = this.core.newLease(this.record.name, nowMs);
-    this.record = restored === null ? fresh : { ...fresh, epoch: epoch(restored.epoch), inSync: [regionId(restored.region)] };
+  /** Starts again as an object without a record does. */
+  loseStore(): void {
+    this.#forgotten = this.record;
+    this.record = this.core.newLease(this.record.name, this.process.machine.now().wallMs);
+  }
+
+  /** The same, from where an operator says that the lease goes on. */
+  restore(at: number, region: string): void {
+    const fresh = this.core.newLease(this.record.name, this.process.machine.now().wallMs);
+    this.record = { ...fresh, epoch: epoch(at), inSync: [regionId(region)] };
   }
 
   command(command: LeaseCommand, answer: (answer: WitnessAnswer) => void): void {

@@ -72,12 +72,12 @@ export const lostStore: Nemesis = {
     if (holder === undefined || !witness.isHeld) return nobodyHolds;
     const restoreMs = ttlMs * prng.spread(1.1, 4);
     const epochSeen = highestEpoch(world);
-    witness.loseStore(null);
+    witness.loseStore();
     world.register.abandon();
     world.lease.storeLost();
     world.sim.after(restoreMs, () => {
       const epoch = Math.max(epochSeen, highestEpoch(world)) + EPOCH_MARGIN;
-      witness.loseStore({ epoch, region: holder.name });
+      witness.restore(epoch, holder.name);
       world.register.abandon();
       world.lease.restored(epoch);
       world.sim.note('operator', () => `restores the lease at epoch ${epoch} for ${holder.name}`);
