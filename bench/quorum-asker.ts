@@ -1,6 +1,6 @@
 // The asker of `npm run bench -- quorum`: a process of its own, so that what a round costs holds nothing of the bench. Rounds at given
-// paces; or, beside it at the same time, the least that a round can be: open sockets, the same questions to each voter, one timer, and a
-// signature checked for each answer. Writes one line of JSON.
+// paces; or, beside it at the same time, the least that a round can be: open sockets, the same questions to each voter, one timer, and one
+// signature checked for each voter that answers. Writes one line of JSON.
 //
 // A holder asks each voter for its own region's word alone; a contender for the holder's, and for the control name of its own region.
 
@@ -65,8 +65,10 @@ async function leastRounds({ quorum: { lease, region, zone, voters }, target }: 
   const sockets = await Promise.all(
     voters.map(async ({ address, port }) => {
       const socket = createSocket('udp4');
+      let heard = 0;
       socket.on('message', () => {
-        if (verify(null, text, publicKey, signature)) answers += 1;
+        const first = heard++ % names.length === 0;
+        if (!first || verify(null, text, publicKey, signature)) answers += 1;
       });
       await new Promise<void>((resolve) => socket.connect(port, address, resolve));
       return socket;

@@ -104,7 +104,7 @@ export async function benchQuorum(say: (line: string) => void): Promise<BenchRep
       `the asker is a process of its own; its CPU is that of all its threads, between the rounds too; the least runs in another one at the same time`,
       `after two hours of calm: a controller asks a round each 15 s while nothing needs one; here ${JUST_STARTED.warmUps + JUST_STARTED.rounds + CALM.warmUps + CALM.rounds} rounds without the waits (a contender's ${CALM.warmUps + CALM.rounds}); just started: after ${JUST_STARTED.warmUps}`,
       "a holder's round: three questions, for its own word; a contender's: six, for the holder's word and for its own control name at each voter",
-      "what limits a holder's round: two signatures, three datagrams out and two in, one timer; a contender's: twice as many of each but the timer; the rarer the rounds, the more each costs, because the processor has forgotten the code",
+      "what limits a holder's round: two signatures, three datagrams out and two in, one timer; a contender's: twice as many datagrams and no more signatures (a control name's word is checked only where the holder's is missing); the rarer the rounds, the more each costs, because the processor has forgotten the code",
       'answers per second of the process\'s own CPU time, so that the client on the same machine takes nothing from it',
       'what limits the beacon: each answer is one signature (their rate alone is the last row) besides one datagram in and one out (all that the peers do)',
       ...notes,

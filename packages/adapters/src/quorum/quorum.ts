@@ -73,7 +73,7 @@ export async function createQuorum(options: QuorumOptions): Promise<Quorum> {
     reading.kind === 'text' ? judge(reading.text, { nonce, lease: about.lease, region: about.region }) : reading;
   const cast = ({ part, target, control: own }: Ballot): CastVote => ({
     voter: part.voter,
-    vote: voteOf(findingOf(target), own === null ? OWN_SILENCE : findingOf(own)),
+    vote: voteOf(findingOf(target), () => (own === null ? OWN_SILENCE : findingOf(own))),
   });
   return {
     round: (target, timeoutMs, signal) =>

@@ -47,10 +47,14 @@ export type QuorumOutcome =
 export const VOTES_NEEDED = 2;
 export const VENDORS_NEEDED = 2;
 
-/** One resolver's vote from its two answers. Without its control answer a resolver that finds nothing has seen nothing. */
-export function voteOf(target: Finding, control: Finding): Vote {
+/**
+ * One resolver's vote from its two answers. Without its control answer a resolver that finds nothing has seen nothing; `controlOf` is
+ * asked for then alone, because to check that answer's signature is a good part of what a round costs.
+ */
+export function voteOf(target: Finding, controlOf: () => Finding): Vote {
   if (target.kind === 'attested') return target;
   if (target.kind === 'unusable') return { kind: 'abstain', reason: target.reason };
+  const control = controlOf();
   if (control.kind === 'attested') return { kind: 'silent', reason: target.reason };
   return { kind: 'abstain', reason: `control name: ${control.reason}` };
 }

@@ -67,7 +67,7 @@ export class Quorum {
       over = true;
       const votes = round.voters.map(({ name, vendor, target: about, control }) => {
         const found = control === null ? OWN_SILENCE : judge(control);
-        return { voter: { name, vendor }, vote: voteOf(judge(about), found) };
+        return { voter: { name, vendor }, vote: voteOf(judge(about), () => found) };
       });
       const outcome = tally(target, votes);
       this.#hooks.ended(round, votes, outcome);
