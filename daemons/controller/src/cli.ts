@@ -15,7 +15,7 @@ import { confirmed } from './confirm.ts';
 import { lag } from './lag-command.ts';
 import { replicationRows } from './replication-text.ts';
 import { checkNames, checkServer, createLease, renderCommand } from './dns-cli.ts';
-import type { Outcome } from './dns-cli.ts';
+import type { Outcome, RegisterServer } from './dns-cli.ts';
 import type { Status, SwitchoverPlan } from './status.ts';
 import { auditFile, parseEnd, verdictText, verifyEvents } from './verify-events.ts';
 import type { Verdict } from './verify-events.ts';
@@ -41,8 +41,9 @@ const USAGE = `continuum: keeps one of two regions active
                                        holder of the lease: 0 when all are right
   continuum dns check-server --api URL --api-key-file FILE --zone ZONE
                                        whether a PowerDNS is fit to keep leases (spec.register: dns)
-  continuum dns create-lease --config FILE [--epoch N --in-sync REGION,...]
-                                       makes the record of a lease, once; with --epoch in place of one that was lost
+  continuum dns create-lease --config FILE --api URL --api-key-file FILE [--epoch N --in-sync REGION,...]
+                                       makes the record of a lease, once, at a server that is fit for it; with --epoch in place
+                                       of one that was lost. --unchecked instead of --api: check-server was run elsewhere
   continuum check --config FILE        every problem of a configuration; the timings that follow from it, its names and resolvers
   continuum simulate --config FILE     how long clients wait when a region dies, under simulated faults, and whether anything
                                        breaks: 0 within the objective, 1 not, 2 wrong use or a configuration with problems
@@ -80,6 +81,7 @@ const options = {
   pdns: { type: 'string' },
   explain: { type: 'boolean', default: false },
   'api-key-file': { type: 'string' },
+  unchecked: { type: 'boolean', default: false },
   zone: { type: 'string' },
   epoch: { type: 'string' },
   'in-sync': { type: 'string' },
@@ -169,16 +171,25 @@ async function runDns(what: string, values: Values): Promise<Outcome> {
       return checkNames(readConfig(config), await holderNow(findApi(values)));
     case 'create-lease': {
       if (config === undefined) return quit(EXIT.usage, 'dns create-lease needs --config FILE');
+      const server = registerServerOf(values);
       const given = readConfig(config);
       const secret = given.local.dnsRegister === undefined ? '' : readGiven('local.dnsRegister.keyFile', given.local.dnsRegister.keyFile).trim();
-      return createLease(given, secret, floorOf(values));
+      return createLease(given, secret, floorOf(values), server);
     }
     case 'check-server':
       if (api === undefined || keyFile === undefined || zone === undefined) return quit(EXIT.usage, 'dns check-server needs --api URL, --api-key-file FILE and --zone ZONE');
-      return checkServer(api, keyFile, zone);
+      return checkServer({ api, apiKeyFile: keyFile }, zone);
     default:
       return quit(EXIT.usage, `dns ${what}: use dns render, check, create-lease or check-server\n\n${USAGE}`);
   }
+}
+
+/** Null when the operator says that somebody has looked at the server already. */
+function registerServerOf({ api, 'api-key-file': apiKeyFile, unchecked }: Values): RegisterServer | null {
+  if (api !== undefined && apiKeyFile !== undefined && !unchecked) return { api, apiKeyFile };
+  if (api === undefined && apiKeyFile === undefined && unchecked) return null;
+  const fix = 'the name server is asked first whether it can keep a lease. Where its API is not reached from here, run dns check-server there, and give --unchecked instead';
+  return quit(EXIT.usage, `dns create-lease needs --api URL and --api-key-file FILE of the name server: ${fix}`);
 }
 
 function floorOf(values: Values): { epoch: number; inSync: string[] } | null {

@@ -1,7 +1,8 @@
 // `continuum dns ...`: what the name servers are to be told, what the world is told by them, and the set-up of a register in DNS.
 
-import { checkAuthority } from '@continuum/adapters/dns-register/authority';
+import { checkAuthority, hasText } from '@continuum/adapters/dns-register/authority';
 import { createDnsRegister } from '@continuum/adapters/dns-register/index';
+import type { PowerdnsOptions } from '@continuum/adapters/powerdns/api';
 import { pdnsVersion, PDNS_VERSIONS, renderPlacement, renderText } from '@continuum/core';
 import type { Rendered } from '@continuum/core';
 import type { ResolverAnswer } from '@continuum/ports';
@@ -30,31 +31,58 @@ export function renderCommand(file: string, text: string, pdns: string, explain:
   return { exitCode: 2, text: `${made.problems.length} problem(s) in ${file}\n${lines.join('\n')}`, value: { ok: false, problems: made.problems } };
 }
 
-/** Makes the TXT record of a lease that has none yet, with this region's key. `floor`: it replaces one that was lost. */
+/** The API of the name server that is to keep leases. */
+export type RegisterServer = { readonly api: string; readonly apiKeyFile: string };
+
+/**
+ * Makes the TXT record of a lease that has none yet, with this region's key. `floor`: it replaces one that was lost. Refused at a server
+ * that cannot keep a lease, before anything is written; `server` null: the operator has asked `dns check-server` where its API is reached.
+ */
 export async function createLease(
   config: { readonly spec: Pick<ContinuumConfig['spec'], 'dnsRegister'>; readonly local: Pick<ContinuumConfig['local'], 'dnsRegister' | 'region'> },
   keySecret: string,
   floor: { readonly epoch: number; readonly inSync: readonly string[] } | null,
+  server: RegisterServer | null,
 ): Promise<Outcome> {
   const { dnsRegister: at } = config.spec;
   const { dnsRegister: key, region } = config.local;
   if (at === undefined || key === undefined) return problem(1, 'spec.register is not dns: the witness makes its leases itself');
+  const opened = server === null ? null : openServer(server);
+  if (opened !== null && !opened.ok) return opened.outcome;
+  if (opened !== null) {
+    const judged = await judgeServer(opened.value, at.zone);
+    if (judged.exitCode !== 0) return judged;
+  }
   const memory = { load: () => null, save: () => undefined };
   const register = createDnsRegister({ ...at, region, keyName: key.keyName, keySecret, memory });
   const made = await register.create(AbortSignal.timeout(CHECK_TIMEOUT_MS), floor ?? undefined);
   if (!made.ok) return problem(1, `${made.failure.code}: ${made.failure.message}`);
   const name = `${at.lease}.${at.zone}`;
   if (!made.value) return problem(1, `there is a record at ${name} already: it is never replaced`);
-  return { exitCode: 0, text: `made ${name}; its first grant has epoch ${(floor?.epoch ?? 0) + 1}`, value: { ok: true, name, epoch: floor?.epoch ?? 0 } };
+  if (opened !== null) {
+    const there = await hasText(opened.value, at.zone, name, AbortSignal.timeout(CHECK_TIMEOUT_MS));
+    if (!there.ok) return problem(1, `made ${name}, but not known whether at the server of --api: ${there.failure.code}: ${there.failure.message}`);
+    if (!there.value) return problem(1, `made ${name} at spec.dnsRegister.address = ${at.address}, but the server of --api has no such record: another server was judged. Remove the record, and give --api of ${at.address}`);
+  }
+  return { exitCode: 0, text: `made ${name}; its first grant has epoch ${(floor?.epoch ?? 0) + 1}`, value: { ok: true, name, epoch: floor?.epoch ?? 0, serverChecked: opened !== null } };
 }
 
 /** Whether a name server is fit to keep leases: asked over its API, once, by who sets it up. */
-export async function checkServer(api: string, apiKeyFile: string, zone: string): Promise<Outcome> {
+export async function checkServer(server: RegisterServer, zone: string): Promise<Outcome> {
+  const opened = openServer(server);
+  return opened.ok ? judgeServer(opened.value, zone) : opened.outcome;
+}
+
+function openServer({ api, apiKeyFile }: RegisterServer): { ok: true; value: PowerdnsOptions } | { ok: false; outcome: Outcome } {
   const url = apiUrl.safeParse(api);
-  if (!url.success) return problem(2, `--api: ${url.error.issues[0]?.message}`);
+  if (!url.success) return { ok: false, outcome: problem(2, `--api: ${url.error.issues[0]?.message}`) };
   const key = readSecret('--api-key-file', apiKeyFile);
-  if (!key.ok) return problem(2, `${key.code}: ${key.message}`);
-  const found = await checkAuthority({ url: api, apiKey: key.value }, zone, AbortSignal.timeout(CHECK_TIMEOUT_MS));
+  if (!key.ok) return { ok: false, outcome: problem(2, `${key.code}: ${key.message}`) };
+  return { ok: true, value: { url: api, apiKey: key.value } };
+}
+
+async function judgeServer(server: PowerdnsOptions, zone: string): Promise<Outcome> {
+  const found = await checkAuthority(server, zone, AbortSignal.timeout(CHECK_TIMEOUT_MS));
   if (!found.ok) return problem(1, `${found.failure.code}: ${found.failure.message}`);
   const lines = found.value.map(({ setting, value, fix }) => `  ${setting} = ${JSON.stringify(value)}\n      ${fix}`);
   const fit = lines.length === 0;

@@ -24,6 +24,7 @@ const VALUE_LENGTH_MAX = 80;
 
 const configuration = z.array(z.looseObject({ name: z.string(), value: z.string() }));
 const zoneState = z.looseObject({ kind: z.string() });
+const zoneRecords = z.looseObject({ rrsets: z.array(z.looseObject({ name: z.string(), type: z.string() })) });
 const metadata = z.looseObject({ metadata: z.array(z.string()) });
 
 /**
@@ -40,6 +41,17 @@ export async function checkAuthority(options: PowerdnsOptions, zone: string, sig
   if (!keys.ok) return keys;
   const values = new Map(settings.value.map(({ name, value }) => [name, value]));
   return success([...settingProblems(values), ...zoneProblems(state.value.kind, keys.value.metadata)]);
+}
+
+/**
+ * Whether this server has a TXT record at `name` of `zone`: that what was judged is the server that a lease was written to. Failures
+ * have the codes of `DnsPublisherPort`.
+ */
+export async function hasText(options: PowerdnsOptions, zone: string, name: string, signal: AbortSignal): Promise<Result<boolean>> {
+  const found = await read(createApi(options), zonePath(zone), zoneRecords, signal);
+  if (!found.ok) return found;
+  const owner = `${name.toLowerCase().replace(/\.$/, '')}.`;
+  return success(found.value.rrsets.some((one) => one.type === 'TXT' && one.name.toLowerCase() === owner));
 }
 
 /** `checkAuthority` as one failure, `CTM_REGISTER_AUTHORITY_UNFIT`, for a set-up that must not go on. */
