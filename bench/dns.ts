@@ -32,6 +32,8 @@ const PEER = '127.46.4.1';
 const ZONE = 'app.test';
 const LEASE = 'shop';
 const NAME = `${LEASE}.${ZONE}`;
+/** Follows the same lease by a record as one writes it by PowerDNS's own examples: a list for each region, nothing else. */
+const USUAL_NAME = `usual.${ZONE}`;
 const VALID_MS = 86_400_000;
 const TTL_SECONDS = 1;
 /** Longer than any server may take: what names anything but the holder then is wrong. */
@@ -49,6 +51,7 @@ const ROUND_MS = 1_200;
 /** For 2 s after a change the gate answers every probe at once, and the next one comes a second later: a flip of this bench comes after it. */
 const CALM_MS = 3_300;
 const RESTART_EVERY = 10;
+const WARM = [NAME, USUAL_NAME];
 
 type Bench = {
   readonly gates: GatewayPair;
@@ -63,11 +66,23 @@ type Flips = {
   readonly resolversMs: number[];
   readonly frontMs: number[];
   readonly peerMs: number[];
-  readonly answers: number;
-  /** `both`: both regions are named, although the flip is long over; `starting`: the same because a restarted server had not probed yet. */
-  readonly wrong: { readonly empty: number; readonly foreign: number; readonly fenced: number; readonly both: number; readonly starting: number };
+  readonly ours: Answers;
+  /** Of the usual record, at the same authorities. */
+  readonly usual: Answers;
   /** Refused, failed or not heard of; of authorities, of which some are down at times, and through what stands before them. */
   readonly unanswered: { readonly authorities: number; readonly through: number };
+};
+
+type Answers = {
+  all: number;
+  empty: number;
+  foreign: number;
+  /** Long after the flip: the fenced region alone, or both. */
+  fenced: number;
+  both: number;
+  /** The same while a server that was just started, or a cache, may tell what it said before its probes had ended. */
+  startingFenced: number;
+  startingBoth: number;
 };
 
 export async function benchDns({ flips, say }: DnsBenchOptions): Promise<BenchReport> {
@@ -100,8 +115,9 @@ export async function benchDns({ flips, say }: DnsBenchOptions): Promise<BenchRe
       row('flip at the authority after the fence: p99', 'ms', followed.authorityMs, p99, null, peers(p99)),
       ...flipRows('flip as seen through three caching resolvers', ({ resolversMs }) => resolversMs),
       ...flipRows('flip as seen through dnsdist', ({ frontMs }) => frontMs),
-      row('wrong or empty answers', 'answers', [wrongOf(followed)], median, '<= 0', atOnceAlone(wrongOf(atOnce))),
-      row('of them, both regions until a restarted server had probed', 'answers', [followed.wrong.starting], median, null, atOnceAlone(atOnce.wrong.starting)),
+      row('wrong or empty answers', 'answers', [wrongOf(followed.ours)], median, '<= 0', { 'probes answered at once': wrongOf(atOnce.ours), 'the usual LUA record': wrongOf(followed.usual) }),
+      row('of them, the fenced region alone from a restarted server that had not probed yet', 'answers', [followed.ours.startingFenced], median, '<= 0', { 'probes answered at once': atOnce.ours.startingFenced, 'the usual LUA record': followed.usual.startingFenced }),
+      row('besides: both regions from such a server, the holder among them', 'answers', [followed.ours.startingBoth], median, null, { 'probes answered at once': atOnce.ours.startingBoth, 'the usual LUA record': followed.usual.startingBoth }),
       row('questions without an answer, through resolvers and dnsdist', 'questions', [followed.unanswered.through], median, null, atOnceAlone(atOnce.unanswered.through)),
       row('lease-gated behind the cache, against a static record behind it', 'share', ratio, median, '>= 0.95'),
       row('answers/s, lease-gated, behind the cache', '1/s', load?.gated ?? [], median, null, {
@@ -112,9 +128,10 @@ export async function benchDns({ flips, say }: DnsBenchOptions): Promise<BenchRe
       }),
     ],
     notes: [
-      `${followed.answers} answers looked at during ${flips} flips and ${Math.floor(flips / RESTART_EVERY)} restarts of an authority; ${followed.unanswered.authorities} questions to authorities that were down; the peer: ${atOnce.answers} and ${atOnce.unanswered.authorities}`,
-      `a wrong answer is empty, or names no region, or ${LATE_MS} ms after a flip anything but the holder alone; empty ${followed.wrong.empty}, of no region ${followed.wrong.foreign}, the fenced region alone ${followed.wrong.fenced}, both ${followed.wrong.both}, both after a restart ${followed.wrong.starting}; TTL ${TTL_SECONDS} s`,
-      'PowerDNS probes every 1 s, the least that it takes; gdnsd every 2 s, its least; nothing is written at a flip',
+      `${followed.ours.all} answers looked at during ${flips} flips and ${Math.floor(flips / RESTART_EVERY)} restarts of an authority; ${followed.unanswered.authorities} questions to authorities that were down; probes answered at once: ${atOnce.ours.all} and ${atOnce.unanswered.authorities}; the usual record, at the authorities alone: ${followed.usual.all}`,
+      `a wrong answer is empty, or names no region, or ${LATE_MS} ms after a flip anything but the holder alone; of a server that was just started: one that lacks the holder; empty ${followed.ours.empty}, of no region ${followed.ours.foreign}, the fenced region alone ${followed.ours.fenced}, both ${followed.ours.both}; TTL ${TTL_SECONDS} s`,
+      `the usual LUA record: ifurlup('URL', {{'${R1}'}, {'${R2}'}}), probes answered at once, on the same servers`,
+      'each authority probes from an address of its own, as on two machines; PowerDNS probes every 1 s, the least that it takes; gdnsd every 2 s, its least; nothing is written at a flip',
       'a flip is counted from the word of the controller to both gates; with probes that wait the next one comes after at least 3.3 s, when they wait again',
       ...notes,
     ],
@@ -123,6 +140,14 @@ export async function benchDns({ flips, say }: DnsBenchOptions): Promise<BenchRe
 
 /** The record as it would be for any gateway: probes that do not wait. */
 const withoutWait = (record: Rrset): Rrset => ({ ...record, records: record.records.map((content) => content.replace(/\?wait=\d+/, '').replace("timeout='2'", "timeout='1'")) });
+
+/** Two servers on two machines have two addresses; on loopback both would probe from one. */
+const probingFrom = (address: string, record: Rrset): Rrset => ({ ...record, records: record.records.map((content) => content.replace("useragent=", `source='${address}',useragent=`)) });
+
+const usual = (record: Rrset): Rrset => {
+  const url = /'(http[^'?]*)/.exec(record.records[0] ?? '')?.[1];
+  return { ...record, name: `${USUAL_NAME}.`, records: [`A "ifurlup('${url}',{{'${R1}'},{'${R2}'}})"`] };
+};
 
 async function startAll(programs: DnsPrograms | null, notes: string[], say: (line: string) => void, change: (record: Rrset) => Rrset): Promise<Bench> {
   const folder = runFolder('bench-dns');
@@ -137,9 +162,9 @@ async function startAll(programs: DnsPrograms | null, notes: string[], say: (lin
   const record = hotStandbyRecord({ name: NAME, lease: LEASE, port: probePort, ttlSeconds: TTL_SECONDS, regions: regions.map(({ region, address }) => ({ region, addresses: [address] })) });
   const plain = { name: `static.${ZONE}.`, type: 'A' as const, ttlSeconds: TTL_SECONDS, records: [R1] };
   for (const one of authorities) {
-    const published = await one.publisher.publish(ZONE, [change(record), plain], AbortSignal.timeout(10_000));
+    const published = await one.publisher.publish(ZONE, [probingFrom(one.server.address, change(record)), usual(record), plain], AbortSignal.timeout(10_000));
     if (!published.ok) throw new Error(published.failure.message);
-    await one.warm(NAME);
+    for (const name of WARM) await one.warm(name);
   }
   const backends = regions.map(({ address }) => ({ address, port: dnsPort }));
   const recursors = await startResolvers({ folder: join(folder, 'resolvers'), port: await freePort('127.8.8.8', '127.1.1.1', '127.9.9.9'), forward: [{ zone: ZONE, servers: backends }] });
@@ -158,7 +183,7 @@ async function startAll(programs: DnsPrograms | null, notes: string[], say: (lin
       const setting = settings[index];
       if (before === undefined || setting === undefined) return;
       await before.started.kill();
-      authorities[index] = await startAuthoritative({ ...setting, warm: [NAME] });
+      authorities[index] = await startAuthoritative({ ...setting, warm: WARM });
     },
     resolvers: recursors.map(({ server }) => server),
     front,
@@ -172,30 +197,30 @@ async function follow(bench: Bench, flips: number, say: (line: string) => void):
     resolversMs: [] as number[],
     frontMs: [] as number[],
     peerMs: [] as number[],
-    answers: 0,
-    wrong: { empty: 0, foreign: 0, fenced: 0, both: 0, starting: 0 },
+    ours: noAnswers(),
+    usual: noAnswers(),
     unanswered: { authorities: 0, through: 0 },
   };
   let [holder, flippedMs] = [R1, performance.now()];
   /** Until then some server may tell what a restarted one said before its probes had ended: a cache keeps that for a TTL. */
   let startingUntilMs = 0;
   const ended = new AbortController();
-  const sample = async (server: ResolverServer, kind: 'authorities' | 'through'): Promise<void> => {
-    const ask = asker(server);
+  const sample = async (server: ResolverServer, into: Answers, unanswered: () => void, name = NAME): Promise<void> => {
+    const ask = asker(server, name);
     while (!ended.signal.aborted) {
       const [held, late] = [holder, performance.now() - flippedMs > LATE_MS];
       const named = await ask();
-      if (named === null) result.unanswered[kind]++;
-      else {
-        result.answers++;
-        if (named.length === 0) result.wrong.empty++;
-        else if (named.some((address) => address !== R1 && address !== R2)) result.wrong.foreign++;
-        else if (late && held === holder && named.join() !== holder) result.wrong[named.includes(holder) ? (performance.now() < startingUntilMs ? 'starting' : 'both') : 'fenced']++;
-      }
+      if (named === null) unanswered();
+      else count(into, named, late && held === holder ? holder : null, performance.now() < startingUntilMs);
       await delay(SAMPLE_MS);
     }
   };
-  const sampling = [...[...bench.resolvers, bench.front].map((server) => sample(server, 'through')), ...bench.authorities.map(({ server }) => sample(server, 'authorities'))];
+  const through = (): void => void result.unanswered.through++;
+  const sampling = [
+    ...[...bench.resolvers, bench.front].map((server) => sample(server, result.ours, through)),
+    ...bench.authorities.map(({ server }) => sample(server, result.ours, () => void result.unanswered.authorities++)),
+    ...bench.authorities.map(({ server }) => sample(server, result.usual, () => undefined, USUAL_NAME)),
+  ];
   for (let index = 0; index < flips; index++) {
     if (index % 10 === 0) say(`flip ${index + 1} of ${flips}`);
     const restarts = index % RESTART_EVERY === RESTART_EVERY - 1;
@@ -234,7 +259,19 @@ async function follow(bench: Bench, flips: number, say: (line: string) => void):
   return result;
 }
 
-const wrongOf = ({ wrong }: Flips): number => wrong.empty + wrong.foreign + wrong.fenced + wrong.both + wrong.starting;
+const noAnswers = (): Answers => ({ all: 0, empty: 0, foreign: 0, fenced: 0, both: 0, startingFenced: 0, startingBoth: 0 });
+const wrongOf = ({ empty, foreign, fenced, both, startingFenced }: Answers): number => empty + foreign + fenced + both + startingFenced;
+
+/** `holder`: null while the answers may still be on their way from one to the other. */
+function count(into: Answers, named: readonly string[], holder: string | null, starting: boolean): void {
+  into.all++;
+  if (named.length === 0) into.empty++;
+  else if (named.some((address) => address !== R1 && address !== R2)) into.foreign++;
+  else if (holder !== null && named.join() !== holder) {
+    const how = named.includes(holder) ? 'both' : 'fenced';
+    into[starting ? (how === 'both' ? 'startingBoth' : 'startingFenced') : how]++;
+  }
+}
 
 async function open({ r1, r2 }: GatewayPair, address: string): Promise<void> {
   const [holder, other] = address === R1 ? [r1, r2] : [r2, r1];
@@ -253,11 +290,11 @@ async function names(server: ResolverServer, holder: string): Promise<void> {
 }
 
 /** One question; null when there was no answer. An answer without addresses is empty. */
-function asker(server: ResolverServer): () => Promise<readonly string[] | null> {
+function asker(server: ResolverServer, name = NAME): () => Promise<readonly string[] | null> {
   const resolver = new Resolver({ timeout: 500, tries: 1 });
   resolver.setServers([`${server.address}:${server.port}`]);
   return () =>
-    resolver.resolve4(NAME).catch((error: NodeJS.ErrnoException) => {
+    resolver.resolve4(name).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENODATA' || error.code === 'ENOTFOUND') return [];
       return null;
     });

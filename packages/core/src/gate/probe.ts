@@ -33,6 +33,8 @@ export type GateProbe = {
   readonly waitMs: number;
   /** It waits already. */
   readonly waits: boolean;
+  /** What `admitProbe` said of its sender when it came. */
+  readonly mayWait: boolean;
   /** What it would have been told when it came, and since when that is the answer. */
   readonly answer: GateAnswer;
 };
@@ -58,7 +60,7 @@ export function judgeProbe(state: GateState, probe: GateProbe, waiting: number, 
   const untilMonoMs = addMs(arrivedMonoMs, Math.min(probe.waitMs, PROBE_WAIT_MS_MAX));
   const young = arrivedMonoMs < answer.sinceMonoMs + ANSWER_YOUNG_MS;
   const full = !probe.waits && waiting >= PROBES_WAITING_MAX;
-  if (verdict.kind !== answer.kind || young || full || now.monoMs >= untilMonoMs) return verdict;
+  if (verdict.kind !== answer.kind || !probe.mayWait || young || full || now.monoMs >= untilMonoMs) return verdict;
   const endsFirst = verdict.kind === 'allow' && state.validUntilMonoMs < untilMonoMs;
   return { kind: 'wait', untilMonoMs: endsFirst ? state.validUntilMonoMs : untilMonoMs };
 }
