@@ -94,11 +94,10 @@ export const endpoint = (what: string) => {
 /** Of a name server, or of what writes to it. Whoever can write its records can run code on it, so its key never crosses a network in the clear. */
 export const apiUrl = z
   .url({ protocol: /^https?$/, error: 'use an http or https URL' })
-  .refine((text) => isPrivate(text), 'use https, or http on a loopback address: whoever reads the key can run code on the name server');
+  .refine((text) => !URL.canParse(text) || isPrivateUrl(new URL(text)), 'use https, or http on a loopback address: whoever reads the key can run code on the name server');
 
-function isPrivate(text: string): boolean {
-  if (!URL.canParse(text)) return true;
-  const { protocol, hostname } = new URL(text);
+/** What is sent there crosses no network in the clear. */
+export function isPrivateUrl({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || hostname === 'localhost' || hostname === '[::1]' || (isIP(hostname) === 4 && hostname.startsWith('127.'));
 }
 

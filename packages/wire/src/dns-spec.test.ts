@@ -118,8 +118,8 @@ local:
     generation: 0,
     input: { placement: 'active-hotstandby', version: '5.0', zone: 'example.net', names: ['counter.example.net'], ttlSeconds: 5, lease: { name: 'counter', port: 80 } },
   });
-  const several = controller(80).replace('gateway: { address: 192.0.2.2', 'addresses: [198.51.100.2, "2001:db8::2"]\n      gateway: { address: 192.0.2.2');
-  t.match(parseNames(several, '5.0'), { ok: true, input: { regions: [{ region: 'r1', addresses: ['192.0.2.1'] }, { region: 'r2', addresses: ['198.51.100.2', '2001:db8::2'] }] } });
+  const several = controller(80).replace('gateway: { address: 192.0.2.2', 'addresses: [198.51.100.2, 198.51.100.3]\n      gateway: { address: 192.0.2.2');
+  t.match(parseNames(several, '5.0'), { ok: true, input: { regions: [{ region: 'r1', addresses: ['192.0.2.1'] }, { region: 'r2', addresses: ['198.51.100.2', '198.51.100.3'] }] } });
   const named = (dns: string) => parseNames(controller(80).replace('name: counter.example.net', dns), '5.0');
   const names = ['*.example.net', 'example.net', 'a.b.example.net'];
   t.match(named(`zone: example.net\n    names: ${JSON.stringify(names)}`), { ok: true, input: { zone: 'example.net', names } }, 'the zone’s own name, a deep one and a wildcard');

@@ -101,16 +101,18 @@ t.test('both regions have the same hash for the same spec, whatever is local and
 
 t.test('a region may be answered with several addresses; each leads to one region and is named once', async (t) => {
   const answeredBy = (...addresses: unknown[]) => after(set('spec.regions.1.addresses', addresses));
-  t.same(answeredBy('192.0.2.2', '2001:db8::2'), []);
+  t.same(answeredBy('192.0.2.2', '192.0.2.3'), []);
+  t.match(answeredBy('192.0.2.2', '2001:db8::2'), [{ path: 'spec.regions[1].addresses', value: 'IPv4 and IPv6', fix: /same kinds.*has IPv4\)/, line: /./ }]);
+  t.match(after(set('spec.regions.1.gateway.address', '2001:db8::2')), [{ path: 'spec.regions[1].gateway.address', value: 'IPv6' }]);
   t.same(answeredBy('198.51.100.2'), [], 'a balancer before the gateway');
   t.match(answeredBy('192.0.2.2', '192.0.2.1'), [{ path: 'spec.regions[1].addresses[1]', value: '192.0.2.1', fix: /other region/, line: /./ }]);
-  t.match(answeredBy('2001:db8::2', '2001:DB8:0::2'), [{ path: 'spec.regions[1].addresses[1]', value: '2001:DB8:0::2', fix: /there already/ }]);
+  t.match(answeredBy('2001:db8::2', '2001:DB8:0::2'), [{ path: 'spec.regions[1].addresses' }, { path: 'spec.regions[1].addresses[1]', value: '2001:DB8:0::2', fix: /there already/ }]);
   t.match(answeredBy(), [{ path: 'spec.regions[1].addresses', fix: /leave it out/ }]);
   t.match(answeredBy('gateway.r2.example'), [{ path: 'spec.regions[1].addresses[0]', value: '"gateway.r2.example"', fix: /IPv4 or IPv6/ }]);
   t.match(answeredBy('0.0.0.0'), [{ path: 'spec.regions[1].addresses[0]', fix: /at which it is reached/ }]);
-  const read = parseConfig(GOOD.replace('gateway: { address: 192.0.2.2', 'addresses: ["2001:db8::2", 192.0.2.3]\n      gateway: { address: 192.0.2.2'));
+  const read = parseConfig(GOOD.replace('gateway: { address: 192.0.2.1', 'addresses: ["2001:db8::1", 192.0.2.1]\n      gateway: { address: 192.0.2.1').replace('gateway: { address: 192.0.2.2', 'addresses: ["2001:db8::2", 192.0.2.3]\n      gateway: { address: 192.0.2.2'));
   if (!read.ok) throw new Error(formatProblems('several', read.problems));
-  t.same(read.config.spec.regions.map(addressesOf), [['192.0.2.1'], ['2001:db8::2', '192.0.2.3']]);
+  t.same(read.config.spec.regions.map(addressesOf), [['2001:db8::1', '192.0.2.1'], ['2001:db8::2', '192.0.2.3']]);
 });
 
 t.test('every problem of a file is in one report, with path, value, fix and line, in the order of the file', async (t) => {

@@ -7,7 +7,7 @@ import { canonicalIpAddress, checkTimings, deriveTimings, regionId, RTO_MS_MAX, 
 import type { Policy, Timings } from '@continuum/core';
 import { z } from 'zod';
 import { attestation, attestationProblems, DEFAULT_RESOLVERS, fallbackOf } from './attestation-spec.ts';
-import { absolutePath, dotted, parseConfigFile, readable, shown, socketPath, valueAt } from './config-file.ts';
+import { absolutePath, dotted, isPrivateUrl, parseConfigFile, readable, shown, socketPath, valueAt } from './config-file.ts';
 import type { ConfigProblem, LineOf } from './config-file.ts';
 import { KeyError, sharedKeyCheck } from './keys.ts';
 import { answeredNames, hostname, namesChecks } from './names-spec.ts';
@@ -44,7 +44,7 @@ const hostKey = z.string().max(253).regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'use an http or https URL' })
   .refine((text) => !URL.canParse(text) || isOrigin(new URL(text)), 'use the origin only: no user, no path, no query')
-  .refine((text) => !URL.canParse(text) || isPrivate(new URL(text)), 'use https: http is for a loopback address');
+  .refine((text) => !URL.canParse(text) || isPrivateUrl(new URL(text)), 'use https: http is for a loopback address');
 
 const userNumber = z.number('use its number').int('use its number').min(1, 'use an ordinary one: PostgreSQL does not run as root');
 
@@ -278,11 +278,19 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   return problems;
 }
 
-/** An address leads to one region, or nobody could tell from an answer which one it is. */
+/** An address leads to one region, or nobody could tell from an answer which one it is; and every kind of question has an answer from each. */
 function addressChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   const given = z.looseObject({ gateway: z.looseObject({ address: place }), addresses: z.array(place).optional() });
+  const regions = readable(z.array(given), raw, ['spec', 'regions']) ?? [];
+  const families = regions.map((one) => [...new Set(addressesOf(one).map(isIP))].toSorted().map((family) => `IPv${family}`).join(' and '));
+  const odd = families.findIndex((kinds) => kinds !== families[0]);
   const seen = new Map<string, number>();
-  return (readable(z.array(given), raw, ['spec', 'regions']) ?? []).flatMap((one, at) =>
+  const mixed = (): ConfigProblem => {
+    const path = ['spec', 'regions', odd, ...(regions[odd]?.addresses === undefined ? ['gateway', 'address'] : ['addresses'])];
+    const fix = `use addresses of the same kinds in both regions (the other one has ${families[0]}): a question for what one region lacks is always answered with the other one, fenced or not`;
+    return { path: dotted(path), value: families[odd] ?? '', fix, line: lineOf(path) };
+  };
+  return (odd < 0 ? [] : [mixed()]).concat(regions.flatMap((one, at) =>
     addressesOf(one).flatMap((address, index) => {
       const text = canonicalIpAddress(address);
       const before = seen.get(text);
@@ -291,7 +299,7 @@ function addressChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
       const path = ['spec', 'regions', at, 'addresses', index];
       return [{ path: dotted(path), value: address, fix: before === at ? 'leave it out: it is there already' : 'use another one: it leads to the other region', line: lineOf(path) }];
     }),
-  );
+  ));
 }
 
 /** Exactly one register: its sections are there, the other one's are not. */
@@ -354,9 +362,6 @@ function placeChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
 }
 
 const KEPT = [['stateDir'], ['api', 'tokenFile'], ['witness', 'privateKeyFile'], ['gate', 'socket'], ['gateway', 'routeFile'], ['database', 'logFile'], ['database', 'passFile']].map((path) => ['local', ...path]);
-
-const LOOPBACK = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
-const isPrivate = (url: URL): boolean => url.protocol === 'https:' || LOOPBACK.test(url.hostname);
 
 function isOrigin(url: URL): boolean {
   return url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '' && url.password === '';

@@ -12,6 +12,7 @@ import {
   regionName,
 } from '@continuum/wire';
 import type { KeyId, KeyRing, PrivateKey, PublicKey, SigningKey } from '@continuum/wire';
+import { isPrivateUrl } from '@continuum/wire/config-file';
 import type { Failure } from '@continuum/ports';
 import { z } from 'zod';
 
@@ -39,8 +40,6 @@ export type Checked = {
   readonly key: SigningKey;
   readonly witnessKeys: KeyRing;
 };
-
-const LOOPBACK = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
 
 const schema = z.object({
   url: z.string().max(300).refine(isUsableUrl, {
@@ -72,7 +71,7 @@ function isUsableUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') return false;
-  return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
+  return /^https?:$/.test(url.protocol) && isPrivateUrl(url);
 }
 
 function fixOf(check: () => unknown): string | null {
