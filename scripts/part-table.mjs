@@ -2,6 +2,7 @@
 // from. `parts.mjs` finds them.
 
 const PDNS = /** @type {const} */ ({ kind: 'debian', alternatives: [['pdns-server', 'pdns-backend-sqlite3']] });
+const PDNS_OF_RELEASE = /** @type {const} */ ({ kind: 'debian', alternatives: [['pdns-server', 'pdns-backend-sqlite3', 'pdns-backend-lmdb']], folders: ['usr/sbin'] });
 const PDNS_PROGRAMS = ['usr/sbin/pdns_server', 'usr/bin/pdnsutil'];
 
 /** @type {readonly import('./parts.d.mts').Part[]} */
@@ -66,7 +67,7 @@ export const PARTS = [
     systemFolders: ['/usr/sbin', '/usr/local/sbin'],
     testOnly: true,
     modules: { file: 'libgsqlite3backend.so', variable: 'CONTINUUM_PDNS_4_9_MODULE_DIR' },
-    source: { ...PDNS, folders: ['usr/sbin'], release: { name: 'trixie', programs: PDNS_PROGRAMS } },
+    source: { ...PDNS_OF_RELEASE, release: { name: 'trixie', programs: PDNS_PROGRAMS } },
     probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
   },
   {
@@ -80,7 +81,7 @@ export const PARTS = [
     // Its release moves on from one day to the next.
     nightlyOnly: true,
     modules: { file: 'libgsqlite3backend.so', variable: 'CONTINUUM_PDNS_5_1_MODULE_DIR' },
-    source: { ...PDNS, folders: ['usr/sbin'], release: { name: 'sid', programs: PDNS_PROGRAMS } },
+    source: { ...PDNS_OF_RELEASE, release: { name: 'sid', programs: PDNS_PROGRAMS } },
     probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
   },
   {

@@ -50,11 +50,11 @@ export async function startRegisterAuthority(options: RegisterAuthorityOptions):
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const [database, config, secretFile] = [join(folder, 'leases.sqlite3'), join(folder, 'pdns.conf'), join(folder, 'secrets.json')];
   const first = !existsSync(database);
-  if (first) createDatabase(database, join(dirname(part.command), SCHEMA));
+  if (first && options.settings?.['launch'] !== 'lmdb') createDatabase(database, join(dirname(part.command), SCHEMA));
   const secrets = readSecrets(secretFile, options.regions);
   writeFileSync(config, settingsText(options, database, part, secrets.apiKey), { mode: 0o600 });
   const { uid, gid = uid } = options;
-  if (uid !== undefined) for (const path of [folder, database, config]) chownSync(path, uid, gid ?? uid);
+  if (uid !== undefined) for (const path of [folder, database, config].filter((one) => existsSync(one))) chownSync(path, uid, gid ?? uid);
   const started = await start({
     name: 'register authority',
     command: part.command,
@@ -111,9 +111,8 @@ function settingsText(options: RegisterAuthorityOptions, database: string, { ver
   const settings = {
     'launch': launch,
     ...(moduleDir === '' ? {} : { 'module-dir': moduleDir }),
-    [`${backend}-database`]: database,
     // An acknowledged lease outlives a power cut.
-    [`${backend}-pragma-synchronous`]: '2',
+    ...(launch === 'lmdb' ? { 'lmdb-filename': database, 'lmdb-shards': '1' } : { [`${backend}-database`]: database, [`${backend}-pragma-synchronous`]: '2' }),
     'local-address': options.address,
     'local-port': options.dnsPort,
     'socket-dir': options.folder,
