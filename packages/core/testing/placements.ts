@@ -4,7 +4,7 @@ import type { PlacementInput } from '../src/dns/placement.ts';
 
 export const r1 = { region: 'r1', addresses: ['192.0.2.1', '2001:db8:1::1'], weight: 3 };
 export const r2 = { region: 'r2', addresses: ['198.51.100.1', '2001:db8:2::1'], weight: 1 };
-export const base = { zone: 'app.example', names: ['app.example', 'counter.app.example', '*.counter.app.example'], ttlSeconds: 5 };
+const base = { zone: 'app.example', names: ['app.example', 'counter.app.example', '*.counter.app.example'], ttlSeconds: 5 };
 export const probe = { port: 443, path: '/healthz', intervalSeconds: 2, failures: 3 };
 
 export const PLACEMENTS: Readonly<Record<string, Omit<PlacementInput, 'version'>>> = {

@@ -4,7 +4,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { test } from 'tap';
-import { PLACEMENTS as CASES, base, probe, r1, r2 } from '../../testing/placements.ts';
+import { PLACEMENTS as CASES, probe, r1, r2 } from '../../testing/placements.ts';
 import type { Locations } from './locations.ts';
 import type { PlacementInput } from './placement.ts';
 import { renderPlacement, renderText } from './placement.ts';
