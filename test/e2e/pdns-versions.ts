@@ -9,6 +9,7 @@ import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import { Resolver } from 'node:dns/promises';
 import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import type { Test } from 'tap';
 import { createGuardedPublisher } from '@continuum/adapters/powerdns/guarded-publisher';
 import type { GuardedPublisher, Wanted } from '@continuum/adapters/powerdns/guarded-publisher';
@@ -25,6 +26,7 @@ import { startRegisterAuthority } from '../rig/register-authority.ts';
 export type Server = {
   readonly version: PdnsVersion;
   readonly authoritative: Authoritative;
+  readonly api: { readonly url: string; readonly apiKey: string };
   readonly guarded: GuardedPublisher;
   readonly gateways: readonly [Gateway, Gateway];
   /** Puts the records into a zone of their own in the way that this version has for it. */
@@ -53,7 +55,8 @@ export async function startServer(part: AuthoritativePart, version: PdnsVersion,
   const [address, second] = [`${network}.1`, `${network}.2`];
   const folder = runFolder(part);
   const [dnsPort, apiPort, port] = [await freePort(address), await freePort(address), await freePort(address, second)];
-  const authoritative = await startAuthoritative({ part, folder, region: 'r1', address, dnsPort, apiPort, apiKey: 'a-key-of-this-test', zone: 'first.test', nameServers: [{ region: 'r1', address }], settings });
+  const api = { url: `http://${address}:${apiPort}`, apiKey: 'a-key-of-this-test' };
+  const authoritative = await startAuthoritative({ part, folder, region: 'r1', address, dnsPort, apiPort, apiKey: api.apiKey, zone: 'first.test', nameServers: [{ region: 'r1', address }], settings });
   const guarded = createGuardedPublisher({ publisher: authoritative.publisher, authority: { address, port: dnsPort } });
   const resolver = new Resolver({ timeout: 5_000, tries: 1 });
   resolver.setServers([`${address}:${dnsPort}`]);
@@ -67,7 +70,7 @@ export async function startServer(part: AuthoritativePart, version: PdnsVersion,
   };
   const ask: Server['ask'] = (name, type = 'A') =>
     (type === 'A' ? resolver.resolve4(name) : resolver.resolve6(name)).then((found) => found.sort().join(' '), (error: NodeJS.ErrnoException) => error.code ?? error.message);
-  return { version, authoritative, guarded, gateways: [await startGateway(address, port), await startGateway(second, port)], load, ask };
+  return { version, authoritative, api, guarded, gateways: [await startGateway(address, port), await startGateway(second, port)], load, ask };
 }
 
 export const wanted = ({ rrsets, lua }: Pick<Rendered, 'rrsets' | 'lua'>, four: readonly string[]): Wanted => ({ rrsets: [...rrsets, ...lua], retired: [], addresses: [...four, ...SIX] });
@@ -266,4 +269,23 @@ export async function registerHolds(t: Test, part: AuthoritativePart, launch: 'g
       authority = await startRegisterAuthority(options);
     },
   });
+}
+
+/**
+ * A locked database: these servers wait for it as long as it takes, where 4.7 answers 500. So a publication fails at its deadline,
+ * is carried out all the same once the lock is gone, and is in place for whoever publishes it again.
+ */
+export async function lockedDatabaseIsOutlived(t: Test, server: Server): Promise<void> {
+  const { publisher, started } = server.authoritative;
+  const lock = new DatabaseSync(join(dirname(started.logFile), 'zone.sqlite3'));
+  t.teardown(() => lock.close());
+  const rrset: Rrset = { name: 'locked.first.test.', type: 'A', ttlSeconds: 1, records: ['192.0.2.1'] };
+  lock.exec('BEGIN IMMEDIATE');
+  t.match(await publisher.publish('first.test', [rrset], AbortSignal.timeout(1_000)), { ok: false, failure: { code: 'CTM_DNS_TIMEOUT' } });
+  t.equal(await server.ask('ns-r1.first.test'), server.gateways[0].address, 'names are answered meanwhile');
+  t.equal(await server.ask('locked.first.test'), 'ENOTFOUND');
+  t.match(await publisher.version(soon()), { ok: true }, 'and so is the API');
+  lock.exec('ROLLBACK');
+  await answers(server, 'locked.first.test', '192.0.2.1');
+  t.match(await publisher.publish('first.test', [rrset], soon()), { ok: true, value: { written: false } });
 }
