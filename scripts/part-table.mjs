@@ -66,7 +66,7 @@ export const PARTS = [
     command: 'pdns_server',
     systemFolders: ['/usr/sbin', '/usr/local/sbin'],
     testOnly: true,
-    modules: { file: 'libgsqlite3backend.so', variable: 'CONTINUUM_PDNS_4_9_MODULE_DIR' },
+    modules: { file: 'liblmdbbackend.so', variable: 'CONTINUUM_PDNS_4_9_MODULE_DIR' },
     source: { ...PDNS_OF_RELEASE, release: { name: 'trixie', programs: PDNS_PROGRAMS } },
     probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
   },
@@ -80,7 +80,7 @@ export const PARTS = [
     testOnly: true,
     // Its release moves on from one day to the next.
     nightlyOnly: true,
-    modules: { file: 'libgsqlite3backend.so', variable: 'CONTINUUM_PDNS_5_1_MODULE_DIR' },
+    modules: { file: 'liblmdbbackend.so', variable: 'CONTINUUM_PDNS_5_1_MODULE_DIR' },
     source: { ...PDNS_OF_RELEASE, release: { name: 'sid', programs: PDNS_PROGRAMS } },
     probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
   },
