@@ -1,6 +1,10 @@
 // The one table of the real parts that Continuum runs: what each is for, which versions are accepted, and where it comes
 // from. `parts.mjs` finds them.
 
+const PDNS = /** @type {const} */ ({ kind: 'debian', alternatives: [['pdns-server', 'pdns-backend-sqlite3']] });
+const PDNS_OF_RELEASE = /** @type {const} */ ({ kind: 'debian', alternatives: [['pdns-server', 'pdns-backend-sqlite3', 'pdns-backend-lmdb']], folders: ['usr/sbin'] });
+const PDNS_PROGRAMS = ['usr/sbin/pdns_server', 'usr/bin/pdnsutil'];
+
 /** @type {readonly import('./parts.d.mts').Part[]} */
 export const PARTS = [
   {
@@ -40,7 +44,7 @@ export const PARTS = [
     command: 'pdns_server',
     systemFolders: ['/usr/sbin', '/usr/local/sbin'],
     modules: { file: 'libgsqlite3backend.so', variable: 'CONTINUUM_PDNS_MODULE_DIR' },
-    source: { kind: 'debian', alternatives: [['pdns-server', 'pdns-backend-sqlite3']], folders: ['usr/sbin'] },
+    source: { ...PDNS, folders: ['usr/sbin'] },
     probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
   },
   {
@@ -51,8 +55,34 @@ export const PARTS = [
     command: 'pdnsutil',
     systemFolders: ['/usr/bin', '/usr/local/bin'],
     modules: { file: 'libgsqlite3backend.so', variable: 'CONTINUUM_PDNS_MODULE_DIR' },
-    source: { kind: 'debian', alternatives: [['pdns-server', 'pdns-backend-sqlite3']], folders: ['usr/bin'] },
+    source: { ...PDNS, folders: ['usr/bin'] },
     probe: { kind: 'version', pattern: /pdnsutil (\d+(?:\.\d+)+)/ },
+  },
+  {
+    name: 'pdns-4.9',
+    purpose: 'a newer authoritative DNS, for what differs from version to version',
+    range: '>=4.9 <5.0',
+    variable: { name: 'CONTINUUM_PDNS_4_9', holds: 'file' },
+    command: 'pdns_server',
+    systemFolders: ['/usr/sbin', '/usr/local/sbin'],
+    testOnly: true,
+    modules: { file: 'liblmdbbackend.so', variable: 'CONTINUUM_PDNS_4_9_MODULE_DIR' },
+    source: { ...PDNS_OF_RELEASE, release: { name: 'trixie', programs: PDNS_PROGRAMS } },
+    probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
+  },
+  {
+    name: 'pdns-5.1',
+    purpose: 'the newest authoritative DNS that was looked at',
+    range: '>=5.1 <5.2',
+    variable: { name: 'CONTINUUM_PDNS_5_1', holds: 'file' },
+    command: 'pdns_server',
+    systemFolders: ['/usr/sbin', '/usr/local/sbin'],
+    testOnly: true,
+    // Its release moves on from one day to the next.
+    nightlyOnly: true,
+    modules: { file: 'liblmdbbackend.so', variable: 'CONTINUUM_PDNS_5_1_MODULE_DIR' },
+    source: { ...PDNS_OF_RELEASE, release: { name: 'sid', programs: PDNS_PROGRAMS } },
+    probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
   },
   {
     name: 'pdns_recursor',

@@ -1,6 +1,6 @@
 // Types of parts.mjs, which stays plain JavaScript because it runs before the pinned Node exists.
 
-export type PartName = 'postgres' | 'postgres-18' | 'pdns_server' | 'pdnsutil' | 'pdns_recursor' | 'dnsdist' | 'envoy' | 'node-22' | 'promtool' | 'faketime';
+export type PartName = 'postgres' | 'postgres-18' | 'pdns_server' | 'pdnsutil' | 'pdns-4.9' | 'pdns-5.1' | 'pdns_recursor' | 'dnsdist' | 'envoy' | 'node-22' | 'promtool' | 'faketime';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -24,16 +24,22 @@ export type Part = {
   readonly neverAsRoot?: boolean;
   /** Not set up for the demo. */
   readonly testOnly?: boolean;
+  /** Set up for `npm run test:nightly` alone. */
+  readonly nightlyOnly?: boolean;
   readonly source: DebianSource | WheelSource | NpmSource;
   readonly probe: { readonly kind: 'version'; readonly pattern: RegExp } | { readonly kind: 'preload' };
 };
 
-/** The first alternative whose packages the machine's archives have is unpacked. */
+/** The first alternative whose packages the archives have is unpacked. */
 export type DebianSource = {
   readonly kind: 'debian';
   readonly alternatives: readonly (readonly string[])[];
   readonly folders: readonly string[];
+  /** Another one than the machine's: unpacked with all its libraries, the C library too. `programs` run under its own loader. */
+  readonly release?: DebianRelease;
 };
+
+export type DebianRelease = { readonly name: string; readonly programs: readonly string[] };
 
 export type WheelSource = {
   readonly kind: 'wheel';

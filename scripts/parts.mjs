@@ -58,7 +58,7 @@ export function locate(name) {
     throw new PartError('CTM_PART_UNKNOWN', `no part "${name}"; known: ${PARTS.map((one) => one.name).join(', ')}`);
   }
   const located = resolvePart(part);
-  if (located === null) throw new PartError('CTM_PART_MISSING', `${missingText(part)}\nRun: npm run setup`);
+  if (located === null) throw new PartError('CTM_PART_MISSING', `${missingText(part)}\nRun: npm run ${part.nightlyOnly === true ? 'test:nightly' : 'setup'}`);
   found.set(name, located);
   return located;
 }
@@ -114,7 +114,11 @@ export function verifyUnpacked(part, root, libraryFolders) {
   const candidate = unpackedCandidate(part, root, libraryFolders);
   if (candidate === null) throw new PartError('CTM_PART_BROKEN', `${part.name}: ${part.command} is not in ${root}`);
   const version = probeVersion(part, candidate);
-  if (!satisfies(version, part.range)) throw outOfRange(part, candidate.command, version);
+  if (!satisfies(version, part.range)) {
+    const error = outOfRange(part, candidate.command, version);
+    if (part.nightlyOnly === true) error.message += `; ${nameSource(part).text} has moved on: look at what changed, then widen the range in scripts/part-table.mjs`;
+    throw error;
+  }
   return { ...candidate, name: part.name, version, source: 'cache' };
 }
 

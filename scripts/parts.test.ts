@@ -120,7 +120,8 @@ t.test('what is said about a missing part: what for, which version, where from, 
 });
 
 t.test('on a machine that was set up every part is found and tells its version', async (t) => {
-  for (const { name, located } of locateAll()) t.match(located, { name, version: /^(\d+\.\d+|unversioned)/, command: /^\// }, name);
+  const daily = PARTS.filter((one) => one.nightlyOnly !== true).map(({ name }) => name);
+  for (const { name, located } of locateAll().filter((one) => daily.includes(one.name))) t.match(located, { name, version: /^(\d+\.\d+|unversioned)/, command: /^\// }, name);
   t.equal(locate('postgres'), locate('postgres'), 'looked up once');
   t.type(locate('pdns_server').moduleDir, 'string');
 });

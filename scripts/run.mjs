@@ -11,15 +11,15 @@ import { runTask } from './bootstrap/run-task.mjs';
 import { PARTS, PartError, locateAll } from './parts.mjs';
 
 /**
- * `parts`: which real parts must be there before the task runs.
- * @typedef {{ readonly entry: readonly string[] | null, readonly parts: 'all' | 'product' | 'none', readonly purpose: string }} Task
+ * `parts`: which real parts must be there before the task runs. What is only for the night is tried, and its absence told.
+ * @typedef {{ readonly entry: readonly string[] | null, readonly parts: 'nightly' | 'all' | 'product' | 'none', readonly purpose: string }} Task
  */
 
 /** @type {Readonly<Record<string, Task>>} */
 const TASKS = {
   demo: { entry: ['test/demo/main.ts'], parts: 'product', purpose: 'two regions, one killed, with proof that nothing was lost' },
   test: { entry: ['scripts/test.mjs'], parts: 'all', purpose: 'types, lint and every test; file names run only these' },
-  'test:nightly': { entry: ['scripts/test.mjs', '--nightly'], parts: 'all', purpose: 'the same and what takes longer' },
+  'test:nightly': { entry: ['scripts/test.mjs', '--nightly'], parts: 'nightly', purpose: 'the same and what takes longer' },
   'test:mutation': { entry: ['scripts/mutation.mjs'], parts: 'none', purpose: 'lines of packages/core made wrong: does a test notice?' },
   bench: { entry: ['bench/main.ts'], parts: 'product', purpose: 'measures; see bench/' },
   simulate: { entry: ['packages/sim/src/cli.ts'], parts: 'none', purpose: 'the decisions under simulated faults; a seed replays' },
@@ -58,7 +58,8 @@ async function main() {
  * @param {import('./bootstrap/progress.mjs').Progress} progress
  */
 async function setUpParts(task, name, progress) {
-  const parts = PARTS.filter((part) => task.parts === 'all' || part.testOnly !== true);
+  const daily = PARTS.filter((part) => part.nightlyOnly !== true);
+  const parts = daily.filter((part) => task.parts !== 'product' || part.testOnly !== true);
   try {
     await ensureParts({ progress, parts });
   } catch (error) {
@@ -67,11 +68,21 @@ async function setUpParts(task, name, progress) {
     if (!tolerated || error.code !== 'CTM_PART_MISSING') throw error;
     process.stderr.write(`${error.message}\nTests that need them will fail.\n`);
   }
+  if (task.parts !== 'nightly') return;
+  try {
+    await ensureParts({ progress, parts: PARTS.filter((part) => part.nightlyOnly === true) });
+  } catch (error) {
+    // They come from an archive that changes any day: the tests that need them say so, the others run.
+    if (!(error instanceof PartError) || error.code !== 'CTM_PART_MISSING') throw error;
+    process.stderr.write(`${error.message}\nThe nightly tests that need them will fail.\n`);
+  }
 }
 
 function printParts() {
+  const nightly = new Set(PARTS.filter((part) => part.nightlyOnly === true).map(({ name }) => name));
   const lines = locateAll().map(({ name, located }) => {
-    const where = located === null ? 'missing' : `${located.version.padEnd(12)} ${located.source.padEnd(9)} ${located.command}`;
+    const missing = nightly.has(name) ? 'missing      npm run test:nightly sets it up' : 'missing';
+    const where = located === null ? missing : `${located.version.padEnd(12)} ${located.source.padEnd(9)} ${located.command}`;
     return `${name.padEnd(14)} ${where}\n`;
   });
   process.stdout.write(lines.join(''));

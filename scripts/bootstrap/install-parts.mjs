@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync,
 import { join } from 'node:path';
 import { MANIFEST, PARTS, PartError, bundleName, missingText, resolvePart, verifyUnpacked } from '../parts.mjs';
 import { cacheFolder, createCacheFolder } from './cache.mjs';
-import { Apt, hasApt, libraryFolders } from './debian.mjs';
+import { Apt, hasApt, libraryFolders, useOwnLoader } from './debian.mjs';
 import { acquireLock } from './lock.mjs';
 import { unpackNpmPackage } from './npm-package.mjs';
 import { ToolError } from './run-tool.mjs';
@@ -83,7 +83,8 @@ async function installBundle(bundle, context) {
     const root = join(work, bundle.name);
     mkdirSync(root);
     await unpackBundle(bundle, root, context);
-    const folders = libraryFolders(root);
+    // Programs of another release find their libraries themselves; for any other, the shell say, these are the wrong ones.
+    const folders = releaseOf(bundle) === undefined ? libraryFolders(root) : [];
     const located = bundle.parts.map((part) => verifyUnpacked(part, root, folders));
     const versions = Object.fromEntries(located.map(({ name, version }) => [name, version]));
     writeFileSync(join(root, MANIFEST), `${JSON.stringify({ versions, libraryFolders: folders })}\n`);
@@ -117,8 +118,22 @@ async function unpackBundle(bundle, root, { work, apt, progress, onSpawn }) {
   if (apt === null) throw new ToolError('this machine has no apt-get and dpkg-deb (it is not Debian or Ubuntu)', '');
   if (!apt.updated) progress.step('reading the lists of packages');
   await apt.update();
-  progress.step(`fetching ${source.alternatives[0]?.join(', ')}`);
-  await apt.unpack(source.alternatives, root, { again: true });
+  const packages = source.alternatives[0]?.join(', ');
+  const { release } = source;
+  if (release === undefined) {
+    progress.step(`fetching ${packages}`);
+    await apt.unpack(source.alternatives, root, { again: true });
+    return;
+  }
+  progress.step(`fetching ${packages} of Debian ${release.name}, with all libraries`);
+  const other = new Apt(join(work, `apt-${release.name}`), onSpawn, { name: release.name, archive: await apt.debianArchive() });
+  await other.unpack(source.alternatives, root, { again: false });
+  useOwnLoader(root, release.programs);
+}
+
+/** @param {Bundle} bundle */
+function releaseOf({ parts: [part] }) {
+  return part?.source.kind === 'debian' ? part.source.release : undefined;
 }
 
 /** @param {string} cache */

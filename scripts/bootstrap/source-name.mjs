@@ -12,8 +12,11 @@ import { PROJECT_ROOT } from './cache.mjs';
 export function nameSource({ name, source }) {
   switch (source.kind) {
     case 'debian': {
-      const firsts = source.alternatives.map(([first]) => first);
-      return { label: firsts[0] ?? name, content: source.alternatives, text: `Debian or Ubuntu package ${firsts.join(' or ')}` };
+      const { alternatives, release } = source;
+      const firsts = alternatives.map(([first]) => first);
+      const [label, text] = [firsts[0] ?? name, firsts.join(' or ')];
+      if (release === undefined) return { label, content: alternatives, text: `Debian or Ubuntu package ${text}` };
+      return { label: `${label}-${release.name}`, content: [alternatives, release], text: `package ${text} of Debian ${release.name}` };
     }
     case 'wheel':
       return { label: source.requirement.replaceAll('==', '-'), content: [source.requirement, source.sha256], text: `PyPI package ${source.requirement}` };

@@ -14,7 +14,11 @@ import { locate } from '../../scripts/parts.mjs';
 import type { Started } from './process.ts';
 import { start, waitFor } from './process.ts';
 
+/** Every version of the authoritative server that can be started here. */
+export type AuthoritativePart = 'pdns_server' | 'pdns-4.9' | 'pdns-5.1';
+
 export type AuthoritativeOptions = {
+  readonly part?: AuthoritativePart;
   /** Kept over restarts: the zone lives there. */
   readonly folder: string;
   readonly region: string;
@@ -80,7 +84,7 @@ const DATABASE = 'zone.sqlite3';
 const SCHEMA = '../share/pdns-backend-sqlite3/schema/schema.sqlite3.sql';
 
 export async function startAuthoritative(options: AuthoritativeOptions): Promise<Authoritative> {
-  const part = locate('pdns_server');
+  const part = locate(options.part ?? 'pdns_server');
   mkdirSync(options.folder, { recursive: true, mode: 0o700 });
   const database = join(options.folder, DATABASE);
   if (!existsSync(database)) createDatabase(database, join(dirname(part.command), SCHEMA));

@@ -11,10 +11,13 @@ import type { DnsRegister, DnsRegisterOptions } from '@continuum/adapters/dns-re
 import { createPowerdnsPublisher } from '@continuum/adapters/powerdns/publisher';
 import type { PowerdnsPublisher } from '@continuum/adapters/powerdns/publisher';
 import { locate } from '../../scripts/parts.mjs';
+import type { Located } from '../../scripts/parts.mjs';
+import type { AuthoritativePart } from './dns.ts';
 import type { Started } from './process.ts';
 import { start, waitFor } from './process.ts';
 
 export type RegisterAuthorityOptions = {
+  readonly part?: AuthoritativePart;
   /** Kept over restarts: the leases live there. */
   readonly folder: string;
   readonly address: string;
@@ -42,16 +45,16 @@ const SETUP_TIMEOUT_MS = 15_000;
 const SCHEMA = '../share/pdns-backend-sqlite3/schema/schema.sqlite3.sql';
 
 export async function startRegisterAuthority(options: RegisterAuthorityOptions): Promise<RegisterAuthority> {
-  const part = locate('pdns_server');
+  const part = locate(options.part ?? 'pdns_server');
   const { folder, address, dnsPort, apiPort, zone } = options;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const [database, config, secretFile] = [join(folder, 'leases.sqlite3'), join(folder, 'pdns.conf'), join(folder, 'secrets.json')];
   const first = !existsSync(database);
-  if (first) createDatabase(database, join(dirname(part.command), SCHEMA));
+  if (first && options.settings?.['launch'] !== 'lmdb') createDatabase(database, join(dirname(part.command), SCHEMA));
   const secrets = readSecrets(secretFile, options.regions);
-  writeFileSync(config, settingsText(options, database, part.moduleDir ?? '', secrets.apiKey), { mode: 0o600 });
+  writeFileSync(config, settingsText(options, database, part, secrets.apiKey), { mode: 0o600 });
   const { uid, gid = uid } = options;
-  if (uid !== undefined) for (const path of [folder, database, config]) chownSync(path, uid, gid ?? uid);
+  if (uid !== undefined) for (const path of [folder, database, config].filter((one) => existsSync(one))) chownSync(path, uid, gid ?? uid);
   const started = await start({
     name: 'register authority',
     command: part.command,
@@ -102,15 +105,14 @@ function readSecrets(file: string, regions: readonly string[]): { apiKey: string
   return made;
 }
 
-function settingsText(options: RegisterAuthorityOptions, database: string, moduleDir: string, apiKey: string): string {
+function settingsText(options: RegisterAuthorityOptions, database: string, { version, moduleDir = '' }: Located, apiKey: string): string {
   const { launch = 'gsqlite3' } = options.settings ?? {};
   const backend = String(launch).replace(':', '-');
   const settings = {
     'launch': launch,
     ...(moduleDir === '' ? {} : { 'module-dir': moduleDir }),
-    [`${backend}-database`]: database,
     // An acknowledged lease outlives a power cut.
-    [`${backend}-pragma-synchronous`]: '2',
+    ...(launch === 'lmdb' ? { 'lmdb-filename': database, 'lmdb-shards': '1' } : { [`${backend}-database`]: database, [`${backend}-pragma-synchronous`]: '2' }),
     'local-address': options.address,
     'local-port': options.dnsPort,
     'socket-dir': options.folder,
@@ -133,6 +135,8 @@ function settingsText(options: RegisterAuthorityOptions, database: string, modul
     'webserver-loglevel': 'none',
     'dnsupdate': 'yes',
     'allow-dnsupdate-from': '127.0.0.0/8',
+    // An older server does not know it, and ends at the start.
+    ...(Number.parseFloat(version) < 5 ? {} : { 'dnsupdate-require-tsig': 'yes' }),
     'cache-ttl': '0',
     'query-cache-ttl': '0',
     'negquery-cache-ttl': '0',

@@ -78,7 +78,7 @@ test('published once at the start; a restart writes nothing; a change of the fil
   let daemon = await startDaemon('one', specText({ names: [`shop.${ZONE}`, `old.${ZONE}`], probe: { intervalSeconds: 1 } }));
   await inPlace(daemon);
   t.same((await resolver.resolve4(`shop.${ZONE}`)).sort(), ['127.49.1.1', '127.49.2.1']);
-  t.match(await told(daemon, 'dns-version-gate'), { msg: /intervalSeconds 1: PowerDNS 4\.7 does not know it/ });
+  t.match(await told(daemon, 'dns-version-gate'), { msg: /intervalSeconds 1: PowerDNS 4\.\d does not know it/ });
   t.equal(await daemon.metric('continuum_dns_version_gate_notes{target="ns1",kind="lowered"}'), 1);
   const published = await serial();
   await looked(daemon, 'unchanged');
@@ -109,7 +109,7 @@ test('a text that cannot be used is told, and the one before stays in force', as
   await looked(daemon, 'unchanged');
   t.equal(await serial(), before);
   writeFileSync(daemon.specFile, specText({ ttlSeconds: 3, probe: { httpCode: 204 } }));
-  t.match(await told(daemon, 'dns-publish-failed'), { code: 'CTM_DNS_SPEC_REFUSED', msg: /PowerDNS 4\.7 .*probe\.httpCode/ }, 'refused for this version alone');
+  t.match(await told(daemon, 'dns-publish-failed'), { code: 'CTM_DNS_SPEC_REFUSED', msg: /PowerDNS 4\.\d .*probe\.httpCode/ }, 'refused for this version alone');
   t.equal(await daemon.metric('continuum_dns_in_place{target="ns1"}'), 0);
   writeFileSync(daemon.specFile, specText({ ttlSeconds: 3 }));
   await inPlace(daemon);

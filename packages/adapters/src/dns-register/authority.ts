@@ -21,6 +21,8 @@ export type RegionKey = { readonly name: string; readonly secret: string };
 const LOCAL_BACKENDS = ['gsqlite3', 'lmdb'];
 const WRITABLE_KINDS = ['native', 'master', 'primary'];
 const VALUE_LENGTH_MAX = 80;
+/** Since 4.8, 5.0 and 5.0. Every other setting that is asked for has its name since 4.7. */
+const NEWER = ['lmdb-lightning-stream', 'dnsupdate-require-tsig', 'views'];
 
 const configuration = z.array(z.looseObject({ name: z.string(), value: z.string() }));
 const zoneState = z.looseObject({ kind: z.string() });
@@ -88,11 +90,16 @@ async function addKey(api: Api, { name, secret }: RegionKey, signal: AbortSignal
   return changed.value.status === 200 ? success(null) : rejected(`PUT /tsigkeys of ${plain}`, { status: changed.value.status, quoted: '' });
 }
 
+/** PowerDNS takes everything else for yes, `true` and `on` too. */
+const isOff = (value: string): boolean => value === 'no' || value === 'off';
+
 function settingProblems(values: ReadonlyMap<string, string>): AuthorityProblem[] {
   const problems: AuthorityProblem[] = [];
   const need = (setting: string, right: (value: string) => boolean, fix: string): void => {
     const value = values.get(setting);
     if (value !== undefined && !right(value)) problems.push({ setting, value: value.slice(0, VALUE_LENGTH_MAX), fix });
+    // A version that calls it by another name must not pass as one that has it right.
+    if (value === undefined && !NEWER.includes(setting)) problems.push({ setting, value: 'not there', fix: 'use a PowerDNS from 4.7 to 5.1: this one does not tell what it is set to' });
   };
   const launch = (values.get('launch') ?? '').trim();
   const [backend = '', name] = launch.split(':');
@@ -105,11 +112,15 @@ function settingProblems(values: ReadonlyMap<string, string>): AuthorityProblem[
       fix: `use one backend that keeps the zone on this machine alone (${LOCAL_BACKENDS.join(' or ')}): in a database that other servers share, compare-and-set does not hold`,
     });
   }
-  need(`${prefix}-lightning-stream`, (value) => value !== 'yes', 'use no: a store that is synchronised with others has no compare-and-set');
+  if (backend === 'gsqlite3') need(`${prefix}-pragma-synchronous`, (value) => value === '' || value === '2' || value === '3', 'use 2: a lease that was acknowledged must outlive a power cut');
+  if (backend === 'lmdb') {
+    need('lmdb-lightning-stream', isOff, 'use no: a store that is synchronised with others has no compare-and-set');
+    need('lmdb-sync-mode', (value) => value === '' || value === 'sync', 'use sync: a lease that was acknowledged must outlive a power cut');
+  }
+  need('views', isOff, 'use no: with views two regions may be given two variants of the zone, each with a lease of its own');
   need('dnsupdate', (value) => value === 'yes', 'use yes: the lease is written by signed updates');
   need('dnsupdate-require-tsig', (value) => value === 'yes', 'use yes: without it an allowed address can write unsigned');
-  need(`${prefix}-pragma-synchronous`, (value) => value === '' || value === '2' || value === '3', 'use 2: a lease that was acknowledged must outlive a power cut');
-  need(`${prefix}-sync-mode`, (value) => value === '' || value === 'sync', 'use sync: a lease that was acknowledged must outlive a power cut');
+  need('lua-dnsupdate-policy-script', (value) => value === '', 'use none: with a script the server asks it, and not the keys of the zone, who may write');
   need('query-cache-ttl', (value) => value === '0', 'use 0: a lease must not be read from a cache');
   return problems;
 }

@@ -1,11 +1,14 @@
 // What only a register over DNS has to survive: old zones put back, answers that are lost, keys and servers that do not fit.
 
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { test } from 'tap';
+import type { Test } from 'tap';
 import { epoch, regionId } from '@continuum/core';
 import type { LeaseCommand } from '@continuum/core';
 import { freePort, runFolder, stopAll, waitFor } from '../../../../test/rig/process.ts';
@@ -14,6 +17,7 @@ import { allowKeys, checkAuthority } from './authority.ts';
 import { InvalidFieldsError } from '@continuum/wire';
 import { createDnsRegister } from './index.ts';
 import type { RegisterMemory } from './index.ts';
+import { RCODE, decodeMessage, encodeTextUpdate, u16 } from './message.ts';
 
 const ADDRESS = '127.44.2.1';
 const ZONE = 'register.test';
@@ -182,19 +186,40 @@ test('a fit authority passes; one whose database is shared, volatile, cached or 
     return startRegisterAuthority(options).catch((error: Error) => error.message);
   };
   const other = await start('dns-unfit', { 'gsqlite3-pragma-synchronous': '0', 'query-cache-ttl': '20', 'dnsupdate': 'no' });
-  t.match(other, /cannot keep a lease.*dnsupdate is "no".*synchronous is "0".*query-cache-ttl is "20"/s);
+  t.match(other, /cannot keep a lease.*synchronous is "0".*dnsupdate is "no".*query-cache-ttl is "20"/s);
   t.match(await start('dns-named', { launch: 'gsqlite3:one', 'gsqlite3-one-pragma-synchronous': '0' }), /gsqlite3-one-pragma-synchronous is "0"/, 'a named backend');
   t.match(await start('dns-named-fit', { launch: 'gsqlite3:one' }), { api: {} });
   t.match(await allowKeys(authority.api, ZONE, [], soon()), { ok: true });
   t.match(await checkAuthority(authority.api, ZONE, soon()), { ok: true, value: [{ setting: /TSIG-ALLOW-DNSUPDATE/ }] });
 });
 
-test('a server that shares its database is named, whatever the database', async (t) => {
-  const answers: Record<string, unknown> = {
-    config: [{ name: 'launch', value: 'gpgsql' }, { name: 'dnsupdate', value: 'yes' }],
-    zone: { kind: 'Slave' },
-    meta: { metadata: ['r1-lease'] },
-  };
+test('with a policy script the keys of the zone do not count: somebody who signs nothing writes, and the server is unfit', async (t) => {
+  const folder = runFolder('dns-policy');
+  const script = join(folder, 'policy.lua');
+  writeFileSync(script, 'function updatepolicy(input) return true end\n');
+  for (const settings of [{}, { 'lua-dnsupdate-policy-script': script }]) {
+    const [dnsPort, apiPort] = [await freePort(ADDRESS), await freePort(ADDRESS)];
+    const options = { folder: join(folder, `${apiPort}`), address: ADDRESS, dnsPort, apiPort, zone: ZONE, regions: ['r1'], leases: [], settings };
+    const started = await startRegisterAuthority(options).then(() => 'fit', (error: Error) => error.message);
+    const rcode = await updateUnsigned(dnsPort);
+    if (settings['lua-dnsupdate-policy-script'] === undefined) t.same([started, rcode], ['fit', RCODE.REFUSED]);
+    else t.match([started, rcode], [/lua-dnsupdate-policy-script is ".*": use none/, RCODE.NOERROR]);
+  }
+});
+
+/** Adds a record that nobody signed; the answer's code. */
+async function updateUnsigned(port: number): Promise<number> {
+  const update = encodeTextUpdate({ id: 7, zone: `${ZONE}.`, name: `unsigned.${ZONE}.`, expected: null, next: 'x', ttlSeconds: 0 });
+  const socket = connect(port, ADDRESS);
+  socket.end(Buffer.concat([u16(update.length), update]));
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  return decodeMessage(Buffer.concat(chunks).subarray(2)).rcode;
+}
+
+/** What is asked of a server whose settings and zone are these. */
+async function checkedAs(t: Test, settings: Readonly<Record<string, string>>, kind = 'Native'): Promise<unknown> {
+  const answers: Record<string, unknown> = { config: Object.entries(settings).map(([name, value]) => ({ name, value })), zone: { kind }, meta: { metadata: ['r1-lease'] } };
   const server = createHttpServer((request, response) => {
     const which = request.url?.includes('/config') ? 'config' : request.url?.includes('metadata') ? 'meta' : 'zone';
     response.end(JSON.stringify(answers[which]));
@@ -203,7 +228,25 @@ test('a server that shares its database is named, whatever the database', async 
   t.teardown(() => server.close());
   const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
   const found = await checkAuthority({ url, apiKey: 'x' }, ZONE, soon());
-  t.match(found, { ok: true, value: [{ setting: 'launch', value: 'gpgsql', fix: /share/ }, { setting: 'kind of the zone', value: 'Slave' }] });
+  return found.ok ? found.value.map(({ setting, value }) => `${setting} ${value}`) : found;
+}
+const always = { 'dnsupdate': 'yes', 'lua-dnsupdate-policy-script': '', 'query-cache-ttl': '0' };
+
+test('a server that shares its database is named, whatever the database', async (t) => {
+  t.same(await checkedAs(t, { ...always, launch: 'gpgsql' }, 'Slave'), ['launch gpgsql', 'kind of the zone Slave']);
+});
+
+test('a store that is synchronised and variants of a zone are named, however "yes" is spelled', async (t) => {
+  const fit = { ...always, 'launch': 'lmdb', 'lmdb-sync-mode': 'sync' };
+  t.same(await checkedAs(t, { ...fit, 'lmdb-lightning-stream': 'no', 'views': 'off' }), []);
+  for (const yes of ['yes', 'true', 'on', '1', '']) {
+    t.same(await checkedAs(t, { ...fit, 'lmdb-lightning-stream': yes, 'views': yes }), [`lmdb-lightning-stream ${yes}`, `views ${yes}`]);
+  }
+});
+
+test('a setting that the server does not tell, as one that was renamed, is no setting that is right', async (t) => {
+  t.same(await checkedAs(t, { launch: 'gsqlite3' }), ['gsqlite3-pragma-synchronous', 'dnsupdate', 'lua-dnsupdate-policy-script', 'query-cache-ttl'].map((setting) => `${setting} not there`));
+  t.same(await checkedAs(t, { ...always, launch: 'lmdb' }), ['lmdb-sync-mode not there']);
 });
 
 test('the servers end', async (t) => {

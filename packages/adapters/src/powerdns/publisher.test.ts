@@ -28,6 +28,9 @@ const authority = await startAuthoritative({
 });
 const url = `http://${ADDRESS}:${apiPort}`;
 const soon = (): AbortSignal => AbortSignal.timeout(5_000);
+const running = await authority.publisher.version(soon());
+/** 4.7 answers 500; what came after waits for the lock itself, however long. */
+const refusesWhileLocked = running.ok && running.value.startsWith('4.7.');
 
 function lua(name: string, ttlSeconds = 1): Rrset {
   const regions = [{ region: 'r1', addresses: ['127.43.1.1'] }, { region: 'r2', addresses: ['127.43.2.1'] }];
@@ -101,7 +104,7 @@ test('a database that is locked for a moment is waited for', async (t) => {
   lock.exec('BEGIN IMMEDIATE');
   const publisher = createPowerdnsPublisher({ url, apiKey: KEY, retryMs: 20, tries: 40 });
   const made = publisher.publish('app.test', [lua('locked.app.test')], AbortSignal.timeout(20_000));
-  await waitFor('a second try', () => publisher.writes() >= 2);
+  await waitFor('it to meet the lock', () => publisher.writes() >= (refusesWhileLocked ? 2 : 1));
   lock.exec('ROLLBACK');
   lock.close();
   t.match(await made, { ok: true, value: { written: true } });
@@ -113,9 +116,10 @@ test('a database that stays locked is a failure after bounded tries, or at the d
   lock.exec('BEGIN IMMEDIATE');
   t.teardown(() => lock.close());
   const publisher = createPowerdnsPublisher({ url, apiKey: KEY, retryMs: 1, tries: 3 });
-  const made = await publisher.publish('app.test', [lua('stuck.app.test')], AbortSignal.timeout(20_000));
-  t.match(made, { ok: false, failure: { code: 'CTM_DNS_SERVER_ERROR', message: /3 times/ } });
-  t.equal(publisher.writes(), 3);
+  const made = await publisher.publish('app.test', [lua('stuck.app.test')], AbortSignal.timeout(refusesWhileLocked ? 20_000 : 1_000));
+  if (refusesWhileLocked) t.match(made, { ok: false, failure: { code: 'CTM_DNS_SERVER_ERROR', message: /3 times/ } });
+  else t.match(made, { ok: false, failure: { code: 'CTM_DNS_TIMEOUT' } });
+  t.equal(publisher.writes(), refusesWhileLocked ? 3 : 1);
   const patient = createPowerdnsPublisher({ url, apiKey: KEY, retryMs: 60_000, tries: 3 });
   const late = await patient.publish('app.test', [lua('stuck.app.test')], AbortSignal.timeout(1_000));
   t.match(late, { ok: false, failure: { code: 'CTM_DNS_TIMEOUT' } });

@@ -15,7 +15,11 @@ import { absolute, createApi, parse, read, rejected, zonePath } from './api.ts';
 
 export type { PowerdnsOptions } from './api.ts';
 
-/** `DnsPublisherPort` for PowerDNS 4.7 to 5.0; on 5.1 `enable-lua-record-updates=yes` must be set (else `CTM_DNS_REFUSED`). */
+/**
+ * `DnsPublisherPort` for PowerDNS 4.7 to 5.1; for LUA records on 5.1 `enable-lua-record-updates=yes` must be set (else
+ * `CTM_DNS_REFUSED`). A server later than 4.7 waits for a locked SQLite file without end: a write that ended here at its deadline
+ * is then carried out late, perhaps after the one that followed it, and the next comparison finds that.
+ */
 export type PowerdnsPublisher = DnsPublisherPort & {
   /** Version of the server, for example `4.7.3`. */
   readonly version: (signal: AbortSignal) => Promise<Result<string>>;

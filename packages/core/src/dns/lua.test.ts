@@ -63,9 +63,9 @@ test('a call is cut after its opening bracket too', async (t) => {
 });
 
 test('a piece that fills a segment is one, and a longer one ends the process', async (t) => {
-  const option = (length: number): LuaExpression => ({ kind: 'options', entries: [['failOnIncompleteCheck', text('a'.repeat(length))]] });
-  const full = `failOnIncompleteCheck='${'a'.repeat(230)}'}`;
+  const option = (length: number): LuaExpression => ({ kind: 'options', entries: [['backupSelector', text('a'.repeat(length))]] });
+  const full = `backupSelector='${'a'.repeat(237)}'}`;
   t.equal(full.length, SEGMENT_BYTES_MAX);
-  t.equal(luaRecordContent('A', option(230)), `A "{" "${full}"`);
-  t.throws(() => luaRecordContent('A', option(231)), { message: 'CTM_ASSERT_LUA_PIECE_TOO_LONG: 256 bytes' });
+  t.equal(luaRecordContent('A', option(237)), `A "{" "${full}"`);
+  t.throws(() => luaRecordContent('A', option(238)), { message: 'CTM_ASSERT_LUA_PIECE_TOO_LONG: 256 bytes' });
 });

@@ -24,7 +24,6 @@ export type LuaOption =
   | 'stringmatch'
   | 'interval'
   | 'minimumFailures'
-  | 'failOnIncompleteCheck'
   | 'httpcode';
 
 /** Largest character string of a DNS record. */

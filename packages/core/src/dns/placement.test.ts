@@ -4,28 +4,13 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { test } from 'tap';
+import { PLACEMENTS as CASES, probe, r1, r2 } from '../../testing/placements.ts';
 import type { Locations } from './locations.ts';
 import type { PlacementInput } from './placement.ts';
 import { renderPlacement, renderText } from './placement.ts';
 import { PDNS_VERSIONS, pdnsVersion } from './version-gate.ts';
 
 const FOLDER = new URL('./golden/', import.meta.url);
-const r1 = { region: 'r1', addresses: ['192.0.2.1', '2001:db8:1::1'], weight: 3 };
-const r2 = { region: 'r2', addresses: ['198.51.100.1', '2001:db8:2::1'], weight: 1 };
-const base = { zone: 'app.example', names: ['app.example', 'counter.app.example', '*.counter.app.example'], ttlSeconds: 5 };
-const probe = { port: 443, path: '/healthz', intervalSeconds: 2, failures: 3 };
-
-const CASES: Readonly<Record<string, Omit<PlacementInput, 'version'>>> = {
-  'single-region': { ...base, placement: 'single-region', regions: [r1] },
-  'active-active-nearest': { ...base, placement: 'active-active', select: 'nearest', regions: [r1, r2], probe },
-  'active-active-located': { ...base, placement: 'active-active', regions: [{ ...r1, locations: { continents: ['EU', 'AF'] } }, { ...r2, locations: { continents: ['NA'], countries: ['IS', 'IE'] } }], probe },
-  'active-active-located-unprobed': { ...base, placement: 'active-active', regions: [r1, { ...r2, locations: { countries: ['IS'] } }] },
-  'active-active-weighted': { ...base, placement: 'active-active', select: 'weighted', regions: [r1, r2], probe },
-  'active-active-weighted-unprobed': { ...base, placement: 'active-active', select: 'weighted', regions: [r1, r2], probe: null },
-  'active-active-nearest-unprobed': { ...base, placement: 'active-active', select: 'nearest', regions: [r1, r2] },
-  'active-hotstandby': { ...base, placement: 'active-hotstandby', regions: [r1, r2], lease: { name: 'counter', port: 443, probe: { intervalSeconds: 1 } } },
-};
-
 for (const [name, input] of Object.entries(CASES)) {
   for (const version of PDNS_VERSIONS) {
     test(`${name} for PowerDNS ${version} is what it was`, async (t) => {
@@ -48,13 +33,29 @@ const render = (change: object, version: PlacementInput['version'] = '4.7') => r
 test('what a server would ignore and that changes what an answer means is refused; the rest is lowered with a reason', async (t) => {
   const lease = (wish: object) => ({ lease: { name: 'counter', port: 443, probe: wish } });
   for (const version of ['4.7', '4.8', '4.9'] as const) {
-    t.match(render(lease({ failUntilProbed: true }), version), { ok: false, problems: [{ field: 'probe.failUntilProbed', fix: /5.0 or newer.*would ignore/ }] });
-    t.match(render(lease({ httpCode: 204 }), version), { ok: false, problems: [{ field: 'probe.httpCode' }] });
+    t.match(render(lease({ httpCode: 204 }), version), { ok: false, problems: [{ field: 'probe.httpCode', fix: /5.0 or newer.*would ignore/ }] });
     const lowered = render(lease({ failures: 3 }), version);
     t.match(lowered, { ok: true, value: { notes: [{ kind: 'lowered', what: 'probe.failures 3', reason: /first failed probe/ }] } });
     t.notMatch(JSON.stringify(lowered), /minimumFailures/);
   }
-  t.match(JSON.stringify(render(lease({ failures: 3, httpCode: 204, failUntilProbed: true }), '5.0')), /minimumFailures='3'.*failOnIncompleteCheck='true'.*httpcode='204'/);
+  t.match(JSON.stringify(render(lease({ intervalSeconds: 2, httpCode: 204 }), '5.0')), /interval='2'.*httpcode='204'/);
+});
+
+test('a wish that no version keeps is refused on all of them', async (t) => {
+  for (const version of PDNS_VERSIONS) {
+    const wish = (failUntilProbed: boolean) => render({ lease: { name: 'counter', port: 443, probe: { failUntilProbed } } }, version);
+    t.match(wish(true), { ok: false, problems: [{ field: 'probe.failUntilProbed', value: 'true', fix: /^nothing: .* first question alone/ }] }, version);
+    t.same(wish(false), render({ lease: { name: 'counter', port: 443 } }, version), version);
+  }
+});
+
+test('failures in a row are not asked for where names follow a lease: an address that was never up would count as up', async (t) => {
+  for (const version of ['5.0', '5.1'] as const) {
+    const lowered = render({ lease: { name: 'counter', port: 443, probe: { failures: 3 } } }, version);
+    t.match(lowered, { ok: true, value: { notes: [{ kind: 'lowered', what: 'probe.failures 3', reason: /without the lease could be the only answer/ }] } });
+    t.notMatch(JSON.stringify(lowered), /minimumFailures/);
+    t.match(JSON.stringify(renderPlacement({ ...CASES['active-active-weighted'], version } as PlacementInput)), /minimumFailures='3'/);
+  }
 });
 
 test('from 5.1 on LUA records are said to be static', async (t) => {

@@ -65,6 +65,10 @@ export type Rendered = {
   readonly explain: readonly string[];
 };
 
+/** A server of 5.1 has answered a region that held no lease, alone, while the first probe of the holder was on its way. */
+const FAILURES_OF_STANDBY = 'before an address was ever up the server counts it as up until so many probes have failed, so that a region without the lease could be the only answer: the first failed probe takes an address out';
+const FAIL_UNTIL_PROBED = 'nothing: no PowerDNS does that. From 5.0 on the first question alone is answered SERVFAIL, and all that follow while the first probes run with every address';
+
 const WEIGHT_MAX = 100;
 /** Entries of one address list. */
 const REPEATS_MAX = 64;
@@ -149,7 +153,8 @@ function probeOf(input: PlacementInput, names: readonly string[]): Probe | null 
   for (const { wish: field, option, since, otherwise } of GATED) {
     const value = wish[field];
     if (value === undefined) continue;
-    if (knows(input.version, since)) options.push([option, text(String(value))]);
+    if (knows(input.version, since) && option === 'minimumFailures' && placement === 'active-hotstandby') notes.push({ kind: 'lowered', what: `probe.failures ${value}`, reason: FAILURES_OF_STANDBY });
+    else if (knows(input.version, since)) options.push([option, text(String(value))]);
     else if (otherwise === null) problems.push(problem(`probe.${field}`, String(value), `PowerDNS ${since} or newer: ${input.version} would ignore it without a word`));
     else notes.push({ kind: 'lowered', what: `probe.${field} ${value}`, reason: `PowerDNS ${input.version} does not know it (${since} does): ${otherwise}` });
   }
@@ -216,6 +221,7 @@ function inputProblems(input: PlacementInput): DnsProblem[] {
     ...number('probe.intervalSeconds', wish?.intervalSeconds, SECONDS_MAX),
     ...number('probe.timeoutSeconds', wish?.timeoutSeconds, 10),
     ...number('probe.failures', wish?.failures, 100),
+    ...(wish?.failUntilProbed === true ? [problem('probe.failUntilProbed', 'true', FAIL_UNTIL_PROBED)] : []),
     ...(wish?.httpCode === undefined || (wish.httpCode >= 100 && wish.httpCode <= 599 && Number.isInteger(wish.httpCode)) ? [] : [problem('probe.httpCode', wish.httpCode, 'from 100 to 599')]),
     ...(wish?.match === undefined || (wish.match.length <= MATCH_LENGTH_MAX && isLuaText(wish.match) && !/^\d+$/.test(wish.match)) ? [] : [problem('probe.match', wish.match, `letters, digits and . _ ~ : / -, not a number alone (5.0 takes that for a weight); at most ${MATCH_LENGTH_MAX}`)]),
     ...locationProblems(regions, placement === 'active-active' && input.select !== 'weighted'),

@@ -7,7 +7,6 @@ test('what came after 4.2, since when, and what an older server does instead', a
   t.same(GATED, [
     { wish: 'intervalSeconds', option: 'interval', since: '5.0', otherwise: 'the server probes everything at its own lua-health-checks-interval' },
     { wish: 'failures', option: 'minimumFailures', since: '5.0', otherwise: 'the first failed probe takes an address out' },
-    { wish: 'failUntilProbed', option: 'failOnIncompleteCheck', since: '5.0', otherwise: null },
     { wish: 'httpCode', option: 'httpcode', since: '5.0', otherwise: null },
   ]);
 });

@@ -1,7 +1,8 @@
 // What each PowerDNS understands. A server ignores an option that it does not know and answers as if it had not been asked
 // for, so a configuration that is safe on one version is unsafe on an older one without a word. Everything wished for is
 // therefore looked up here first, and either written, lowered with a reason that the operator sees, or refused.
-// From the tagged sources of PowerDNS 4.2 to 5.1.4, see docs of each tag and `lua-record.cc`.
+// From the tagged sources of PowerDNS 4.2 to 5.1.4, see docs of each tag and `lua-record.cc`; seen on running servers of 4.7, 4.9
+// and 5.1 (test/e2e/pdns-versions.ts).
 
 import type { LuaOption } from './lua.ts';
 
@@ -12,9 +13,9 @@ export type PdnsVersion = (typeof PDNS_VERSIONS)[number];
 export type ProbeWish = {
   /** Seconds between two probes of one address. */
   readonly intervalSeconds?: number;
-  /** So many failures in a row before an address counts as down. */
+  /** So many failures in a row before an address counts as down; before it was ever up, too. */
   readonly failures?: number;
-  /** Answer SERVFAIL until every address was probed once. */
+  /** Answer SERVFAIL until every address was probed once: no version does, so it is refused. */
   readonly failUntilProbed?: boolean;
   /** The status that counts as up, instead of 200. */
   readonly httpCode?: number;
@@ -43,7 +44,6 @@ export type GatedOption = {
 export const GATED: readonly GatedOption[] = [
   { wish: 'intervalSeconds', option: 'interval', since: '5.0', otherwise: 'the server probes everything at its own lua-health-checks-interval' },
   { wish: 'failures', option: 'minimumFailures', since: '5.0', otherwise: 'the first failed probe takes an address out' },
-  { wish: 'failUntilProbed', option: 'failOnIncompleteCheck', since: '5.0', otherwise: null },
   { wish: 'httpCode', option: 'httpcode', since: '5.0', otherwise: null },
 ];
 

@@ -80,10 +80,12 @@ export class NameServer {
 
   /** What it would answer now; a question begins the probing. */
   answer(): readonly string[] | null {
-    if (!this.#isProbing) this.#beginProbing();
     const option = (name: string): string | undefined => this.#record.options.get(name);
-    const isComplete = this.#addresses.every((address) => this.probed.has(address));
-    if (this.#is50 && option('failOnIncompleteCheck') === 'true' && !isComplete) return null;
+    if (!this.#isProbing) {
+      this.#beginProbing();
+      // The first question alone, whatever the option's name promises for those after it.
+      if (this.#is50 && option('failOnIncompleteCheck') === 'true') return null;
+    }
     for (const group of this.#record.groups) {
       const up = group.filter((address) => this.probed.get(address) === true);
       if (up.length > 0) return this.#select(option('selector'), up);
@@ -126,7 +128,8 @@ export class NameServer {
   #learn(address: string, isActive: boolean): void {
     const failures = isActive ? 0 : (this.#failures.get(address) ?? 0) + 1;
     this.#failures.set(address, failures);
-    if (isActive || failures >= this.#failuresNeeded || !this.probed.has(address)) this.probed.set(address, isActive);
+    // An address that was never up, too, is taken for up until it has failed so often.
+    this.probed.set(address, failures < this.#failuresNeeded);
   }
 }
 
