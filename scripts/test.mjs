@@ -11,7 +11,7 @@ import { createTapReader } from './testing/tap-results.mjs';
 
 /** Tests start real databases and gateways: more at once only makes them slower on two cores. */
 const JOBS = 2;
-const FILE_TIMEOUT_S = 240;
+const FILE_TIMEOUT_S = 480;
 const NIGHTLY_FILE_TIMEOUT_S = 3_600;
 
 const ROOMS = ['packages', 'workers', 'daemons', 'bench', 'scripts', 'test'];
