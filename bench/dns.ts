@@ -134,7 +134,7 @@ export async function benchDns({ flips, say }: DnsBenchOptions): Promise<BenchRe
       `${followed.ours.all} answers looked at during ${flips} flips and ${Math.floor(flips / RESTART_EVERY)} restarts of an authority; ${followed.unanswered.authorities} questions to authorities that were down; probes answered at once, for ${peerFlips} flips: ${atOnce.ours.all} and ${atOnce.unanswered.authorities}; the usual record, at the authorities alone: ${followed.usual.all}`,
       `a wrong answer is empty, or names no region, or ${LATE_MS} ms after a flip anything but the holder alone; of a server that was just started: one that lacks the holder; empty ${followed.ours.empty}, of no region ${followed.ours.foreign}, the fenced region alone ${followed.ours.fenced}, both ${followed.ours.both}; TTL ${TTL_SECONDS} s`,
       `the usual LUA record: ifurlup('URL', {{'${R1}'}, {'${R2}'}}), probes answered at once, on the same servers`,
-      'each authority probes from an address of its own, as on two machines; PowerDNS probes every 1 s, the least that it takes; gdnsd every 2 s, its least; nothing is written at a flip',
+      'PowerDNS probes every 1 s, the least that it takes; gdnsd every 2 s, its least; nothing is written at a flip',
       'a flip is counted from the word of the controller to both gates; with probes that wait the next one comes after at least 3.3 s, when they wait again',
       ...notes,
     ],
@@ -143,9 +143,6 @@ export async function benchDns({ flips, say }: DnsBenchOptions): Promise<BenchRe
 
 /** The record as it would be for any gateway: probes that do not wait. */
 const withoutWait = (record: Rrset): Rrset => ({ ...record, records: record.records.map((content) => content.replace(/\?wait=\d+/, '').replace("timeout='2'", "timeout='1'")) });
-
-/** Two servers on two machines have two addresses; on loopback both would probe from one. */
-const probingFrom = (address: string, record: Rrset): Rrset => ({ ...record, records: record.records.map((content) => content.replace("useragent=", `source='${address}',useragent=`)) });
 
 const usual = (record: Rrset): Rrset => {
   const url = /'(http[^'?]*)/.exec(record.records[0] ?? '')?.[1];
@@ -165,7 +162,7 @@ async function startAll(programs: DnsPrograms | null, notes: string[], say: (lin
   const record = hotStandbyRecord({ name: NAME, lease: LEASE, port: probePort, ttlSeconds: TTL_SECONDS, regions: regions.map(({ region, address }) => ({ region, addresses: [address] })) });
   const plain = { name: `static.${ZONE}.`, type: 'A' as const, ttlSeconds: TTL_SECONDS, records: [R1] };
   for (const one of authorities) {
-    const published = await one.publisher.publish(ZONE, [probingFrom(one.server.address, change(record)), usual(record), plain], AbortSignal.timeout(10_000));
+    const published = await one.publisher.publish(ZONE, [change(record), usual(record), plain], AbortSignal.timeout(10_000));
     if (!published.ok) throw new Error(published.failure.message);
     for (const name of WARM) await one.warm(name);
   }

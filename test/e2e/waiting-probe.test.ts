@@ -1,7 +1,6 @@
 // A name server's probe that waits at the gate for the next change of the lease: real Envoys, real gates, real PowerDNS.
 
 import { Resolver } from 'node:dns/promises';
-import { request } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
 import { startAuthoritative } from '../rig/dns.ts';
@@ -62,31 +61,6 @@ t.test('with the controller silent it is answered when the validity ends, and ne
   const replies = await Promise.all([0, 100, 200].map((lateMs) => new Promise<Reply>((resolve) => setTimeout(() => resolve(probe(r1)), lateMs))));
   for (const { status, atMs } of replies) t.ok(status === 503 && atMs >= endsMs - 50, `${status}, ${Math.round(atMs - endsMs)} ms after the end`);
   await r1.openLink();
-});
-
-t.test('a name server that was just started is answered at once: by its address it is new, or has just given a probe up', async (t) => {
-  await r1.tell({ mode: 'open' }, LONG_MS);
-  await (await probeThatWaits(r1))[0];
-  const { port } = new URL(r1.gateway.url);
-  const from = (localAddress: string, signal?: AbortSignal) =>
-    new Promise<number | undefined>((resolve, reject) => {
-      const asked = request({ host: R1, port, path: `${WELL_KNOWN}?wait=2000`, localAddress, agent: false, ...(signal === undefined ? {} : { signal }) }, (reply) => resolve(reply.resume().statusCode));
-      asked.on('error', reject).end();
-    });
-  const waits = (): Promise<boolean> => waitFor('it to wait', async () => (await waiting(r1)) === 1, { everyMs: 5 });
-  const [one, other] = ['127.45.3.1', '127.45.3.2'];
-  t.equal(await from(one), 200);
-  const stopped = new AbortController();
-  const second = from(one, stopped.signal);
-  second.catch(() => undefined);
-  await waits();
-  t.same([await from(other), await waiting(r1)], [200, 1], 'the other one is new, while the first one waits');
-  stopped.abort();
-  await t.rejects(second);
-  await waitFor('the gate to hear of it', async () => (await waiting(r1)) === 0, { everyMs: 5 });
-  t.same([await from(one), await waiting(r1)], [200, 0]);
-  const [next] = [from(one), await waits()];
-  t.equal(await next, 200);
 });
 
 t.test('one that waits at a stopping gate is answered by the next gate process', async (t) => {

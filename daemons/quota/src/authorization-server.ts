@@ -37,7 +37,6 @@ export type AuthorizationServerOptions = {
 
 type CheckRequest = {
   readonly attributes: {
-    readonly source: { readonly address: { readonly socket_address: { readonly address: string } | null } | null } | null;
     readonly request: { readonly http: { readonly path: string; readonly headers: Readonly<Record<string, string>> } | null } | null;
   } | null;
 };
@@ -87,13 +86,11 @@ function check(
   reply: sendUnaryData<CheckResponse>,
   options: AuthorizationServerOptions,
 ): void {
-  const { source, request } = call.request.attributes ?? {};
-  const http = request?.http;
+  const http = call.request.attributes?.request?.http;
   const path = http?.path ?? '';
   const wellKnown = path.split('?', 1)[0] === wellKnownPath(options.leaseName);
   const leave = options.onCheck({
     kind: wellKnown ? 'well-known' : 'application',
-    source: source?.address?.socket_address?.address ?? '',
     waitMs: wellKnown ? readProbeWaitMs(path) : 0,
     forwardedBy: readForwardedBy(http?.headers[FORWARDED_HEADER]),
     settle: (verdict) => reply(null, toResponse(verdict)),

@@ -5,7 +5,7 @@ import { PROBES_WAITING_MAX, epoch, monoMs, regionId, wallMs } from '@continuum/
 import { systemClock } from '@continuum/runtime';
 import { test } from 'tap';
 import { waitFor } from '../../../test/rig/process.ts';
-import type { Arrival, GateRoom, GateRoomOptions } from './gate-room.ts';
+import type { Arrival, GateRoomOptions } from './gate-room.ts';
 import { createGateRoom } from './gate-room.ts';
 import type { FinalVerdict } from './waiting-room.ts';
 
@@ -35,7 +35,6 @@ function visitor(change: Partial<Arrival> = {}): Visitor {
   return {
     kind: 'application',
     forwardedBy: [],
-    source: '192.0.2.53',
     waitMs: 0,
     settle: (verdict) => verdicts.push(verdict),
     askAgain: () => verdicts.push('ask again'),
@@ -134,13 +133,6 @@ test('a new epoch counts only once it is saved', async (t) => {
 });
 
 const prober = (waitMs = 1_200): Visitor => visitor({ kind: 'well-known', waitMs });
-let senders = 0;
-/** As the second probe of a sender: the first one is answered at once. */
-function enterKnown(room: GateRoom, one: Visitor): () => boolean {
-  const source = `sender ${senders++}`;
-  room.enter({ ...prober(), source });
-  return room.enter({ ...one, source });
-}
 const at = (ms: number): Now => ({ monoMs: monoMs(ms), wallMs: wallMs(ms) });
 const open: TakenInstruction = { ...instruction, mode: 'open' };
 const allowed = { kind: 'allow', route: 'r1' } as const;
@@ -152,7 +144,7 @@ test('a probe that asks for it is told at the change, in both directions; one th
   room.instruct({ ...open, mode: 'closed' }, now, 0);
   now = at(10_000);
   const [waiting, plain] = [prober(), prober(0)];
-  enterKnown(room, waiting);
+  room.enter(waiting);
   room.enter(plain);
   t.same([waiting.verdicts, plain.verdicts, room.waitingProbes(), room.held()], [[], [fenced], 1, 0]);
   now = at(10_100);
@@ -160,7 +152,7 @@ test('a probe that asks for it is told at the change, in both directions; one th
   t.same([waiting.verdicts, room.waitingProbes()], [[allowed], 0]);
   now = at(20_000);
   const next = prober();
-  enterKnown(room, next);
+  room.enter(next);
   room.instruct({ ...open, version: 2 }, now, 60_000);
   t.same([next.verdicts, room.waitingProbes()], [[], 1], 'more validity is no change');
   room.instruct({ ...open, version: 3, mode: 'hold' }, now, 0);
@@ -173,7 +165,7 @@ test('a probe that waits is fenced by a validity that is cut short without anoth
   room.instruct(open, now, 60_000);
   now = at(10_000);
   const one = prober();
-  enterKnown(room, one);
+  room.enter(one);
   t.equal(room.instruct(open, now, 0), 'extended');
   t.same(one.verdicts, [fenced]);
 });
@@ -185,7 +177,7 @@ test('a probe that waits is told when the validity ends, by a timer that asks th
   room.instruct(open, clock(), 10_050);
   skewMs = 10_000;
   const one = prober();
-  enterKnown(room, one);
+  room.enter(one);
   t.equal(room.waitingProbes(), 1);
   await waitFor('the verdict', () => one.verdicts.length === 1, { everyMs: 1 });
   t.same(one.verdicts, [fenced]);
@@ -198,8 +190,8 @@ test('with no change a probe is told how it is when its wait is over; one whose 
   skewMs = 10_000;
   const [one, gone] = [prober(30), prober()];
   const enteredMs = systemClock.now().monoMs;
-  enterKnown(room, one);
-  const leave = enterKnown(room, gone);
+  room.enter(one);
+  const leave = room.enter(gone);
   t.equal(room.waitingProbes(), 2);
   await waitFor('the verdict', () => one.verdicts.length === 1, { everyMs: 1 });
   t.ok(systemClock.now().monoMs - enteredMs >= 30, 'not before');
@@ -215,7 +207,7 @@ test('what changed a moment ago is told at once: a name server between two probe
   const told = (ms: number): number => {
     now = at(ms);
     const one = prober();
-    const leave = enterKnown(room, one);
+    const leave = room.enter(one);
     leave();
     return one.verdicts.length;
   };
@@ -233,26 +225,9 @@ test('probes have places of their own, and a stopping gate sends them back', asy
   room.instruct({ ...open, mode: 'closed' }, now, 0);
   now = at(10_000);
   const probers = Array.from({ length: PROBES_WAITING_MAX + 1 }, () => prober());
-  for (const one of probers) enterKnown(room, one);
+  for (const one of probers) room.enter(one);
   t.equal(room.waitingProbes(), PROBES_WAITING_MAX);
   t.same(probers.at(-1)?.verdicts, [fenced], 'one too many is told at once');
   t.equal(room.evict(), PROBES_WAITING_MAX);
   t.same(probers[0]?.verdicts, ['ask again']);
-});
-
-test('a name server that was just started is answered at once: one that is new here, or whose process just ended', async (t) => {
-  let now = start;
-  const room = createGateRoom({ ...options, clock: { now: () => now } });
-  now = at(10_000);
-  const enter = (source: string) => {
-    const one = visitor({ ...prober(), source });
-    const leave = room.enter(one);
-    return { waits: one.verdicts.length === 0, leave };
-  };
-  t.same([enter('ns1').waits, enter('ns2').waits, enter('ns2').waits], [false, false, true]);
-  const last = enter('ns1');
-  t.equal(last.waits, true);
-  t.equal(last.leave(), true, 'its process ended while it waited');
-  t.same([enter('ns1').waits, enter('ns2').waits, enter('ns1').waits], [false, true, true]);
-  t.equal(room.evict(), 3);
 });

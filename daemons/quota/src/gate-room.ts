@@ -4,15 +4,12 @@
 import type { Epoch, GateAnswer, GateLimits, GateProbe, TakenInstruction, GateState, Now, RegionId } from '@continuum/core';
 import { judge, judgeProbe, newGate, remainingValidityMs, takeInstruction } from '@continuum/core';
 import type { Clock } from '@continuum/runtime';
-import { createProberMemory } from './prober-memory.ts';
 import { createWaitingRoom } from './waiting-room.ts';
 import type { FinalVerdict, Visitor } from './waiting-room.ts';
 
 export type Arrival = {
   readonly kind: 'well-known' | 'application';
   readonly forwardedBy: readonly string[];
-  /** The address that it comes from, as the gateway saw it; empty when it does not say. */
-  readonly source: string;
   /** Of a probe that would rather hear of the next change than of how it is; 0 for everybody else. */
   readonly waitMs: number;
   /** Called once, maybe before `enter` returns; never after the request left. */
@@ -50,8 +47,7 @@ export type GateRoomOptions = {
 
 export function createGateRoom(options: GateRoomOptions): GateRoom {
   const { clock } = options;
-  const [requests, waitingProbes] = [createWaitingRoom<Waiting>(clock), createWaitingRoom<Waiting>(clock)];
-  const probers = createProberMemory();
+  const [requests, probes] = [createWaitingRoom<Waiting>(clock), createWaitingRoom<Waiting>(clock)];
   let state = newGate(options.epochMax, clock.now());
   let answer: GateAnswer = { kind: 'deny', sinceMonoMs: state.asked.monoMs };
 
@@ -71,22 +67,13 @@ export function createGateRoom(options: GateRoomOptions): GateRoom {
 
   const enter = (arrival: Arrival): (() => boolean) => {
     const now = clock.now();
-    const { settle, askAgain, source, ...rest } = arrival;
+    const { settle, askAgain, ...rest } = arrival;
     if (arrival.waitMs === 0) {
       const request = { ...rest, arrivedMonoMs: now.monoMs };
       return requests.enter({ judge: (held, at) => judge(state, { ...request, held }, limits(), at), settle, askAgain }, now);
     }
-    const probe: Omit<GateProbe, 'waits'> = { ...rest, arrivedMonoMs: now.monoMs, mayWait: probers.admit(source, now.monoMs), answer: answerAt(now) };
-    const answered = (verdict: FinalVerdict): void => {
-      probers.answered(source, clock.now().monoMs);
-      settle(verdict);
-    };
-    const leave = waitingProbes.enter({ judge: (waits, at) => judgeProbe(state, { ...probe, waits }, waitingProbes.size(), limits(), at), settle: answered, askAgain }, now);
-    return () => {
-      const waited = leave();
-      if (waited) probers.gaveUp(source);
-      return waited;
-    };
+    const probe: Omit<GateProbe, 'waits'> = { ...rest, arrivedMonoMs: now.monoMs, answer: answerAt(now) };
+    return probes.enter({ judge: (waits, at) => judgeProbe(state, { ...probe, waits }, probes.size(), limits(), at), settle, askAgain }, now);
   };
 
   const instruct = (next: TakenInstruction, asked: Now, remainingMs: number): InstructResult => {
@@ -102,14 +89,14 @@ export function createGateRoom(options: GateRoomOptions): GateRoom {
     }
     state = after;
     answerAt(clock.now());
-    waitingProbes.judgeAll();
+    probes.judgeAll();
     // Only an open gate looks at the validity, and no request waits at an open gate: more of it releases nobody.
     if (outcome === 'changed') requests.judgeAll();
     return outcome;
   };
 
   const evict = (): number => {
-    const out = [...requests.leaveAll(), ...waitingProbes.leaveAll()];
+    const out = [...requests.leaveAll(), ...probes.leaveAll()];
     for (const { askAgain } of out) askAgain();
     return out.length;
   };
@@ -118,7 +105,7 @@ export function createGateRoom(options: GateRoomOptions): GateRoom {
     enter,
     instruct,
     held: () => requests.size(),
-    waitingProbes: () => waitingProbes.size(),
+    waitingProbes: () => probes.size(),
     state: () => state,
     remainingMs: () => remainingValidityMs(state, clock.now()),
     evict,

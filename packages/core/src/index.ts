@@ -16,7 +16,6 @@ export * from './dns/attestation.ts';
 export * from './dns/quorum.ts';
 export * from './gate/verdict.ts';
 export * from './gate/probe.ts';
-export * from './gate/probers.ts';
 export * from './policy.ts';
 export * from './replication/observation.ts';
 export * from './failover/state.ts';

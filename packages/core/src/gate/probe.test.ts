@@ -12,7 +12,7 @@ const limits: GateLimits = { region: regionId('r1'), held: 0, heldMax: 10, holdM
 const instruction: TakenInstruction = { version: 1, epoch: epoch(7), mode: 'open', activeRegion: regionId('r1'), holdForwarded: false, holdMsMax: 1 };
 const at = (ms: number): Now => ({ monoMs: monoMs(ms), wallMs: wallMs(ms) });
 const open = (validUntilMs: number): GateState => ({ instruction, asked: at(0), validUntilMonoMs: monoMs(validUntilMs), epochMax: epoch(7) });
-const probe: GateProbe = { arrivedMonoMs: monoMs(10_000), forwardedBy: [], waitMs: 1_200, waits: false, mayWait: true, answer: { kind: 'allow', sinceMonoMs: monoMs(0) } };
+const probe: GateProbe = { arrivedMonoMs: monoMs(10_000), forwardedBy: [], waitMs: 1_200, waits: false, answer: { kind: 'allow', sinceMonoMs: monoMs(0) } };
 
 test('a probe waits as long as it asks, at most two seconds, and never beyond the validity', async (t) => {
   t.same(judgeProbe(open(60_000), probe, 0, limits, at(10_000)), { kind: 'wait', untilMonoMs: 11_200 });
@@ -22,8 +22,7 @@ test('a probe waits as long as it asks, at most two seconds, and never beyond th
   t.match(judgeProbe(open(60_000), { ...probe, waits: true }, 1, limits, at(11_200)), { kind: 'allow' });
 });
 
-test('one too many, one that asks soon after a change, and one whose sender is new are told at once', async (t) => {
-  t.match(judgeProbe(open(60_000), { ...probe, mayWait: false }, 0, limits, at(10_000)), { kind: 'allow' });
+test('one too many, and one that asks soon after a change, are told at once', async (t) => {
   t.match(judgeProbe(open(60_000), probe, PROBES_WAITING_MAX, limits, at(10_000)), { kind: 'allow' });
   const young = { ...probe, answer: { kind: 'allow', sinceMonoMs: monoMs(8_001) } } as const;
   t.match(judgeProbe(open(60_000), young, 0, limits, at(10_000)), { kind: 'allow' });
@@ -33,15 +32,15 @@ test('one too many, one that asks soon after a change, and one whose sender is n
 test('at any moment a waiting probe is told exactly what one that does not wait is told, or waits for it', async () => {
   const time = fc.integer({ min: 0, max: 20_000 });
   fc.assert(
-    fc.property(time, time, time, fc.integer({ min: 0, max: 5_000 }), fc.constantFrom('allow', 'deny'), fc.constantFrom('open', 'closed'), fc.boolean(), (validUntil, arrived, later, waitMs, kind, mode, mayWait) => {
+    fc.property(time, time, time, fc.integer({ min: 0, max: 5_000 }), fc.constantFrom('allow', 'deny'), fc.constantFrom('open', 'closed'), (validUntil, arrived, later, waitMs, kind, mode) => {
       const state: GateState = { ...open(validUntil), instruction: { ...instruction, mode } };
-      const asked: GateProbe = { ...probe, arrivedMonoMs: monoMs(arrived), waitMs, mayWait, answer: { kind, sinceMonoMs: monoMs(0) } };
+      const asked: GateProbe = { ...probe, arrivedMonoMs: monoMs(arrived), waitMs, answer: { kind, sinceMonoMs: monoMs(0) } };
       const now = at(arrived + later);
       const active = mode === 'open' && now.monoMs < validUntil;
       const verdict = judgeProbe(state, asked, 0, limits, now);
       if (verdict.kind !== 'wait') return verdict.kind === (active ? 'allow' : 'deny');
       const inTime = verdict.untilMonoMs > now.monoMs && verdict.untilMonoMs <= arrived + PROBE_WAIT_MS_MAX && (!active || verdict.untilMonoMs <= validUntil);
-      return inTime && mayWait && kind === (active ? 'allow' : 'deny');
+      return inTime && kind === (active ? 'allow' : 'deny');
     }),
     { numRuns: 5_000 },
   );

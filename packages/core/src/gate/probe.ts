@@ -10,6 +10,10 @@
 // its own name. What it would buy is little: nobody takes over before the lease has run out, which is two thirds of its ttl after the
 // region vanished, or later. From an objective of 6 s on that is 2 s; below it both regions are named for the rest of the 2 s, and a
 // client tries the other address.
+//
+// A name server that was just started waits as well, and names both regions until its first probe has ended. Answered at once, it would
+// be deaf for the rest of that second instead, and a change of the lease in it would leave the fenced region alone in the answer. Both
+// regions, of which one forwards to the other, are the better of the two; it was tried and measured.
 
 import type { MonoMs, Now } from '../types.ts';
 import { addMs } from '../types.ts';
@@ -33,8 +37,6 @@ export type GateProbe = {
   readonly waitMs: number;
   /** It waits already. */
   readonly waits: boolean;
-  /** What `admitProbe` said of its sender when it came. */
-  readonly mayWait: boolean;
   /** What it would have been told when it came, and since when that is the answer. */
   readonly answer: GateAnswer;
 };
@@ -60,7 +62,7 @@ export function judgeProbe(state: GateState, probe: GateProbe, waiting: number, 
   const untilMonoMs = addMs(arrivedMonoMs, Math.min(probe.waitMs, PROBE_WAIT_MS_MAX));
   const young = arrivedMonoMs < answer.sinceMonoMs + ANSWER_YOUNG_MS;
   const full = !probe.waits && waiting >= PROBES_WAITING_MAX;
-  if (verdict.kind !== answer.kind || !probe.mayWait || young || full || now.monoMs >= untilMonoMs) return verdict;
+  if (verdict.kind !== answer.kind || young || full || now.monoMs >= untilMonoMs) return verdict;
   const endsFirst = verdict.kind === 'allow' && state.validUntilMonoMs < untilMonoMs;
   return { kind: 'wait', untilMonoMs: endsFirst ? state.validUntilMonoMs : untilMonoMs };
 }
