@@ -2,8 +2,34 @@
 // from. `parts.mjs` finds them.
 
 const PDNS = /** @type {const} */ ({ kind: 'debian', alternatives: [['pdns-server', 'pdns-backend-sqlite3']] });
-const PDNS_OF_RELEASE = /** @type {const} */ ({ kind: 'debian', alternatives: [['pdns-server', 'pdns-backend-sqlite3', 'pdns-backend-lmdb']], folders: ['usr/sbin'] });
-const PDNS_PROGRAMS = ['usr/sbin/pdns_server', 'usr/bin/pdnsutil'];
+const PDNS_PROBE = /** @type {const} */ ({ kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ });
+
+/**
+ * The authoritative server of another release of Debian, with both of its local backends.
+ * @param {'pdns-4.9' | 'pdns-5.1'} name
+ * @param {string} release
+ * @param {{ purpose: string, range: string, nightlyOnly?: boolean }} more
+ * @returns {import('./parts.d.mts').Part}
+ */
+function pdnsOfRelease(name, release, more) {
+  const variable = `CONTINUUM_${name.toUpperCase().replace(/[-.]/g, '_')}`;
+  return {
+    ...more,
+    name,
+    variable: { name: variable, holds: 'file' },
+    command: 'pdns_server',
+    systemFolders: ['/usr/sbin', '/usr/local/sbin'],
+    testOnly: true,
+    modules: { file: 'liblmdbbackend.so', variable: `${variable}_MODULE_DIR` },
+    source: {
+      kind: 'debian',
+      alternatives: [['pdns-server', 'pdns-backend-sqlite3', 'pdns-backend-lmdb']],
+      folders: ['usr/sbin'],
+      release: { name: release, programs: ['usr/sbin/pdns_server', 'usr/bin/pdnsutil'] },
+    },
+    probe: PDNS_PROBE,
+  };
+}
 
 /** @type {readonly import('./parts.d.mts').Part[]} */
 export const PARTS = [
@@ -45,7 +71,7 @@ export const PARTS = [
     systemFolders: ['/usr/sbin', '/usr/local/sbin'],
     modules: { file: 'libgsqlite3backend.so', variable: 'CONTINUUM_PDNS_MODULE_DIR' },
     source: { ...PDNS, folders: ['usr/sbin'] },
-    probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
+    probe: PDNS_PROBE,
   },
   {
     name: 'pdnsutil',
@@ -58,32 +84,9 @@ export const PARTS = [
     source: { ...PDNS, folders: ['usr/bin'] },
     probe: { kind: 'version', pattern: /pdnsutil (\d+(?:\.\d+)+)/ },
   },
-  {
-    name: 'pdns-4.9',
-    purpose: 'a newer authoritative DNS, for what differs from version to version',
-    range: '>=4.9 <5.0',
-    variable: { name: 'CONTINUUM_PDNS_4_9', holds: 'file' },
-    command: 'pdns_server',
-    systemFolders: ['/usr/sbin', '/usr/local/sbin'],
-    testOnly: true,
-    modules: { file: 'liblmdbbackend.so', variable: 'CONTINUUM_PDNS_4_9_MODULE_DIR' },
-    source: { ...PDNS_OF_RELEASE, release: { name: 'trixie', programs: PDNS_PROGRAMS } },
-    probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
-  },
-  {
-    name: 'pdns-5.1',
-    purpose: 'the newest authoritative DNS that was looked at',
-    range: '>=5.1 <5.2',
-    variable: { name: 'CONTINUUM_PDNS_5_1', holds: 'file' },
-    command: 'pdns_server',
-    systemFolders: ['/usr/sbin', '/usr/local/sbin'],
-    testOnly: true,
-    // Its release moves on from one day to the next.
-    nightlyOnly: true,
-    modules: { file: 'liblmdbbackend.so', variable: 'CONTINUUM_PDNS_5_1_MODULE_DIR' },
-    source: { ...PDNS_OF_RELEASE, release: { name: 'sid', programs: PDNS_PROGRAMS } },
-    probe: { kind: 'version', pattern: /Authoritative Server (\d+(?:\.\d+)+)/ },
-  },
+  pdnsOfRelease('pdns-4.9', 'trixie', { purpose: 'a newer authoritative DNS, for what differs from version to version', range: '>=4.9 <5.0' }),
+  // Its release moves on from one day to the next.
+  pdnsOfRelease('pdns-5.1', 'sid', { purpose: 'the newest authoritative DNS that was looked at', range: '>=5.1 <5.2', nightlyOnly: true }),
   {
     name: 'pdns_recursor',
     purpose: 'three of them stand for the public resolvers',

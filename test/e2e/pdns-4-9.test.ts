@@ -1,7 +1,8 @@
 // PowerDNS 4.9, which Debian 13 has: the placements, the version gate, the publisher and the register on the real server.
 
 import t from 'tap';
-import { failuresAreAsGated, httpCodeIsAsGated, intervalIsAsGated, lockedDatabaseIsOutlived, placementsAnswer, registerHolds, startServer, unwrittenOptions } from './pdns-versions.ts';
+import { registerHolds } from '../rig/register-contract.ts';
+import { failuresAreAsGated, httpCodeIsAsGated, intervalIsAsGated, lockedDatabaseIsOutlived, placementsAnswer, startServer, unwrittenOptions } from './pdns-versions.ts';
 
 const server = await startServer('pdns-4.9', '4.9', '127.48.1');
 t.teardown(() => server.authoritative.started.kill());

@@ -8,7 +8,8 @@ import { dnsPublisherContract } from '@continuum/ports/contracts/dns-contract';
 import t from 'tap';
 import { hotStandbyRecord } from '../rig/dns-records.ts';
 import { freePort } from '../rig/process.ts';
-import { failuresAreAsGated, httpCodeIsAsGated, intervalIsAsGated, lockedDatabaseIsOutlived, placementsAnswer, registerHolds, startServer, unwrittenOptions } from './pdns-versions.ts';
+import { registerHolds } from '../rig/register-contract.ts';
+import { failuresAreAsGated, httpCodeIsAsGated, intervalIsAsGated, lockedDatabaseIsOutlived, placementsAnswer, startServer, unwrittenOptions } from './pdns-versions.ts';
 
 const soon = (): AbortSignal => AbortSignal.timeout(20_000);
 const server = await startServer('pdns-5.1', '5.1', '127.48.2');

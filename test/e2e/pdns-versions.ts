@@ -15,13 +15,11 @@ import { createGuardedPublisher } from '@continuum/adapters/powerdns/guarded-pub
 import type { GuardedPublisher, Wanted } from '@continuum/adapters/powerdns/guarded-publisher';
 import { GATED, knows, luaIsStatic, renderPlacement, renderText, zoneRrsets } from '@continuum/core';
 import type { PdnsVersion, PlacementInput, ProbeWish, Rendered, Rrset } from '@continuum/core';
-import { registerContract } from '@continuum/ports/contracts/register-contract';
 import { PLACEMENTS } from '../../packages/core/testing/placements.ts';
 import { locate } from '../../scripts/parts.mjs';
 import { startAuthoritative } from '../rig/dns.ts';
 import type { Authoritative, AuthoritativePart } from '../rig/dns.ts';
 import { freePort, runFolder, waitFor } from '../rig/process.ts';
-import { startRegisterAuthority } from '../rig/register-authority.ts';
 
 export type Server = {
   readonly version: PdnsVersion;
@@ -255,26 +253,6 @@ export async function unwrittenOptions(t: Test, server: Server): Promise<void> {
   if (isKnown) await answers(server, failing, alone);
   else t.equal(await server.ask(failing), both);
   two.answer(failing, 503);
-}
-
-/** The register of a site without a Worker, on this version and this backend: 64 racers, repeats, a server killed in the middle. */
-export async function registerHolds(t: Test, part: AuthoritativePart, launch: 'gsqlite3' | 'lmdb', address: string): Promise<void> {
-  const leases = Array.from({ length: 30 }, (_, index) => `lease-${index}`);
-  const ports = { dnsPort: await freePort(address), apiPort: await freePort(address) };
-  const options = { part, folder: runFolder(`${part}-register`), address, ...ports, zone: 'register.test', regions: ['r1', 'r2'], leases, settings: { launch } };
-  // It begins with `checkAuthority`, which would name a setting that this version calls by another name.
-  let authority = await startRegisterAuthority(options);
-  t.teardown(() => authority.process.kill());
-  let used = 0;
-  await registerContract(t, {
-    regions: ['r1', 'r2'],
-    freshLease: () => leases[used++] ?? 'no-lease-left',
-    makeRegister: async (lease, region) => authority.register(lease, region),
-    crash: async () => {
-      await authority.process.kill();
-      authority = await startRegisterAuthority(options);
-    },
-  });
 }
 
 /**

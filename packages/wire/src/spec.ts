@@ -244,7 +244,7 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
       add(['spec', 'regions', 1, part], shown(['spec', 'regions', 1, part], raw), `give each region a ${part} of its own`);
     }
   }
-  problems.push(...addressChecks(raw, lineOf), ...namesChecks(raw, lineOf));
+  problems.push(...familyChecks(raw, lineOf), ...addressChecks(raw, lineOf), ...namesChecks(raw, lineOf));
   const own = readable(name, raw, ['local', 'region']);
   const keyId = readable(z.string(), raw, ['local', 'witness', 'keyId']);
   if (own !== null && names !== null && !names.includes(own)) add(['local', 'region'], own, `use one of ${names.join(', ')}`);
@@ -278,19 +278,12 @@ function crossChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
   return problems;
 }
 
-/** An address leads to one region, or nobody could tell from an answer which one it is; and every kind of question has an answer from each. */
+const placed = z.looseObject({ gateway: z.looseObject({ address: place }), addresses: z.array(place).optional() });
+
+/** An address leads to one region, or nobody could tell from an answer which one it is. */
 function addressChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
-  const given = z.looseObject({ gateway: z.looseObject({ address: place }), addresses: z.array(place).optional() });
-  const regions = readable(z.array(given), raw, ['spec', 'regions']) ?? [];
-  const families = regions.map((one) => [...new Set(addressesOf(one).map(isIP))].toSorted().map((family) => `IPv${family}`).join(' and '));
-  const odd = families.findIndex((kinds) => kinds !== families[0]);
   const seen = new Map<string, number>();
-  const mixed = (): ConfigProblem => {
-    const path = ['spec', 'regions', odd, ...(regions[odd]?.addresses === undefined ? ['gateway', 'address'] : ['addresses'])];
-    const fix = `use addresses of the same kinds in both regions (the other one has ${families[0]}): a question for what one region lacks is always answered with the other one, fenced or not`;
-    return { path: dotted(path), value: families[odd] ?? '', fix, line: lineOf(path) };
-  };
-  return (odd < 0 ? [] : [mixed()]).concat(regions.flatMap((one, at) =>
+  return (readable(z.array(placed), raw, ['spec', 'regions']) ?? []).flatMap((one, at) =>
     addressesOf(one).flatMap((address, index) => {
       const text = canonicalIpAddress(address);
       const before = seen.get(text);
@@ -299,7 +292,18 @@ function addressChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
       const path = ['spec', 'regions', at, 'addresses', index];
       return [{ path: dotted(path), value: address, fix: before === at ? 'leave it out: it is there already' : 'use another one: it leads to the other region', line: lineOf(path) }];
     }),
-  ));
+  );
+}
+
+/** Every kind of question has an answer from each region. */
+function familyChecks(raw: unknown, lineOf: LineOf): ConfigProblem[] {
+  const regions = readable(z.array(placed), raw, ['spec', 'regions']) ?? [];
+  const families = regions.map((one) => [...new Set(addressesOf(one).map(isIP))].toSorted().map((family) => `IPv${family}`).join(' and '));
+  const odd = families.findIndex((kinds) => kinds !== families[0]);
+  if (odd < 0) return [];
+  const path = ['spec', 'regions', odd, ...(regions[odd]?.addresses === undefined ? ['gateway', 'address'] : ['addresses'])];
+  const fix = `use addresses of the same kinds in both regions (the other one has ${families[0]}): a question for what one region lacks is always answered with the other one, fenced or not`;
+  return [{ path: dotted(path), value: families[odd] ?? '', fix, line: lineOf(path) }];
 }
 
 /** Exactly one register: its sections are there, the other one's are not. */
