@@ -57,6 +57,8 @@ export async function serveAuthorization(options: AuthorizationServerOptions): P
   const server = new Server({
     'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
     'grpc.max_concurrent_streams': STREAMS_MAX,
+    // Statistics that nobody reads, at a tenth of what a check costs.
+    'grpc.enable_channelz': 0,
   });
   const implementation: UntypedServiceImplementation = {
     Check: (call: ServerUnaryCall<CheckRequest, CheckResponse>, reply: sendUnaryData<CheckResponse>) =>

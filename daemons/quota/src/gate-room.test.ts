@@ -7,6 +7,7 @@ import { test } from 'tap';
 import { waitFor } from '../../../test/rig/process.ts';
 import type { Arrival, GateRoomOptions } from './gate-room.ts';
 import { createGateRoom } from './gate-room.ts';
+import { JUDGED_AT_ONCE } from './waiting-room.ts';
 import type { FinalVerdict } from './waiting-room.ts';
 
 const start: Now = { monoMs: monoMs(0), wallMs: wallMs(0) };
@@ -55,6 +56,23 @@ test('whoever waits is released in order by the instruction that ends the hold, 
   t.equal(room.held(), 0);
   room.instruct({ ...instruction, version: 3 }, start, 0);
   t.equal(order.length, 3, 'a verdict is given once');
+});
+
+test('many are released in lots, and whoever has not had a turn is judged by the instruction of that turn', async (t) => {
+  const room = createGateRoom({ ...options, heldMax: 100 });
+  room.instruct(instruction, start, 0);
+  const count = 2 * JUDGED_AT_ONCE + 1;
+  const order: number[] = [];
+  for (let index = 0; index < count; index++) room.enter(visitor({ settle: () => order.push(index) }));
+  room.instruct({ ...instruction, version: 2, mode: 'open' }, start, 1_000);
+  t.equal(order.length, JUDGED_AT_ONCE, 'the first lot at once');
+  t.equal(room.held(), count - JUDGED_AT_ONCE, 'the others still count as held');
+  room.instruct({ ...instruction, version: 3 }, start, 0);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal(order.length, JUDGED_AT_ONCE, 'held again: nobody else was let through');
+  room.instruct({ ...instruction, version: 4, mode: 'open' }, start, 1_000);
+  await waitFor('the others', () => room.held() === 0);
+  t.same(order, Array.from({ length: count }, (_, index) => index), 'each once, in the order in which they came');
 });
 
 test('the room is bounded, and a place that gets free is free', async (t) => {

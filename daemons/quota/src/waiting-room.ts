@@ -16,14 +16,20 @@ export type Visitor = {
 export type WaitingRoom<T extends Visitor> = {
   /** Returns how to leave early; that says whether the visitor was still waiting. */
   readonly enter: (visitor: T, now: Now) => () => boolean;
+  /** In the order in which they came, the first of them at once, each by what is true in its turn. */
   readonly judgeAll: () => void;
   /** Everybody leaves without a verdict. */
   readonly leaveAll: () => readonly T[];
   readonly size: () => number;
 };
 
+/** What is settled in one turn of the event loop leaves at its end: in smaller lots the first do not wait for the last. */
+export const JUDGED_AT_ONCE = 16;
+
 export function createWaitingRoom<T extends Visitor>(clock: Clock): WaitingRoom<T> {
   const inside = new Map<T, NodeJS.Timeout>();
+  let toJudge: T[] = [];
+  let judging = false;
 
   const leave = (visitor: T): boolean => {
     clearTimeout(inside.get(visitor));
@@ -42,6 +48,12 @@ export function createWaitingRoom<T extends Visitor>(clock: Clock): WaitingRoom<
     else if (leave(visitor)) visitor.settle(verdict);
   };
 
+  const judgeSome = (): void => {
+    for (const visitor of toJudge.splice(0, JUDGED_AT_ONCE)) if (inside.has(visitor)) judgeAgain(visitor);
+    judging = toJudge.length > 0;
+    if (judging) setImmediate(judgeSome);
+  };
+
   return {
     enter: (visitor, now) => {
       const verdict = visitor.judge(false, now);
@@ -50,7 +62,8 @@ export function createWaitingRoom<T extends Visitor>(clock: Clock): WaitingRoom<
       return () => leave(visitor);
     },
     judgeAll: () => {
-      for (const visitor of [...inside.keys()]) judgeAgain(visitor);
+      toJudge = [...inside.keys()];
+      if (!judging) judgeSome();
     },
     leaveAll: () => [...inside.keys()].filter(leave),
     size: () => inside.size,
