@@ -135,8 +135,7 @@ async function switchRounds(count: number, totals: Counts, say: (line: string) =
     for (let index = 0; index < count; index++) {
       const other: RegionName = holder === 'r1' ? 'r2' : 'r1';
       await pause(500);
-      const askedMs = monotonicMs();
-      await askSwitchover(site, holder, other);
+      const askedMs = await askSwitchover(site, holder, other);
       const first = await firstWrite(writes, other, askedMs, 30_000);
       await site.settled(other);
       await pause(300);

@@ -9,7 +9,7 @@ import { monotonicMs } from '../rig/clock.ts';
 import { lagNow } from './lag.ts';
 import type { LagSample } from './lag.ts';
 
-const STATUS_EVERY_MS = 50;
+const STATUS_EVERY_MS = 100;
 const DNS_EVERY_MS = 200;
 const TIMEOUT_MS = 400;
 

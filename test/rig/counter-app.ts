@@ -17,9 +17,8 @@ const CONNECT_TIMEOUT_MS = 2_000;
 const STATEMENT_TIMEOUT_MS = 3_000;
 /** Ends our wait, whatever PostgreSQL waits for: a commit that hangs on the standby is unknown after this. */
 const QUERY_TIMEOUT_MS = 4_000;
-const CONNECTIONS_MAX = 20;
-/** Open connections kept ready, and how often that is looked after. */
-const CONNECTIONS_WARM = 8;
+/** Made before they are needed, and no more of them: a pool that grows under a burst opens its connections when that costs most. */
+const CONNECTIONS = 10;
 const WARM_EVERY_MS = 500;
 /** Longer than the gateway keeps an idle connection (30 s): the gateway must be the one that closes it. */
 const KEEP_ALIVE_MS = 90_000;
@@ -48,7 +47,7 @@ const pool = new pg.Pool({
   user: required('user'),
   database: values['database-name'],
   application_name: `counter-${region}`,
-  max: CONNECTIONS_MAX,
+  max: CONNECTIONS,
   idleTimeoutMillis: 0,
   connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
   statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -126,10 +125,10 @@ async function run(text: string, parameters: readonly string[]): Promise<Outcome
 }
 
 async function warm(): Promise<void> {
-  if (pool.totalCount >= CONNECTIONS_WARM) return;
-  // All at once: an idle connection would be handed out before a new one is made.
-  const opened = await Promise.allSettled(Array.from({ length: CONNECTIONS_WARM }, () => pool.connect()));
-  for (const one of opened) if (one.status === 'fulfilled') one.value.release();
+  const missing = CONNECTIONS - pool.totalCount;
+  if (missing <= 0) return;
+  // As many more as are idle: those are handed out before a new one is made.
+  await Promise.allSettled(Array.from({ length: missing + pool.idleCount }, async () => (await pool.connect()).release()));
 }
 
 function answer(response: ServerResponse, outcome: Outcome): void {
