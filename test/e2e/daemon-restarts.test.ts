@@ -19,7 +19,8 @@ import { startSite } from '../rig/site.ts';
 const CONTROLLER_MAIN = fileURLToPath(new URL('../../daemons/controller/src/main.ts', import.meta.url));
 
 const folder = runFolder('restarts');
-const site = await startSite({ folder, rtoMs: 10_000 });
+// A ttl of 10 s: a controller is back well within its validity on a slow machine, too.
+const site = await startSite({ folder, rtoMs: 20_000 });
 const { r1, r2 } = site.regions;
 const load = startSiteLoad(site);
 const firstEpoch = (await r1.status()).actingEpoch;
