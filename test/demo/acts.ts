@@ -1,9 +1,8 @@
 // What the demo does to a site, act by act: a region dies, comes back, and takes over again as planned.
 
-import { randomUUID } from 'node:crypto';
-import { request } from 'undici';
 import type { SwitchoverPlan } from '../../daemons/controller/src/status.ts';
 import { monotonicMs } from '../rig/clock.ts';
+import { post } from '../rig/operator-api.ts';
 import { waitFor } from '../rig/process.ts';
 import type { RegionName, Site } from '../rig/site.ts';
 import type { Sampler } from './sampler.ts';
@@ -116,25 +115,15 @@ export async function switchOver(run: Run, reading: Client): Promise<void> {
  */
 export async function askSwitchover(site: Site, from: RegionName, to: RegionName): Promise<number> {
   await waitFor(`a switchover ${from} -> ${to} to be possible`, async () => {
-    const plans = await Promise.all([from, to].map((region) => postSwitchover(site, region, { to, dryRun: true })));
-    const missing = plans.flatMap(({ body }) => (JSON.parse(body) as SwitchoverPlan).preconditions.filter((one) => !one.ok));
+    const plans = await Promise.all([from, to].map((region) => post(site.regions[region], '/v1/switchover', { to, dryRun: true })));
+    const missing = plans.flatMap(({ json }) => (json as SwitchoverPlan).preconditions.filter((one) => !one.ok));
     if (missing.length > 0) throw new Error(missing.map((one) => `${one.name}: ${one.value}, needs ${one.limit}`).join('; '));
     return true;
   });
   const askedMs = monotonicMs();
-  const { statusCode, body } = await postSwitchover(site, from, { to });
-  if (statusCode !== 202) throw new Error(`switchover refused: ${body}`);
+  const { status, json } = await post(site.regions[from], '/v1/switchover', { to });
+  if (status !== 202) throw new Error(`switchover refused: ${JSON.stringify(json)}`);
   return askedMs;
-}
-
-async function postSwitchover(site: Site, region: RegionName, asked: { readonly to: RegionName; readonly dryRun?: boolean }): Promise<{ statusCode: number; body: string }> {
-  const { api, token } = site.regions[region];
-  const { statusCode, body } = await request(`${api}/v1/switchover`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-request-id': randomUUID() },
-    body: JSON.stringify(asked),
-  });
-  return { statusCode, body: await body.text() };
 }
 
 export function pause(ms: number): Promise<void> {

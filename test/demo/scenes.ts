@@ -2,8 +2,8 @@
 // still see it; with the holder gone as well nothing is taken over, and the status says what is missing. Both are judged from the
 // logs and from every request that a client made.
 
-import { request } from 'undici';
 import { monotonicMs } from '../rig/clock.ts';
+import { post } from '../rig/operator-api.ts';
 import type { RegionName } from '../rig/site.ts';
 import { readLogs } from './evidence.ts';
 import { otherThan, pause } from './acts.ts';
@@ -96,14 +96,8 @@ export async function holderLostToo(run: Run): Promise<void> {
 
 /** What an operator without patience would try. */
 async function force(run: Run, region: RegionName): Promise<{ readonly status: number; readonly detail: string }> {
-  const { api, token } = run.options.site.regions[region];
-  const reply = await request(`${api}/v1/failover`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ force: true, reason: 'the demo tries', estimatedLoss: 'none' }),
-  });
-  const body = (await reply.body.json()) as { readonly detail?: string };
-  return { status: reply.statusCode, detail: body.detail ?? '' };
+  const { status, json } = await post(run.options.site.regions[region], '/v1/failover', { force: true, reason: 'the demo tries', estimatedLoss: 'none' });
+  return { status, detail: (json as { readonly detail?: string }).detail ?? '' };
 }
 
 function entriesSince(run: Run, fromMs: number, event: string): ReturnType<typeof readLogs>['entries'] {

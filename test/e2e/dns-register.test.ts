@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { monotonicMs } from '../rig/clock.ts';
+import { post } from '../rig/operator-api.ts';
 import { runFolder, waitFor } from '../rig/process.ts';
 import { since, startSiteLoad, stopAndLook } from '../rig/site-load.ts';
 import { startSiteOverDns } from '../rig/site-over-dns.ts';
@@ -66,12 +67,8 @@ t.test('dns check says so from outside, for scripts', async (t) => {
 
 t.test('a switchover goes over the record as over the witness', async (t) => {
   const fromMs = monotonicMs();
-  const reply = await fetch(`${r2.api}/v1/switchover`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${r2.token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ to: 'r1' }),
-  });
-  t.equal(reply.status, 202, await reply.clone().text());
+  const { status, json } = await post(r2, '/v1/switchover', { to: 'r1' });
+  t.equal(status, 202, JSON.stringify(json));
   await waitFor('r1 to hold the lease', async () => (await r1.status()).lease?.holder === 'r1', { timeoutMs: 30_000 });
   await load.acknowledged('r1', fromMs);
 });

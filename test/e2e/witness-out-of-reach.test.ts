@@ -2,10 +2,10 @@
 // request fails. With the holder gone too nothing is taken over either, and the status says what is missing.
 
 import t from 'tap';
-import { request } from 'undici';
 import { monotonicMs } from '../rig/clock.ts';
 import { startLossyPath } from '../rig/lossy-path.ts';
 import type { LossyPath } from '../rig/lossy-path.ts';
+import { post } from '../rig/operator-api.ts';
 import { runFolder, waitFor } from '../rig/process.ts';
 import { since, startSiteLoad, stopAndLook } from '../rig/site-load.ts';
 import { REGIONS, startSite } from '../rig/site.ts';
@@ -83,13 +83,9 @@ t.test('witness and holder are dead: no takeover, and the status says what is mi
   const missing = status.takeover?.find((one) => one.name === 'witness-answers');
   t.match(missing, { ok: false, value: /^CTM_REGISTER_/, limit: /Bring the witness/ });
   t.match(status.takeover?.find((one) => one.name === 'other-region-dark'), { ok: true, value: /^r1: dark for/ });
-  const reply = await request(`${r2.api}/v1/failover`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${r2.token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ force: true, reason: 'r1 is gone', estimatedLoss: 'none' }),
-  });
-  t.equal(reply.statusCode, 409);
-  t.match(await reply.body.json(), { code: 'CTM_FAILOVER_REFUSED', detail: /witness/ });
+  const reply = await post(r2, '/v1/failover', { force: true, reason: 'r1 is gone', estimatedLoss: 'none' });
+  t.equal(reply.status, 409);
+  t.match(reply.json, { code: 'CTM_FAILOVER_REFUSED', detail: /witness/ });
 });
 
 t.test('the witness comes back: the takeover happens, once', async (t) => {

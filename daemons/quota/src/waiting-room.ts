@@ -28,8 +28,8 @@ export const JUDGED_AT_ONCE = 16;
 
 export function createWaitingRoom<T extends Visitor>(clock: Clock): WaitingRoom<T> {
   const inside = new Map<T, NodeJS.Timeout>();
+  /** While there are any, their turn is set. */
   let toJudge: T[] = [];
-  let judging = false;
 
   const leave = (visitor: T): boolean => {
     clearTimeout(inside.get(visitor));
@@ -50,8 +50,7 @@ export function createWaitingRoom<T extends Visitor>(clock: Clock): WaitingRoom<
 
   const judgeSome = (): void => {
     for (const visitor of toJudge.splice(0, JUDGED_AT_ONCE)) if (inside.has(visitor)) judgeAgain(visitor);
-    judging = toJudge.length > 0;
-    if (judging) setImmediate(judgeSome);
+    if (toJudge.length > 0) setImmediate(judgeSome);
   };
 
   return {
@@ -62,8 +61,9 @@ export function createWaitingRoom<T extends Visitor>(clock: Clock): WaitingRoom<
       return () => leave(visitor);
     },
     judgeAll: () => {
+      const turnIsSet = toJudge.length > 0;
       toJudge = [...inside.keys()];
-      if (!judging) judgeSome();
+      if (!turnIsSet) judgeSome();
     },
     leaveAll: () => [...inside.keys()].filter(leave),
     size: () => inside.size,
